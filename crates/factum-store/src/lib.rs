@@ -1,0 +1,85 @@
+//! The contract that all stores keep: append, read, subscribe, and what the answers mean.
+//!
+//! What lives here: the traits [`EventStore`], [`SnapshotStore`] and [`CheckpointStore`], the requests and answers, the error kinds,
+//! and the memory store, which *defines* what is correct.
+//! Relies on: factum-types. Never: names an engine, a runtime or a wire.
+
+pub mod append;
+pub mod error;
+pub mod read;
+pub mod snapshot;
+pub mod stream_info;
+pub mod subscribe;
+
+use futures_core::future::BoxFuture;
+
+pub use append::{AppendBatch, Change, Condition, Receipt, StreamReceipt, StreamWrite};
+pub use error::{Conflict, ConflictReason, Damage, Kind, StoreError};
+pub use read::{Direction, EventStream, ReadFrom, ReadRequest, Source};
+pub use snapshot::{Checkpoint, CheckpointStore, Snapshot, SnapshotStore};
+pub use stream_info::{StreamInfo, StreamState, StreamsRequest};
+pub use subscribe::{SubscribeFrom, SubscribeRequest, Subscription, SubscriptionItem};
+
+use factum_types::{Position, StreamName};
+
+/// A store of events.
+///
+/// Every implementation passes the suite of `factum-conformance`; what that suite asks is what this trait promises. All methods may
+/// be called from any thread and any runtime, many at once.
+pub trait EventStore: Send + Sync {
+    /// Appends a batch, all of it or none, and says where it landed.
+    ///
+    /// Events keep their order and receive consecutive revisions in their streams and increasing positions. Writes are judged in
+    /// order: a later write to the same stream sees the earlier one. When this returns `Ok`, the events survive a power failure
+    /// and are visible to every read that begins afterwards.
+    ///
+    /// The same events again (the same ids in the same streams, under the same expectations) are answered with the first receipt and
+    /// `replayed: true`. For exact expectations that holds for ever; for [`Any`](factum_types::ExpectedRevision::Any), for
+    /// [`StreamExists`](factum_types::ExpectedRevision::StreamExists) and for query conditions it holds within the store's
+    /// window of recent ids.
+    ///
+    /// # Errors
+    /// - [`Kind::Conflict`]: an expectation or condition does not hold; read again and decide again. Nothing was written. It is
+    ///   only answered once what it was judged against is durable.
+    /// - [`Kind::Invalid`]: over a limit, an id used for something else before, or nothing to append.
+    /// - [`Kind::Deleted`]: a stream has a tombstone.
+    /// - [`Kind::Unavailable`]: nothing was written; try again.
+    /// - [`Kind::Unknown`]: it is not known whether it was written; retry with the same ids, which is safe.
+    /// - [`Kind::Full`], [`Kind::ReadOnly`]: nothing was written, and nothing will be until someone acts.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the outcome unknown, as for [`Kind::Unknown`]; it never splits the batch and never disturbs others.
+    fn append(&self, batch: AppendBatch) -> BoxFuture<'_, Result<Receipt, StoreError>>;
+
+    /// Reads events, oldest first or newest first.
+    ///
+    /// The stream ends at what was published when it got there: a forward read may include events appended while it runs, never with
+    /// a gap. A damaged event is an `Err` of [`Kind::Corrupt`] *in its place*, and the stream goes on after it; every other error ends
+    /// the stream.
+    ///
+    /// # Errors (as the first item)
+    /// - [`Kind::NotFound`]: the stream never had an event, or was deleted.
+    /// - [`Kind::Deleted`]: the stream has a tombstone.
+    /// - [`Kind::Invalid`]: a revision was given for a source that has none, or a query is over its limits.
+    fn read(&self, request: ReadRequest) -> EventStream;
+
+    /// Follows events: everything from the starting point on, then what is appended, without a gap or a repeat.
+    ///
+    /// # Cancel safety
+    /// Dropping the subscription ends it. An item is lost only if it was already taken.
+    fn subscribe(&self, request: SubscribeRequest) -> Subscription;
+
+    /// The position of the last published record, `None` when the store is empty.
+    ///
+    /// Records that readers do not see count, so this is what a reader at the end has read up to.
+    fn head(&self) -> BoxFuture<'_, Result<Option<Position>, StoreError>>;
+
+    /// What is known about one stream; a stream that never was is answered with [`StreamState::Missing`].
+    fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>>;
+
+    /// Streams in order of their names, a page at a time.
+    fn streams(
+        &self,
+        request: StreamsRequest,
+    ) -> BoxFuture<'_, Result<Vec<StreamInfo>, StoreError>>;
+}
