@@ -1,1 +1,248 @@
-fn main() {}
+//! The project's chores: `cargo xtask --help`.
+//!
+//! What lives here: checks that no compiler makes (`tidy`), and the order in which tools are run for a newcomer (`test`),
+//! for a change (`ci`) and over night (`campaign`). Relies on: `cargo` and `git` on the path.
+//! Never: depends on a crate of Factum, so that it builds when they do not; hides the output of a tool; calls a step that was
+//! not run a success.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people to read"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod campaign;
+mod ci;
+mod step;
+mod test;
+mod tidy;
+
+const HELP: &str = "\
+The project's chores.
+
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  tidy                      Check what no compiler checks: who may depend on whom, module docs, the code map, long files,
+                            holes left open, paths of one machine
+  test [--quick]            What a newcomer runs: tidy, then all tests, doc tests and the simulator's included
+                            --quick leaves the simulator out, which is built a second time, optimised
+  ci                        What every change must pass: format, lints, tidy, all tests, documentation, dependencies
+  campaign sim --seeds N [--start S]
+                            Run N simulations, with the seeds S, S+1, ... (S is 0 unless given)
+  campaign fuzz --seconds N [--target T]
+                            Fuzz each parser for N seconds, or only T; needs cargo-fuzz and a nightly compiler
+
+Options:
+  --keep-going              test, ci: run the steps after a failed one too
+  -h, --help                Print this
+
+CI=true in the environment: Cargo.lock must be up to date (--locked).
+Exit status: 0 when everything that was asked for was run and passed, 1 when not, 2 when the arguments are wrong.
+";
+
+/// What the arguments ask for.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    Help,
+    Tidy,
+    Test {
+        extent: test::Extent,
+        on_failure: step::OnFailure,
+    },
+    Ci {
+        on_failure: step::OnFailure,
+    },
+    CampaignSim {
+        seeds: u64,
+        start: u64,
+    },
+    CampaignFuzz {
+        seconds: u64,
+        target: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let task = match parse(&arguments) {
+        Ok(task) => task,
+        Err(wrong) => {
+            eprintln!("error: {wrong}\n\nTry `cargo xtask --help`.");
+            return ExitCode::from(2);
+        }
+    };
+    if task == Task::Help {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let passed = match root() {
+        Ok(root) => run(&root, task),
+        Err(wrong) => Err(wrong),
+    };
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(wrong) => {
+            eprintln!("error: {wrong}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what is asked; says whether all of it passed.
+fn run(root: &Path, task: Task) -> Result<bool, String> {
+    match task {
+        Task::Help => Ok(true),
+        Task::Tidy => tidy::run(root),
+        Task::Test { extent, on_failure } => test::run(root, extent, on_failure),
+        Task::Ci { on_failure } => ci::run(root, on_failure),
+        Task::CampaignSim { seeds, start } => campaign::sim(root, seeds, start),
+        Task::CampaignFuzz { seconds, target } => campaign::fuzz(root, seconds, target.as_deref()),
+    }
+}
+
+/// The root of the repository, which is where the alias in `.cargo/config.toml` has Cargo find this package.
+fn root() -> Result<PathBuf, String> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .ok_or("CARGO_MANIFEST_DIR is not set; run this as `cargo xtask`")?;
+    let root = PathBuf::from(package).parent().map(Path::to_path_buf);
+    root.ok_or_else(|| "the package xtask has no parent directory".to_owned())
+}
+
+fn parse(arguments: &[String]) -> Result<Task, String> {
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.is_empty()
+        || words
+            .iter()
+            .any(|word| matches!(*word, "-h" | "--help" | "help"))
+    {
+        return Ok(Task::Help);
+    }
+    let task = match words.remove(0) {
+        "tidy" => Task::Tidy,
+        "test" => Task::Test {
+            extent: if take_flag(&mut words, "--quick") {
+                test::Extent::Quick
+            } else {
+                test::Extent::Full
+            },
+            on_failure: take_on_failure(&mut words),
+        },
+        "ci" => Task::Ci {
+            on_failure: take_on_failure(&mut words),
+        },
+        "campaign" if words.is_empty() => return Err("which campaign: sim or fuzz?".to_owned()),
+        "campaign" => match words.remove(0) {
+            "sim" => Task::CampaignSim {
+                seeds: take_number(&mut words, "--seeds")?
+                    .ok_or("campaign sim: how many --seeds?")?,
+                start: take_number(&mut words, "--start")?.unwrap_or(0),
+            },
+            "fuzz" => Task::CampaignFuzz {
+                seconds: take_number(&mut words, "--seconds")?
+                    .ok_or("campaign fuzz: how many --seconds?")?,
+                target: take_value(&mut words, "--target")?.map(str::to_owned),
+            },
+            other => {
+                return Err(format!(
+                    "there is no campaign {other:?}; there are sim and fuzz"
+                ));
+            }
+        },
+        other => return Err(format!("there is no command {other:?}")),
+    };
+    match words.first() {
+        None => Ok(task),
+        Some(word) => Err(format!("{word:?} is not understood here")),
+    }
+}
+
+fn take_flag(words: &mut Vec<&str>, flag: &str) -> bool {
+    let found = words.iter().position(|word| *word == flag);
+    found.map(|at| words.remove(at)).is_some()
+}
+
+fn take_on_failure(words: &mut Vec<&str>) -> step::OnFailure {
+    if take_flag(words, "--keep-going") {
+        step::OnFailure::Continue
+    } else {
+        step::OnFailure::Stop
+    }
+}
+
+fn take_value<'a>(words: &mut Vec<&'a str>, flag: &str) -> Result<Option<&'a str>, String> {
+    let Some(at) = words.iter().position(|word| *word == flag) else {
+        return Ok(None);
+    };
+    if at + 1 >= words.len() {
+        return Err(format!("{flag} needs a value"));
+    }
+    words.remove(at);
+    Ok(Some(words.remove(at)))
+}
+
+fn take_number(words: &mut Vec<&str>, flag: &str) -> Result<Option<u64>, String> {
+    let Some(text) = take_value(words, flag)? else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(number) => Ok(Some(number)),
+        Err(error) => Err(format!("{flag} {text}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Task, parse};
+    use crate::step::OnFailure;
+    use crate::test::Extent;
+
+    fn check(line: &str, expected: Result<Task, &str>) {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(parse(&words), expected.map_err(str::to_owned), "{line}");
+    }
+
+    #[test]
+    fn asks_for_tasks() {
+        check("", Ok(Task::Help));
+        check("ci --help", Ok(Task::Help));
+        check("tidy", Ok(Task::Tidy));
+        check(
+            "ci",
+            Ok(Task::Ci {
+                on_failure: OnFailure::Stop,
+            }),
+        );
+        let quick = Task::Test {
+            extent: Extent::Quick,
+            on_failure: OnFailure::Continue,
+        };
+        check("test --keep-going --quick", Ok(quick));
+        check(
+            "campaign sim --seeds 9",
+            Ok(Task::CampaignSim { seeds: 9, start: 0 }),
+        );
+        let record = Task::CampaignFuzz {
+            seconds: 60,
+            target: Some("record".to_owned()),
+        };
+        check("campaign fuzz --target record --seconds 60", Ok(record));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_understand() {
+        check("tdiy", Err("there is no command \"tdiy\""));
+        check("tidy --quick", Err("\"--quick\" is not understood here"));
+        check("campaign", Err("which campaign: sim or fuzz?"));
+        check("campaign sim", Err("campaign sim: how many --seeds?"));
+        check("campaign sim --seeds", Err("--seeds needs a value"));
+        check(
+            "campaign sim --seeds x",
+            Err("--seeds x: invalid digit found in string"),
+        );
+    }
+}

@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod error;
+pub mod memory;
 pub mod read;
 pub mod snapshot;
 pub mod stream_info;
@@ -15,6 +16,7 @@ use futures_core::future::BoxFuture;
 
 pub use append::{AppendBatch, Change, Condition, Receipt, StreamReceipt, StreamWrite};
 pub use error::{Conflict, ConflictReason, Damage, Kind, StoreError};
+pub use memory::MemoryStore;
 pub use read::{Direction, EventStream, ReadFrom, ReadRequest, Source};
 pub use snapshot::{Checkpoint, CheckpointStore, Snapshot, SnapshotStore};
 pub use stream_info::{StreamInfo, StreamState, StreamsRequest};

@@ -1,0 +1,49 @@
+//! One command per file; here they are told apart.
+
+pub(crate) mod append;
+mod append_many;
+pub(crate) mod backup;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod event;
+pub(crate) mod exit_codes;
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod man;
+pub(crate) mod read;
+pub(crate) mod restore;
+pub(crate) mod stream;
+pub(crate) mod tail;
+pub(crate) mod verify;
+
+use crate::bench;
+use crate::cli::{Command, Format};
+use crate::context::Context;
+use crate::failure::Outcome;
+
+/// Does what the command line says.
+pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
+    match command {
+        Command::Append(args) => append::run(*args, context),
+        Command::Read(args) => read::run(&args, context),
+        Command::Cat(args) => {
+            context.ui.set_format(Format::Ndjson);
+            read::run(&args, context)
+        }
+        Command::Tail(args) => tail::run(&args, context),
+        Command::Stream(command) => stream::run(&command, context),
+        Command::Event(command) => event::run(&command, context),
+        Command::Import(args) => import::run(&args, context),
+        Command::Export(args) => export::run(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
+        Command::Backup(args) => backup::run(&args, context),
+        Command::Restore(args) => restore::run(&args, context),
+        Command::Doctor(args) => doctor::run(&args, context),
+        Command::Demo(args) => demo::run(&args, context),
+        Command::Bench(args) => bench::run(&args, context),
+        Command::Completions(args) => completions::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
+        Command::ExitCodes => exit_codes::run(context),
+    }
+}

@@ -1,0 +1,156 @@
+//! `factum tail`.
+
+use std::time::Duration;
+
+use factum_store::{
+    Kind, ReadFrom, ReadRequest, Source, SubscribeFrom, SubscribeRequest, SubscriptionItem,
+};
+use factum_types::{Position, RecordedEvent};
+use futures_util::future::{Either, select};
+
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+use crate::interrupt::Interrupt;
+use crate::printer::Printer;
+use crate::source::SourceArgs;
+use crate::store::{self, Access, Store};
+
+/// How often a store that another process writes is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What to follow.
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = "Prints the last events, oldest of them first, and with --follow those that come after, until Ctrl-C (exit code 130).",
+    after_long_help = "Examples:\n  factum tail                     the last ten events of all streams\n  \
+factum tail -f --category order\n  factum tail -f -n 0 --type OrderPlaced -o ndjson | jq .data"
+)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Go on with what is appended from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// How many of the last events
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    limit: u64,
+}
+
+/// Prints the last events, and follows.
+pub(crate) fn run(args: &TailArgs, context: &mut Context) -> Outcome {
+    let source = args.source.chosen().unwrap_or(Source::All);
+    let interrupt = if args.follow {
+        Some(Interrupt::watch(&context.env)?)
+    } else {
+        None
+    };
+    let store = store::open(context, Access::Read)?;
+    let mut printer = Printer::new(&context.ui);
+    let head = pollster::block_on(store.events.head())?;
+    let last = last_events(&store, &source, args)?;
+    for event in &last {
+        printer.event(&mut context.ui, event)?;
+    }
+    let Some(interrupt) = interrupt else {
+        printer.end(&mut context.ui)?;
+        return store.close();
+    };
+    printer.flush(&mut context.ui)?;
+    // What was printed is behind us; so is what stood before the look, when nothing was asked to be printed of it.
+    let after = last.last().map(|event| event.position).or(head);
+    if store.is_live {
+        follow(&store, source, after, &interrupt, printer, context)
+    } else {
+        store.close()?;
+        look_again(&source, after, &interrupt, printer, context)
+    }
+}
+
+fn last_events(store: &Store, source: &Source, args: &TailArgs) -> Outcome<Vec<RecordedEvent>> {
+    let request = ReadRequest::backward(source.clone()).limit(args.limit);
+    match pollster::block_on(store.events.read(request).collect()) {
+        Ok(mut events) => {
+            events.reverse();
+            Ok(events)
+        }
+        Err(error) if error.kind() == Kind::NotFound && args.follow => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn follow(
+    store: &Store,
+    source: Source,
+    after: Option<Position>,
+    interrupt: &Interrupt,
+    mut printer: Printer,
+    context: &mut Context,
+) -> Outcome {
+    let from = after.map_or(SubscribeFrom::Start, SubscribeFrom::After);
+    let mut events = store
+        .events
+        .subscribe(SubscribeRequest::new(source).from(from));
+    pollster::block_on(async {
+        loop {
+            let next = std::pin::pin!(events.next());
+            let item = match select(interrupt, next).await {
+                Either::Left(_) => return Err(Failure::interrupted()),
+                Either::Right((item, _)) => item,
+            };
+            match item {
+                Some(Ok(SubscriptionItem::Event(event))) => {
+                    printer.event(&mut context.ui, &event)?;
+                    printer.flush(&mut context.ui)?;
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) if error.kind() == Kind::Corrupt => {
+                    printer.damage(&mut context.ui, &Failure::from(error))?;
+                }
+                Some(Err(error)) => return Err(Failure::from(error)),
+                None => return Ok(()),
+            }
+        }
+    })
+}
+
+/// Follows a store that another process may write: nobody tells us of its appends, so the store is opened again and again.
+fn look_again(
+    source: &Source,
+    mut after: Option<Position>,
+    interrupt: &Interrupt,
+    mut printer: Printer,
+    context: &mut Context,
+) -> Outcome {
+    loop {
+        context.env.clock.sleep(LOOK_AGAIN);
+        interrupt.check()?;
+        let store = store::open(context, Access::Read)?;
+        let from = match after {
+            None => ReadFrom::Start,
+            Some(position) => match position.next() {
+                Some(next) => ReadFrom::Position(next),
+                None => return Err(Failure::error("the store has used all its positions")),
+            },
+        };
+        let mut events = store
+            .events
+            .read(ReadRequest::forward(source.clone()).from(from));
+        loop {
+            match pollster::block_on(events.next()) {
+                Some(Ok(event)) => {
+                    after = Some(event.position);
+                    printer.event(&mut context.ui, &event)?;
+                }
+                Some(Err(error)) if error.kind() == Kind::Corrupt => {
+                    after = error.as_damage().map_or(after, |damage| Some(damage.last));
+                    printer.damage(&mut context.ui, &Failure::from(error))?;
+                }
+                Some(Err(error)) if error.kind() == Kind::NotFound => break,
+                Some(Err(error)) => return Err(error.into()),
+                None => break,
+            }
+        }
+        printer.flush(&mut context.ui)?;
+        store.close()?;
+    }
+}

@@ -1,0 +1,39 @@
+//! What every command is given.
+
+use std::path::PathBuf;
+
+use factum_io::Env;
+
+use crate::cli::{DataDirectory, GlobalArgs};
+use crate::ui::Ui;
+
+/// What every command is given: where the data is, how to talk, and the outside world.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The data directory; it may not exist yet.
+    pub(crate) data: PathBuf,
+    /// Whether it was named on the command line.
+    pub(crate) data_is_argument: bool,
+    /// Standard output and error.
+    pub(crate) ui: Ui,
+    /// Files, clocks, randomness and threads.
+    pub(crate) env: Env,
+}
+
+impl Context {
+    /// The context that the global arguments ask for.
+    pub(crate) fn new(global: &GlobalArgs, data: DataDirectory) -> Self {
+        Self {
+            data: data.path,
+            data_is_argument: data.is_argument,
+            ui: Ui::new(global),
+            env: Env::real(),
+        }
+    }
+
+    /// Seconds since `start_ns`, by the monotonic clock.
+    pub(crate) fn seconds_since(&self, start_ns: u64) -> f64 {
+        let ns = self.env.clock.monotonic_ns().saturating_sub(start_ns);
+        std::time::Duration::from_nanos(ns).as_secs_f64()
+    }
+}

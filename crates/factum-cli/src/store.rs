@@ -1,0 +1,91 @@
+//! The one door to the engine: opening a store, and what can be done to a store as a whole.
+//!
+//! Everything else in this crate knows only the contract of factum-store.
+
+mod engine;
+mod reports;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use factum_store::{EventStore, MemoryStore};
+
+pub(crate) use self::engine::{accept_loss, backup, open_report, restore, verify};
+pub(crate) use self::reports::{BackedUp, Finding, Severity, Verified, VerifyDepth};
+use crate::context::Context;
+use crate::doctor;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+
+/// Is told how many of how many bytes are done.
+pub(crate) type OnProgress<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// What for a store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading, also beside a process that writes. The store must be there.
+    Read,
+    /// Writing, alone. The store must be there.
+    Write,
+    /// Writing, alone. The store is made if it is not there.
+    Create,
+}
+
+/// An open store.
+pub(crate) struct Store {
+    /// The store.
+    pub(crate) events: Arc<dyn EventStore>,
+    /// Whether subscriptions see every append: false when another process may be the one that appends.
+    pub(crate) is_live: bool,
+    close: Option<Box<dyn FnOnce() -> Outcome>>,
+}
+
+impl Store {
+    /// Waits for what is under way and lets go of the directory.
+    pub(crate) fn close(mut self) -> Outcome {
+        self.close.take().map_or(Ok(()), |close| close())
+    }
+}
+
+/// Opens the store of the data directory.
+pub(crate) fn open(context: &Context, access: Access) -> Outcome<Store> {
+    if access != Access::Create {
+        must_be_there(&context.data)?;
+    }
+    engine::open(&context.data, access, &context.env).map_err(|failure| {
+        match doctor::lock_holder(&context.data) {
+            Some(holder) if failure.exit == Exit::Unreachable => failure.hint(format!(
+                "{holder} has the store open; one process writes at a time, reading works beside it"
+            )),
+            _ => failure,
+        }
+    })
+}
+
+/// Opens the store of the data directory to read; an empty one stands in if there is none.
+pub(crate) fn open_or_empty(context: &Context) -> Outcome<Store> {
+    if context.data.is_dir() {
+        open(context, Access::Read)
+    } else {
+        Ok(empty())
+    }
+}
+
+/// A store in memory.
+pub(crate) fn empty() -> Store {
+    Store {
+        events: Arc::new(MemoryStore::new()),
+        is_live: true,
+        close: None,
+    }
+}
+
+/// Fails when there is no such directory.
+pub(crate) fn must_be_there(data: &Path) -> Outcome {
+    if data.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::not_found(format!("there is no store in {}", data.display())).hint(
+        "name it by --data or FACTUM_DATA; `factum append`, `factum import` and `factum demo --data DIR` make one",
+    ))
+}

@@ -1,0 +1,17 @@
+//! The built binary, driven as a person or a script would: answers, exit codes, and what bad input does.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod in_and_out;
+#[cfg(test)]
+mod one_writer;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod terminal;

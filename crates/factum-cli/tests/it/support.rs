@@ -1,0 +1,121 @@
+//! A directory of its own for each test, and the binary in it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Where the built binary is.
+pub(crate) const FACTUM: &str = env!("CARGO_BIN_EXE_factum");
+
+/// A directory in which `factum` is run; it goes away at the end.
+pub(crate) struct Place(tempfile::TempDir);
+
+/// What a run gave.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// A command that runs the binary here, untouched by the variables of whoever runs the test.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(FACTUM);
+        command.args(args).current_dir(self.0.path());
+        for name in ["FACTUM_DATA", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    /// Runs it with this on standard input.
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // A command that fails early does not read its input; that is its right.
+        let feeder = std::thread::scope(|scope| {
+            scope.spawn(move || drop(stdin.write_all(&input)));
+            child.wait_with_output().unwrap()
+        });
+        Ran::of(feeder)
+    }
+
+    /// Runs it, and gives what it prints if it ends well.
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+        ran.out
+    }
+
+    /// The lines of `factum cat --all`.
+    pub(crate) fn all(&self, data: &str) -> Vec<serde_json::Value> {
+        let text = self.ok(&["cat", "--all", "--data", data]);
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// A CloudEvents line.
+pub(crate) fn line(n: usize) -> String {
+    format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"00000000-0000-4000-8000-{n:012}\",\"source\":\"/test\",\"type\":\"T{}\",\"subject\":\"order-{}\",\"time\":\"2011-09-30T22:{:02}:{:02}.5Z\",\"datacontenttype\":\"application/json\",\"data\":{{\"n\":{n}}},\"userid\":\"u\",\"region\":\"eu\"}}\n",
+        n % 3,
+        n % 7,
+        n / 60 % 60,
+        n % 60,
+    )
+}
+
+pub(crate) fn lines(count: usize) -> String {
+    (0..count).map(line).collect()
+}
+
+/// The real events, where they are present: the variable names the file.
+pub(crate) fn real_events() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("FACTUM_REAL_EVENTS")?);
+    assert!(
+        path.is_file(),
+        "FACTUM_REAL_EVENTS names {}, which is not there",
+        path.display()
+    );
+    Some(path)
+}
+
+pub(crate) fn is_absent(path: &Path) -> bool {
+    !path.exists()
+}

@@ -1,0 +1,175 @@
+//! Snapshots: cached folds, by stream and key; the last one saved wins.
+
+use factum_store::{ReadRequest, Snapshot, Source, StreamState, StreamsRequest};
+use factum_types::{Bytes, Timestamp};
+
+use crate::check::{Outcome, same, that};
+use crate::trial::Trial;
+use crate::words::stream;
+
+fn snapshot(name: &str, key: &str, version: u64, data: impl Into<Bytes>) -> Snapshot {
+    let (stream, key) = (stream(name), key.to_owned());
+    Snapshot {
+        stream,
+        key,
+        version,
+        data: data.into(),
+        time: Timestamp::from_micros(-77),
+    }
+}
+
+/// What is loaded, without the time, which is the store's.
+fn load(
+    t: &Trial,
+    name: &str,
+    key: &str,
+    at_most: Option<u64>,
+) -> Result<Option<(u64, Bytes)>, crate::Stop> {
+    let found = t.load(&stream(name), key, at_most)?;
+    if let Some(found) = &found {
+        same(
+            "stream and key",
+            (found.stream.as_str(), found.key.as_str()),
+            (name, key),
+        )?;
+    }
+    Ok(found.map(|found| (found.version, found.data)))
+}
+
+fn some(version: u64, data: &'static str) -> Option<(u64, Bytes)> {
+    Some((version, Bytes::from(data)))
+}
+
+pub(crate) fn none(t: &Trial) -> Outcome {
+    t.fill(&stream("order-1"), 3)?;
+    same("never saved", load(t, "order-1", "k", None)?, None)?;
+    same("never saved", load(t, "order-1", "", Some(5))?, None)
+}
+
+pub(crate) fn round_trip(t: &Trial) -> Outcome {
+    t.fill(&stream("order-1"), 3)?;
+    let before = t
+        .read_stream(&stream("order-1"))?
+        .last()
+        .map(|event| event.time);
+    t.save(snapshot("order-1", "state/v1", 3, "{\"sum\":6}"))?;
+    let found = t.load(&stream("order-1"), "state/v1", None)?;
+    same(
+        "found",
+        load(t, "order-1", "state/v1", None)?,
+        some(3, "{\"sum\":6}"),
+    )?;
+    // The time given is ignored: the store says when it was saved.
+    that(
+        "the time is the store's",
+        found.map(|found| found.time) >= before,
+    )?;
+    t.save(snapshot("absent-1", "k", 0, "of a stream without events"))?;
+    same(
+        "found",
+        load(t, "absent-1", "k", None)?,
+        some(0, "of a stream without events"),
+    )
+}
+
+pub(crate) fn last_saved_wins(t: &Trial) -> Outcome {
+    for (version, data) in [(3, "a"), (5, "b"), (5, "c"), (2, "d")] {
+        t.save(snapshot("order-1", "k", version, data))?;
+        same(
+            "the last saved",
+            load(t, "order-1", "k", None)?,
+            some(version, data),
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn at_most(t: &Trial) -> Outcome {
+    for (version, data) in [
+        (10, "ten"),
+        (20, "twenty"),
+        (30, "thirty"),
+        (20, "twenty again"),
+    ] {
+        t.save(snapshot("order-1", "k", version, data))?;
+    }
+    let check = |at_most, expected| -> Outcome {
+        same(
+            format!("at most {at_most:?}"),
+            load(t, "order-1", "k", at_most)?,
+            expected,
+        )
+    };
+    check(Some(0), None)?;
+    check(Some(9), None)?;
+    check(Some(10), some(10, "ten"))?;
+    check(Some(19), some(10, "ten"))?;
+    check(Some(20), some(20, "twenty again"))?;
+    // The last saved of those up to the version, not the greatest.
+    check(Some(30), some(20, "twenty again"))?;
+    check(Some(u64::MAX), some(20, "twenty again"))?;
+    check(None, some(20, "twenty again"))
+}
+
+pub(crate) fn keys_and_streams_are_apart(t: &Trial) -> Outcome {
+    let places = [
+        ("a", "k"),
+        ("a", "k2"),
+        ("a", ""),
+        ("ak", ""),
+        ("b", "k"),
+        ("a-1", "k"),
+        ("a", "1-k"),
+    ];
+    for (version, (name, key)) in (1_u64..).zip(places) {
+        t.save(snapshot(name, key, version, format!("{name}/{key}")))?;
+    }
+    for (version, (name, key)) in (1_u64..).zip(places) {
+        let expected = Some((version, Bytes::from(format!("{name}/{key}"))));
+        same(
+            format!("{name:?}, {key:?}"),
+            load(t, name, key, None)?,
+            expected,
+        )?;
+    }
+    same("another", load(t, "b", "k2", None)?, None)
+}
+
+pub(crate) fn invisible_to_readers(t: &Trial) -> Outcome {
+    let name = stream("order-1");
+    let first = t.fill(&name, 2).map(|_| t.head())??;
+    let all = t.read_all()?;
+    t.save(snapshot("order-1", "k", 2, "state"))?;
+    t.save(snapshot("unwritten", "k", 2, "state"))?;
+    same("all", t.read_all()?, all.clone())?;
+    same(
+        "all, with control",
+        t.read(ReadRequest::all().with_control())?.len() >= all.len(),
+        true,
+    )?;
+    let own = t.read(ReadRequest::stream(name.clone()).with_control())?;
+    same("the stream", own, all.clone())?;
+    that("they take positions", t.head()? > first)?;
+    same(
+        "a stream without events",
+        t.info(&stream("unwritten"))?.state,
+        StreamState::Missing,
+    )?;
+    same("streams", t.streams(StreamsRequest::default())?.len(), 1)?;
+    let more = t.fill(&name, 1)?;
+    let (followed, _) = t.follow_from_start(Source::All).caught_up()?;
+    same("followed", followed.len(), all.len() + more.len())
+}
+
+pub(crate) fn empty_and_binary(t: &Trial) -> Outcome {
+    let every: Bytes = (0..=u8::MAX).collect::<Vec<_>>().into();
+    for (version, data) in [(1, Bytes::new()), (2, every), (3, vec![0; 100_000].into())] {
+        t.save(snapshot("order-1", "k", version, data.clone()))?;
+        same(
+            "exact bytes",
+            load(t, "order-1", "k", None)?,
+            Some((version, data)),
+        )?;
+    }
+    Ok(())
+}

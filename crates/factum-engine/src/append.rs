@@ -1,0 +1,428 @@
+//! The caller's side of an append: make it ready, look up what the sequencer must not, wait, and make sense of the answer.
+//!
+//! Everything that reads is done here, on the caller's time. Never: tells anyone what is not durable.
+
+use factum_format::record::RecordFlags;
+use factum_store::{
+    AppendBatch, Conflict, ConflictReason, Kind, ReadFrom, ReadRequest, Receipt, Source,
+    StoreError, StreamReceipt,
+};
+use factum_types::limits::CONFLICT_EVENTS_MAX;
+use factum_types::{
+    EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName,
+};
+use futures_channel::oneshot;
+
+use crate::core::{Core, Outcome, Pending};
+use crate::errors;
+use crate::read::Page;
+use crate::read::lookup::last_match;
+use crate::read::plan::SourceKeys;
+use crate::read::stream::tombstoned;
+use crate::request::{Prepared, PreparedChange, PreparedCondition, PreparedWrite, Resolved};
+use crate::sequence::{Bounce, Landed, Refusal, StreamTail};
+
+/// How often a request may come back before its caller is told to try again. Each time the store has moved on; in practice it is once.
+const BOUNCES_MAX: usize = 64;
+
+impl Core {
+    /// Appends a batch; see the contract.
+    pub(crate) async fn append(&self, batch: AppendBatch) -> Result<Receipt, StoreError> {
+        let request = Prepared::new(batch, &self.reader.keyer)?;
+        self.append_prepared(Box::new(request)).await
+    }
+
+    /// Appends a request that has been made ready.
+    pub(crate) async fn append_prepared(
+        &self,
+        mut request: Box<Prepared>,
+    ) -> Result<Receipt, StoreError> {
+        for _ in 0..BOUNCES_MAX {
+            self.look_up(&mut request, false)?;
+            if let Some(refusal) = self.evaluate(&mut request)? {
+                return self.refuse(&request, refusal);
+            }
+            let (reply, answer) = oneshot::channel();
+            self.submit(Pending { request, reply })?;
+            // The sender is dropped without an answer only when a thread of the engine panicked.
+            match answer.await.map_err(|_| errors::unknown("the writer stopped"))? {
+                Outcome::Landed(request, landed) => return Ok(receipt(&request, &landed)),
+                Outcome::Failed(error) => return Err(error),
+                Outcome::Refused(request, refusal) => return self.refuse(&request, refusal),
+                Outcome::Bounced(mut back, bounce) => {
+                    match bounce {
+                        Bounce::Resolve => self.look_up(&mut back, true)?,
+                        Bounce::Evaluate => {}
+                        Bounce::CheckIds(_) => {
+                            if let Some(receipt) = self.repetition(&back)? {
+                                return Ok(receipt);
+                            }
+                            self.check_ids_unused(&back)?;
+                            back.ids_checked = true;
+                        }
+                    }
+                    request = back;
+                }
+            }
+        }
+        let message = "the store changes too fast for this append to be judged; try again";
+        Err(StoreError::new(Kind::Unavailable, message))
+    }
+
+    /// Finds the tails of streams that the sequencer may not know: all of them if it said so, else those that were not written lately.
+    fn look_up(&self, request: &mut Prepared, all: bool) -> Result<(), StoreError> {
+        let view = self.reader.published.view();
+        let hot = |key| view.unsealed.iter().any(|segment| segment.read().keys.contains_key(&key));
+        let wanted: Vec<(StreamName, u128)> = request
+            .streams()
+            .filter(|(_, key)| all || !hot(*key))
+            .map(|(name, key)| (name.clone(), key))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let evictions = self.evictions();
+        for (name, key) in wanted {
+            // The view is taken after the count of evictions, so what was forgotten since is noticed.
+            let tail = self.reader.stream_tail(&name)?;
+            request.resolved.push(Resolved { key, tail, evictions });
+        }
+        Ok(())
+    }
+
+    /// Evaluates query conditions over what is published. The sequencer looks at the rest.
+    fn evaluate(&self, request: &mut Prepared) -> Result<Option<Refusal>, StoreError> {
+        for (index, condition) in request.conditions.iter_mut().enumerate() {
+            let PreparedCondition::NoMatch(query) = condition else { continue };
+            let end = self.reader.published.end();
+            if query.clear_to >= end {
+                continue;
+            }
+            let view = self.reader.published.view();
+            let keys = SourceKeys::query(&query.query, &self.reader.keyer);
+            if let Some(position) = last_match(&view, &keys, query.clear_to, end)? {
+                return Ok(Some(Refusal::Match { index, position }));
+            }
+            query.clear_to = end;
+        }
+        Ok(None)
+    }
+
+    /// Turns a refusal into the receipt of a repetition, or into an error with what broke it.
+    fn refuse(&self, request: &Prepared, refusal: Refusal) -> Result<Receipt, StoreError> {
+        match refusal {
+            Refusal::Tombstoned { index } => Err(tombstoned(&request.writes[index].stream)),
+            Refusal::Time { event, last, now } => Err(bad_time(request, event, last, now)),
+            _ => match self.repetition(request)? {
+                Some(receipt) => Ok(receipt),
+                None => Err(self.conflict(request, refusal)?),
+            },
+        }
+    }
+
+    fn conflict(&self, request: &Prepared, refusal: Refusal) -> Result<StoreError, StoreError> {
+        let (reason, read) = match refusal {
+            Refusal::Write { index, next_revision } => {
+                let write = &request.writes[index];
+                revision_conflict(&write.stream, write.expected, next_revision)
+            }
+            Refusal::StreamCondition { index, next_revision } => match &request.conditions[index] {
+                PreparedCondition::Stream { stream, expected, .. } => {
+                    revision_conflict(stream, *expected, next_revision)
+                }
+                PreparedCondition::NoMatch(_) => unreachable!("a stream condition was refused"),
+            },
+            Refusal::Match { index, position } => match &request.conditions[index] {
+                PreparedCondition::NoMatch(query) => {
+                    let from = ReadFrom::Position(Position::from_raw(query.from));
+                    let read = ReadRequest::forward(Source::Query(query.query.clone())).from(from);
+                    let position = Some(Position::from_raw(position));
+                    (ConflictReason::Match { condition: index, position }, Some(read))
+                }
+                PreparedCondition::Stream { .. } => unreachable!("a query condition was refused"),
+            },
+            Refusal::Tombstoned { .. } | Refusal::Time { .. } => {
+                unreachable!("these are no conflicts")
+            }
+        };
+        let events = match read {
+            Some(read) => self.read_some(&read, CONFLICT_EVENTS_MAX).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        Ok(StoreError::conflict(Conflict { reason, events }))
+    }
+
+    /// Reads the first events of a request that are not damaged.
+    fn read_some(
+        &self,
+        request: &ReadRequest,
+        count: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let mut read = self.reader.prepare(request)?;
+        let mut page = Page::default();
+        read.cursor.fill(&self.reader.published, &mut page, (count, usize::MAX))?;
+        let oldest = read.oldest.unwrap_or(i64::MIN);
+        let good = page.recorded(read.stream.as_ref()).filter_map(Result::ok);
+        Ok(good.filter(|event| event.time.as_micros() >= oldest).collect())
+    }
+
+    /// The receipt of an earlier append of the same events, if all of them are recorded.
+    fn repetition(&self, request: &Prepared) -> Result<Option<Receipt>, StoreError> {
+        if request.events.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(request.writes.len());
+        for write in &request.writes {
+            match &write.change {
+                PreparedChange::Events(range) => {
+                    match self.recorded(request, write, range.clone())? {
+                        Some(events) => found.push(Some(events)),
+                        None => return Ok(None),
+                    }
+                }
+                _ => found.push(None),
+            }
+        }
+        self.replayed(request, &found).map(Some)
+    }
+
+    /// The events of a write as they are recorded, if they all are, one after the other.
+    fn recorded(
+        &self,
+        request: &Prepared,
+        write: &PreparedWrite,
+        range: std::ops::Range<usize>,
+    ) -> Result<Option<Vec<RecordedEvent>>, StoreError> {
+        let wanted = &request.events[range];
+        let tail = self.reader.stream_tail(&write.stream)?;
+        for begin in self.begins(write, wanted, &tail)? {
+            let end = begin.saturating_add(wanted.len() as u64);
+            let events = self.stream_events(&write.stream, begin..end)?;
+            let same = events.len() == wanted.len()
+                && events.iter().zip(wanted).all(|(event, given)| event.id.to_bytes() == given.id);
+            if !same {
+                continue;
+            }
+            for (event, given) in events.iter().zip(wanted) {
+                if !same_content(request, given, event) {
+                    return Err(other_content(event));
+                }
+            }
+            return Ok(Some(events));
+        }
+        Ok(None)
+    }
+
+    /// The revisions at which a repetition of the write would have begun.
+    fn begins(
+        &self,
+        write: &PreparedWrite,
+        wanted: &[crate::request::PreparedEvent],
+        tail: &StreamTail,
+    ) -> Result<Vec<u64>, StoreError> {
+        Ok(match write.expected {
+            ExpectedRevision::Exactly(revision) => vec![revision.number().saturating_add(1)],
+            ExpectedRevision::NoStream => {
+                let mut begins = vec![0];
+                begins.extend(tail.deleted_before());
+                begins
+            }
+            ExpectedRevision::Any | ExpectedRevision::StreamExists => {
+                let Some(first) = wanted.first() else { return Ok(Vec::new()) };
+                match self.id_position(first.fingerprint) {
+                    Some(position) => self.revision_at(&write.stream, position)?.into_iter().collect(),
+                    None => Vec::new(),
+                }
+            }
+        })
+    }
+
+    /// The revision of the stream's event at a position; `None` when another stream's event stands there.
+    fn revision_at(&self, stream: &StreamName, position: u64) -> Result<Option<u64>, StoreError> {
+        let event = self.event_at(position)?;
+        Ok(event.filter(|event| event.stream == *stream).map(|event| event.revision.number()))
+    }
+
+    /// The event at a position.
+    pub(crate) fn event_at(&self, position: u64) -> Result<Option<RecordedEvent>, StoreError> {
+        let from = ReadFrom::Position(Position::from_raw(position));
+        let events = self.read_some(&ReadRequest::all().from(from), 1)?;
+        Ok(events.into_iter().find(|event| event.position.raw() == position))
+    }
+
+    /// Events of a stream by revision, hidden ones included.
+    fn stream_events(
+        &self,
+        stream: &StreamName,
+        revisions: std::ops::Range<u64>,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let source = SourceKeys::new(&Source::Stream(stream.clone()), &self.reader.keyer)?;
+        let mut cursor = crate::read::Cursor::new(crate::read::CursorStart {
+            source,
+            direction: factum_store::Direction::Forward,
+            from: 0,
+            revisions,
+            control: false,
+        });
+        let mut page = Page::default();
+        cursor.fill(&self.reader.published, &mut page, (usize::MAX, usize::MAX))?;
+        Ok(page.recorded(Some(stream)).filter_map(Result::ok).collect())
+    }
+
+    /// No id of a write without an exact expectation may be in its stream already.
+    fn check_ids_unused(&self, request: &Prepared) -> Result<(), StoreError> {
+        for write in &request.writes {
+            let open = matches!(
+                write.expected,
+                ExpectedRevision::Any | ExpectedRevision::StreamExists
+            );
+            let PreparedChange::Events(range) = &write.change else { continue };
+            for event in request.events[range.clone()].iter().filter(|_| open) {
+                let Some(position) = self.id_position(event.fingerprint) else { continue };
+                let Some(found) = self.event_at(position)? else { continue };
+                if found.stream == write.stream && found.id.to_bytes() == event.id {
+                    return Err(id_in_use(&found));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn replayed(
+        &self,
+        request: &Prepared,
+        found: &[Option<Vec<RecordedEvent>>],
+    ) -> Result<Receipt, StoreError> {
+        let leading = found.iter().take_while(|events| events.is_none()).count() as u64;
+        let first_event = found.iter().flatten().flatten().next().map_or(0, |e| e.position.raw());
+        let mut next = first_event.saturating_sub(leading);
+        let first = Position::from_raw(next);
+        let mut writes = Vec::with_capacity(request.writes.len());
+        for (number, (write, events)) in request.writes.iter().zip(found).enumerate() {
+            let (last_revision, position) = match events.as_ref().and_then(|events| events.last()) {
+                Some(last) => (Some(last.revision), last.position.raw()),
+                None => (self.revision_beside(request, found, number)?, next),
+            };
+            next = position + 1;
+            let (stream, position) = (write.stream.clone(), Position::from_raw(position));
+            writes.push(StreamReceipt { stream, last_revision, position });
+        }
+        let positions = found.iter().flatten().flatten().map(|event| event.position);
+        let first = positions.clone().chain([first]).min().unwrap_or(first);
+        let last = positions.chain(writes.iter().map(|w| w.position)).max().unwrap_or(first);
+        Ok(Receipt { first, last, writes, replayed: true })
+    }
+
+    /// The last revision of the stream of a write without events, as it was when the batch was first appended.
+    fn revision_beside(
+        &self,
+        request: &Prepared,
+        found: &[Option<Vec<RecordedEvent>>],
+        number: usize,
+    ) -> Result<Option<Revision>, StoreError> {
+        let stream = &request.writes[number].stream;
+        let of_stream = |(write, events): (&PreparedWrite, &Option<Vec<RecordedEvent>>)| {
+            let events = events.as_ref().filter(|_| write.stream == *stream)?;
+            Some((events.first()?.revision.number(), events.last()?.revision.number() + 1))
+        };
+        let before = |end: u64| end.checked_sub(1).map(Revision::new);
+        let pairs = || request.writes.iter().zip(found);
+        if let Some((_, end)) = pairs().take(number).rev().find_map(of_stream) {
+            return Ok(before(end));
+        }
+        match pairs().skip(number).find_map(of_stream) {
+            Some((begin, _)) => Ok(before(begin)),
+            None => Ok(self.reader.stream_tail(stream)?.last_revision()),
+        }
+    }
+}
+
+fn revision_conflict(
+    stream: &StreamName,
+    expected: ExpectedRevision,
+    next_revision: u64,
+) -> (ConflictReason, Option<ReadRequest>) {
+    let actual = next_revision.checked_sub(1).map(Revision::new);
+    let read = ReadRequest::stream(stream.clone());
+    let read = match expected {
+        ExpectedRevision::Exactly(known) => known
+            .number()
+            .checked_add(1)
+            .map(|next| read.from(ReadFrom::Revision(Revision::new(next)))),
+        ExpectedRevision::NoStream => Some(read),
+        ExpectedRevision::StreamExists | ExpectedRevision::Any => None,
+    };
+    (ConflictReason::Revision { stream: stream.clone(), expected, actual }, read)
+}
+
+/// Whether a recorded event says the same as a given one. Tags and the personal part are not compared.
+fn same_content(
+    request: &Prepared,
+    given: &crate::request::PreparedEvent,
+    recorded: &RecordedEvent,
+) -> bool {
+    use factum_format::section::SectionType;
+    use factum_types::ContentType;
+    let body = request.body(&given.body);
+    let section = |wanted: SectionType| {
+        let found = factum_format::section::sections(body)
+            .filter_map(Result::ok)
+            .find(|(kind, _)| *kind == wanted.0);
+        found.map_or(&[][..], |(_, bytes)| bytes)
+    };
+    let metadata = factum_format::metadata::StandardMetadata {
+        correlation_id: recorded.metadata.correlation_id.as_deref(),
+        causation_id: recorded.metadata.causation_id.as_deref(),
+        user_id: recorded.metadata.user_id.as_deref(),
+        traceparent: recorded.metadata.traceparent.as_deref(),
+    };
+    let mut standard = Vec::new();
+    metadata.encode(&mut standard);
+    let json = given.flags.contains(RecordFlags::JSON);
+    given.event_type == recorded.event_type
+        && json == (recorded.content_type == ContentType::Json)
+        && given.schema_version == recorded.schema_version
+        && section(SectionType::DATA) == recorded.data
+        && section(SectionType::CUSTOM_METADATA) == recorded.metadata.custom
+        && section(SectionType::METADATA) == standard
+}
+
+fn other_content(event: &RecordedEvent) -> StoreError {
+    let RecordedEvent { id, stream, revision, .. } = event;
+    StoreError::invalid(format!(
+        "event id {id} was used before with other content, at revision {revision} of stream {stream}"
+    ))
+}
+
+fn id_in_use(event: &RecordedEvent) -> StoreError {
+    let RecordedEvent { id, stream, revision, .. } = event;
+    StoreError::invalid(format!(
+        "event id {id} is already in stream {stream} at revision {revision}, and the append is not a repetition of that one"
+    ))
+}
+
+fn bad_time(request: &Prepared, event: usize, last: i64, now: i64) -> StoreError {
+    let event = &request.events[event];
+    let id = EventId::from_bytes(event.id);
+    let time = event.time.unwrap_or_default().as_micros();
+    let why = if time < last {
+        format!("{} µs before that of the last record; times never go backwards", last - time)
+    } else {
+        format!("{} µs in the future", time - now)
+    };
+    StoreError::invalid(format!("the time of event {id} is {why}"))
+}
+
+fn receipt(request: &Prepared, landed: &Landed) -> Receipt {
+    let writes = request.writes.iter().zip(&landed.writes).map(|(write, landed)| StreamReceipt {
+        stream: write.stream.clone(),
+        last_revision: landed.next_revision.checked_sub(1).map(Revision::new),
+        position: Position::from_raw(landed.position),
+    });
+    Receipt {
+        first: Position::from_raw(landed.first),
+        last: Position::from_raw(landed.last),
+        writes: writes.collect(),
+        replayed: false,
+    }
+}

@@ -1,0 +1,159 @@
+//! The catalog: the manifest in memory, and its two copies on disk.
+//!
+//! Every change writes both copies, one after the other, each synced before the next is begun. So after any crash at least one is whole,
+//! a flipped byte leaves the other, and a file may be removed as soon as a change no longer names it.
+//! Relies on: the directory's lock. Never: shows a change that is not durable.
+
+use std::io;
+
+use factum_format::FormatError;
+use factum_format::manifest::{Manifest, QuarantineEntry, SegmentEntry, SegmentState};
+use factum_io::Env;
+use factum_io::disk::{DiskFileExt, Open, read_to_end};
+use factum_store::{Kind, StoreError};
+
+use crate::errors::io_error;
+use crate::paths::Paths;
+use crate::supply::Begin;
+use crate::sync::{Mutex, lock};
+
+/// Bit of a segment's flags: it holds records that change streams.
+pub(crate) const HAS_CONTROL: u8 = factum_format::manifest::flags::CONTROL;
+
+/// The manifest and its two copies.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    env: Env,
+    paths: Paths,
+    realm: [u8; 16],
+    manifest: Mutex<Manifest>,
+}
+
+/// What was found of the manifest.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) manifest: Manifest,
+    /// Why a copy could not be used, with its number.
+    pub(crate) damaged: Vec<(usize, String)>,
+}
+
+impl Catalog {
+    pub(crate) fn new(env: Env, paths: Paths, manifest: Manifest) -> Self {
+        Self { env, paths, realm: manifest.realm, manifest: Mutex::new(manifest) }
+    }
+
+    pub(crate) const fn realm(&self) -> [u8; 16] {
+        self.realm
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        lock(&self.manifest).clone()
+    }
+
+    /// The number of a segment to be made.
+    pub(crate) fn next_segment(&self) -> u64 {
+        lock(&self.manifest).segments.iter().map(|entry| entry.number).max().unwrap_or(0) + 1
+    }
+
+    /// Takes note that a segment was begun. The segment's own header says so durably; the manifest will, with its next change.
+    pub(crate) fn note_active(&self, number: u64, begin: Begin) {
+        let mut manifest = lock(&self.manifest);
+        if let Some(entry) = manifest.segments.iter_mut().find(|entry| entry.number == number) {
+            entry.state = SegmentState::Active;
+            entry.base_position = begin.base_position;
+            entry.base_time = begin.base_time;
+            entry.first_frame_seq = begin.first_frame_seq;
+            entry.epoch = begin.epoch;
+        }
+    }
+
+    /// Changes the manifest; durable in both copies when this returns `Ok`.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Manifest)) -> io::Result<()> {
+        let mut manifest = lock(&self.manifest);
+        let mut next = manifest.clone();
+        change(&mut next);
+        next.seq += 1;
+        write_copies(&self.env, &self.paths, &next)?;
+        *manifest = next;
+        Ok(())
+    }
+
+    pub(crate) fn replace_segment(&self, entry: SegmentEntry) -> io::Result<()> {
+        self.update(|manifest| {
+            if let Some(old) = manifest.segments.iter_mut().find(|e| e.number == entry.number) {
+                *old = entry;
+            }
+        })
+    }
+
+    pub(crate) fn quarantine(&self, entries: &[QuarantineEntry]) -> io::Result<()> {
+        self.update(|manifest| manifest.quarantine.extend_from_slice(entries))
+    }
+}
+
+/// Writes both copies.
+pub(crate) fn write_copies(env: &Env, paths: &Paths, manifest: &Manifest) -> io::Result<()> {
+    let bytes = manifest.encode().map_err(io::Error::other)?;
+    for copy in 0..2 {
+        let path = paths.manifest(copy);
+        let exists = env.disk.exists(&path)?;
+        let open = if exists { Open::write() } else { Open::create_new() };
+        let file = env.disk.open(&path, open)?;
+        file.write_all_at(&bytes, 0)?;
+        if file.len()? > bytes.len() as u64 {
+            file.set_len(bytes.len() as u64)?;
+        }
+        file.sync_all()?;
+        if !exists {
+            env.disk.sync_dir(paths.root())?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the newest good copy; `None` when there is no copy at all.
+pub(crate) fn read_manifest(env: &Env, paths: &Paths) -> Result<Option<Found>, StoreError> {
+    let mut best: Option<Manifest> = None;
+    let mut damaged = Vec::new();
+    let mut present = 0;
+    for copy in 0..2 {
+        let path = paths.manifest(copy);
+        if !env.disk.exists(&path).map_err(|error| io_error("looking for the manifest", error))? {
+            damaged.push((copy, "the file is missing".to_owned()));
+            continue;
+        }
+        present += 1;
+        let bytes =
+            read_to_end(&*env.disk, &path).map_err(|e| io_error("reading the manifest", e))?;
+        match Manifest::decode(&bytes) {
+            Ok(manifest) if best.as_ref().is_none_or(|b| b.seq < manifest.seq) => {
+                best = Some(manifest);
+            }
+            Ok(_) => {}
+            Err(error @ FormatError::NewerVersion { .. }) => return Err(newer(paths, &path, &error)),
+            Err(error) => damaged.push((copy, error.to_string())),
+        }
+    }
+    match best {
+        Some(manifest) => Ok(Some(Found { manifest, damaged })),
+        None if present == 0 => Ok(None),
+        None => Err(both_damaged(paths, &damaged)),
+    }
+}
+
+fn newer(paths: &Paths, path: &std::path::Path, error: &FormatError) -> StoreError {
+    let message = format!(
+        "{} was written by a newer release: {error}; open it with that release",
+        paths.shown(path)
+    );
+    StoreError::new(Kind::ReadOnly, message)
+}
+
+fn both_damaged(paths: &Paths, damaged: &[(usize, String)]) -> StoreError {
+    let all: Vec<_> = damaged
+        .iter()
+        .map(|(copy, why)| format!("{}: {why}", paths.shown(&paths.manifest(*copy))))
+        .collect();
+    let message = format!("no copy of the manifest can be read ({}); restore a backup", all.join("; "));
+    StoreError::new(Kind::Corrupt, message)
+}

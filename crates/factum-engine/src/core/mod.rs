@@ -1,0 +1,524 @@
+//! The core: takes requests through the three stages, one step at a time.
+//!
+//! [`Core::build`] sequences what waits into a frame, [`FrameLog::commit`] makes it durable, [`Core::complete`] publishes frames in order and
+//! answers. Threads call these in a loop; the simulator calls them one by one, in any interleaving, with the same result.
+//! Lock order: stage, then queue or publisher; never the other way.
+//! Never: shows or answers anything that is not durable, except that nothing can be.
+
+mod publish;
+mod queue;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use factum_format::frame::{FrameBuilder, FrameHeader};
+use factum_io::clock::Clock;
+use factum_store::StoreError;
+use futures_channel::oneshot;
+
+use crate::errors;
+use crate::log::{Commit, FrameLog, NoPlace, Placed};
+use crate::reader::Reader;
+use crate::request::Prepared;
+use crate::sequence::{Bounce, Judgement, Landed, Refusal, Sequencer, Undo};
+use crate::sync::{Condvar, Mutex, lock, wait};
+pub(crate) use publish::Publisher;
+pub(crate) use publish::HeadOf;
+pub(crate) use queue::{COMMITTERS, Queue, QueueLimits, Waited};
+
+/// A frame is ended when it has this many bytes of requests, unless its first request is larger.
+const FRAME_TARGET_BYTES: u64 = 1 << 20;
+/// No frame is longer than this.
+const FRAME_ROOM_BYTES: u64 = factum_format::limits::FRAME_BYTES_MAX - (64 << 10);
+
+/// A request on its way, and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) request: Box<Prepared>,
+    pub(crate) reply: oneshot::Sender<Outcome>,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Landed(Box<Prepared>, Landed),
+    Refused(Box<Prepared>, Refusal),
+    Bounced(Box<Prepared>, Bounce),
+    Failed(StoreError),
+}
+
+/// A frame that has been sequenced, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) placed: Placed,
+    landed: Vec<(Pending, Landed)>,
+    /// Answers that would reveal something that is not durable before the frame is.
+    held: Vec<Held>,
+    /// One more than the position of its last record.
+    end: u64,
+}
+
+/// An answer that waits until what it was judged against is durable.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pending: Pending,
+    judgement: Judgement,
+}
+
+/// The first stage and what it needs.
+#[derive(Debug)]
+struct Stage {
+    sequencer: Sequencer,
+    builder: FrameBuilder,
+    /// What to undo, for every frame that is not published, oldest first.
+    undo: VecDeque<(u64, Undo)>,
+    /// The last frame sequenced.
+    last_seq: u64,
+    /// Frames that were not the next one, until all that were under way have come back.
+    stalled: Vec<Job>,
+    under_way: usize,
+}
+
+/// Takes requests through the three stages.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) log: Box<dyn FrameLog>,
+    pub(crate) queue: Queue,
+    pub(crate) reader: Arc<Reader>,
+    publisher: Mutex<Publisher>,
+    stage: Mutex<Stage>,
+    unstalled: Condvar,
+    clock: Arc<dyn Clock>,
+    poisoned: AtomicBool,
+    poison: Mutex<Option<String>>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        log: Box<dyn FrameLog>,
+        reader: Arc<Reader>,
+        sequencer: Sequencer,
+        publisher: Publisher,
+        queue: Queue,
+    ) -> Self {
+        let stage = Stage {
+            sequencer,
+            builder: FrameBuilder::new(),
+            undo: VecDeque::new(),
+            last_seq: publisher.published_seq(),
+            stalled: Vec::new(),
+            under_way: 0,
+        };
+        Self {
+            log,
+            queue,
+            clock: Arc::clone(&reader.clock),
+            reader,
+            publisher: Mutex::new(publisher),
+            stage: Mutex::new(stage),
+            unstalled: Condvar::new(),
+            poisoned: AtomicBool::new(false),
+            poison: Mutex::new(None),
+        }
+    }
+
+    /// Why the store stopped writing, if it did.
+    pub(crate) fn poison(&self) -> Option<String> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.poison).clone()
+    }
+
+    /// How often the sequencer has forgotten streams; a caller notes it before it looks for a tail.
+    pub(crate) fn evictions(&self) -> u64 {
+        lock(&self.stage).sequencer.evictions()
+    }
+
+    pub(crate) fn streams_known(&self) -> usize {
+        lock(&self.stage).sequencer.streams_known()
+    }
+
+    /// The last position of an event with this fingerprint, in the window of recent ids.
+    pub(crate) fn id_position(&self, fingerprint: u64) -> Option<u64> {
+        lock(&self.stage).sequencer.id_position(fingerprint)
+    }
+
+    /// Puts a request into the queue.
+    pub(crate) fn submit(&self, pending: Pending) -> Result<(), StoreError> {
+        if let Some(why) = self.poison() {
+            return Err(errors::poisoned(&why));
+        }
+        self.queue.push(pending)?;
+        if let Some(why) = self.poison() {
+            // It broke in between: nobody may come to look at the queue any more.
+            self.queue.fail_all(|| errors::poisoned(&why));
+        }
+        Ok(())
+    }
+
+    /// Sequences what waits into the next frame; `None` when nothing that waits makes one.
+    ///
+    /// While frames turned out not to be the next ones, waits until that is sorted out.
+    pub(crate) fn build(&self) -> Option<Job> {
+        let mut stage = lock(&self.stage);
+        while !stage.stalled.is_empty() {
+            stage = wait(&self.unstalled, stage);
+        }
+        let now = self.clock.now_us();
+        let mut frame = Draft::new(&stage.sequencer);
+        let mut answers = Vec::new();
+        while let Some(pending) = self.take(&mut stage, &mut frame, &mut answers) {
+            self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
+        }
+        let held = std::mem::take(&mut frame.held);
+        let built = if frame.landed.is_empty() {
+            self.hold(&stage, held, &mut answers);
+            None
+        } else {
+            Some(self.place(&mut stage, frame, held, now))
+        };
+        drop(stage);
+        answers.into_iter().for_each(answer);
+        // What did not fit goes into the next frame, which the other committer may begin now.
+        self.queue.wake_for_rest();
+        built
+    }
+
+    /// Places a frame that only says what is durable, if that says anything new. It need not be waited for.
+    pub(crate) fn build_checkpoint(&self) -> Option<Job> {
+        let mut stage = lock(&self.stage);
+        if !stage.stalled.is_empty() || stage.under_way > 0 {
+            return None;
+        }
+        let end = stage.sequencer.next_position();
+        let placed = self.log.place_checkpoint(end, stage.sequencer.last_time())?;
+        stage.last_seq = placed.header.frame_seq;
+        stage.under_way += 1;
+        let undo = stage.sequencer.begin_frame();
+        stage.undo.push_back((placed.header.frame_seq, undo));
+        Some(Job { placed, landed: Vec::new(), held: Vec::new(), end })
+    }
+
+    /// The next request that fits into the frame; begins a new segment if the frame is empty and there is no room.
+    fn take(
+        &self,
+        stage: &mut Stage,
+        frame: &mut Draft,
+        answers: &mut Vec<(Pending, Outcome2)>,
+    ) -> Option<Pending> {
+        loop {
+            let room = self.log.room().min(FRAME_ROOM_BYTES);
+            let used = stage.builder.frame_len_max() as u64;
+            let target = if frame.landed.is_empty() { u64::MAX } else { FRAME_TARGET_BYTES };
+            match self.queue.take(room.min(target).saturating_sub(used)) {
+                Waited::Nothing => return None,
+                Waited::Request(pending) => return Some(pending),
+                Waited::TooLarge(_) if !frame.landed.is_empty() => return None,
+                Waited::TooLarge(bytes) => {
+                    if let Err(outcome) = self.roll(stage, frame, bytes + used) {
+                        let pending = self.queue.take_any()?;
+                        answers.push((pending, outcome));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the segment, so that a request of so many bytes fits.
+    fn roll(&self, stage: &mut Stage, frame: &mut Draft, bytes: u64) -> Result<(), Outcome2> {
+        let room = self.log.room_max().min(FRAME_ROOM_BYTES);
+        if bytes > room {
+            let message =
+                format!("the append needs up to {bytes} bytes, more than the {room} of one frame");
+            return Err(Outcome2::Failed(StoreError::invalid(message)));
+        }
+        let sequencer = &mut stage.sequencer;
+        match self.log.roll(sequencer.next_position(), sequencer.last_time().max(self.clock.now_us())) {
+            Ok(context) => {
+                sequencer.begin_segment(context);
+                sequencer.evict(self.reader.published.end());
+                frame.undo = sequencer.begin_frame();
+                Ok(())
+            }
+            Err(NoPlace::Full(error)) => Err(Outcome2::Failed(errors::full(&error))),
+            Err(NoPlace::Broken(error)) => {
+                let error = error.to_string();
+                self.set_poison(&error);
+                Err(Outcome2::Failed(errors::poisoned(&error)))
+            }
+        }
+    }
+
+    fn sequence(
+        &self,
+        stage: &mut Stage,
+        frame: &mut Draft,
+        mut pending: Pending,
+        now: i64,
+        answers: &mut Vec<(Pending, Outcome2)>,
+    ) {
+        let Stage { sequencer, builder, .. } = stage;
+        match sequencer.sequence(&mut pending.request, now, builder, &mut frame.undo) {
+            Judgement::Accepted(landed) => frame.landed.push((pending, landed)),
+            Judgement::Bounced(bounce @ (Bounce::Resolve | Bounce::Evaluate)) => {
+                answers.push((pending, Outcome2::Bounced(bounce)));
+            }
+            judgement => frame.held.push(Held { pending, judgement }),
+        }
+    }
+
+    fn place(&self, stage: &mut Stage, frame: Draft, held: Vec<Held>, now: i64) -> Job {
+        let time = now.max(frame.undo_time());
+        let placed = self.log.place(&mut stage.builder, frame.base_position(), time);
+        stage.builder.reset();
+        stage.last_seq = placed.header.frame_seq;
+        stage.undo.push_back((placed.header.frame_seq, frame.undo));
+        stage.under_way += 1;
+        Job { placed, landed: frame.landed, held, end: stage.sequencer.next_position() }
+    }
+
+    /// Keeps answers back until the last frame they were judged against is durable.
+    fn hold(&self, stage: &Stage, held: Vec<Held>, answers: &mut Vec<(Pending, Outcome2)>) {
+        if held.is_empty() {
+            return;
+        }
+        let mut publisher = lock(&self.publisher);
+        if publisher.published_seq() >= stage.last_seq {
+            answers.extend(held.into_iter().map(Held::answer));
+        } else {
+            publisher.hold(stage.last_seq, held);
+        }
+    }
+
+    /// Makes a frame durable and publishes what can be published.
+    pub(crate) fn run(&self, job: Job) {
+        let commit = self.log.commit(&job.placed);
+        self.complete(job, commit);
+    }
+
+    /// Takes a frame back from the log.
+    pub(crate) fn complete(&self, job: Job, commit: Commit) {
+        match commit {
+            Commit::Durable => self.publish(job),
+            Commit::Broken(error) => {
+                let error = error.to_string();
+                self.set_poison(&error);
+                self.fail(job, &error);
+            }
+            Commit::Conflict | Commit::Unknown(_) => self.stall(job),
+        }
+    }
+
+    fn publish(&self, job: Job) {
+        let mut publisher = lock(&self.publisher);
+        let mut answers = Vec::new();
+        publisher.add(job);
+        while let Some(job) = publisher.next() {
+            answers.extend(self.publish_one(&mut publisher, job));
+        }
+        if let Some(why) = self.poison() {
+            // A frame before these failed, so they will never be shown.
+            for job in publisher.take_waiting() {
+                answers.extend(job.into_answers(|| Outcome2::Failed(errors::unknown(&why))));
+            }
+        }
+        let published = publisher.published_seq();
+        drop(publisher);
+        let mut stage = lock(&self.stage);
+        stage.under_way = stage.under_way.saturating_sub(1);
+        while stage.undo.front().is_some_and(|(seq, _)| *seq <= published) {
+            stage.undo.pop_front();
+        }
+        let resolve = !stage.stalled.is_empty() && stage.under_way == 0;
+        drop(stage);
+        answers.into_iter().for_each(answer);
+        if resolve {
+            self.resolve();
+        }
+    }
+
+    fn publish_one(&self, publisher: &mut Publisher, job: Job) -> Vec<(Pending, Outcome2)> {
+        publisher.apply(&self.reader, &job.placed);
+        self.reader.published.set_end(job.end);
+        self.reader.waiters.publish(job.end);
+        let seq = job.placed.header.frame_seq;
+        let mut answers: Vec<_> = job
+            .landed
+            .into_iter()
+            .map(|(pending, landed)| (pending, Outcome2::Landed(landed)))
+            .collect();
+        answers.extend(job.held.into_iter().map(Held::answer));
+        answers.extend(publisher.take_held(seq).into_iter().map(Held::answer));
+        self.log.durable(job.placed);
+        answers
+    }
+
+    /// Takes back a frame that was not the next one. When nothing is under way any more, finds out what happened.
+    fn stall(&self, job: Job) {
+        let mut stage = lock(&self.stage);
+        stage.under_way -= 1;
+        stage.stalled.push(job);
+        let resolve = stage.under_way == 0;
+        drop(stage);
+        if resolve {
+            self.resolve();
+        }
+    }
+
+    /// Reads what the log holds instead, publishes it, and puts back what must be sequenced again.
+    fn resolve(&self) {
+        let mut stage = lock(&self.stage);
+        if stage.stalled.is_empty() || stage.under_way > 0 {
+            return;
+        }
+        let mut stalled = std::mem::take(&mut stage.stalled);
+        stalled.sort_by_key(|job| job.placed.header.frame_seq);
+        let mut publisher = lock(&self.publisher);
+        let next = publisher.published_seq() + 1;
+        let logged = match self.log.read_from(next) {
+            Ok(logged) => logged,
+            Err(error) => {
+                drop(publisher);
+                drop(stage);
+                let error = error.to_string();
+                self.set_poison(&error);
+                self.unstalled.notify_all();
+                stalled.into_iter().for_each(|job| self.fail(job, &error));
+                return;
+            }
+        };
+        let mut answers = Vec::new();
+        let mut ours = stalled.into_iter().peekable();
+        for frame in &logged {
+            match ours.next_if(|job| job.placed.header == frame.header) {
+                Some(job) => answers.extend(self.publish_one(&mut publisher, job)),
+                None => publisher.pass_over(frame.header.frame_seq),
+            }
+        }
+        let published = publisher.published_seq();
+        let mut again: Vec<Pending> = Vec::new();
+        for job in ours {
+            again.extend(job.landed.into_iter().map(|(pending, _)| pending));
+            again.extend(job.held.into_iter().map(|held| held.pending));
+        }
+        again.extend(publisher.take_held(u64::MAX).into_iter().map(|held| held.pending));
+        drop(publisher);
+        self.rewind(&mut stage, published, logged.last().map(|frame| &frame.header));
+        self.queue.put_back(again);
+        drop(stage);
+        self.unstalled.notify_all();
+        answers.into_iter().for_each(answer);
+        self.queue.notify();
+    }
+
+    /// Takes back every frame after the published ones.
+    fn rewind(&self, stage: &mut Stage, published: u64, last: Option<&FrameHeader>) {
+        while let Some((seq, undo)) = stage.undo.pop_back() {
+            if seq <= published {
+                continue;
+            }
+            stage.sequencer.undo(undo);
+        }
+        stage.last_seq = published;
+        self.log.rewind(published + 1, last);
+    }
+
+    pub(crate) fn set_poison(&self, error: &str) {
+        let mut poison = lock(&self.poison);
+        poison.get_or_insert_with(|| error.to_owned());
+        drop(poison);
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Answers everybody who waits for a frame that may or may not be durable, and everybody in the queue.
+    fn fail(&self, job: Job, error: &str) {
+        let mut publisher = lock(&self.publisher);
+        let mut answers = job.into_answers(|| Outcome2::Failed(errors::unknown(error)));
+        for held in publisher.take_held(u64::MAX) {
+            answers.push((held.pending, Outcome2::Failed(errors::poisoned(error))));
+        }
+        for job in publisher.take_waiting() {
+            answers.extend(job.into_answers(|| Outcome2::Failed(errors::unknown(error))));
+        }
+        drop(publisher);
+        let mut stage = lock(&self.stage);
+        stage.under_way = stage.under_way.saturating_sub(1);
+        drop(stage);
+        answers.into_iter().for_each(answer);
+        self.queue.fail_all(|| errors::poisoned(error));
+    }
+
+    /// Whether nothing waits and nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.stage).under_way == 0 && self.queue.is_empty()
+    }
+
+    /// How many frames are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        lock(&self.stage).under_way
+    }
+}
+
+/// An outcome without its request, which goes back with it.
+#[derive(Debug)]
+pub(crate) enum Outcome2 {
+    Landed(Landed),
+    Refused(Refusal),
+    Bounced(Bounce),
+    Failed(StoreError),
+}
+
+/// Sends an answer. Whoever asked may have gone; then nobody wants it.
+fn answer((pending, outcome): (Pending, Outcome2)) {
+    let Pending { request, reply } = pending;
+    let outcome = match outcome {
+        Outcome2::Landed(landed) => Outcome::Landed(request, landed),
+        Outcome2::Refused(refusal) => Outcome::Refused(request, refusal),
+        Outcome2::Bounced(bounce) => Outcome::Bounced(request, bounce),
+        Outcome2::Failed(error) => Outcome::Failed(error),
+    };
+    drop(reply.send(outcome));
+}
+
+impl Held {
+    fn answer(self) -> (Pending, Outcome2) {
+        let outcome = match self.judgement {
+            Judgement::Accepted(landed) => Outcome2::Landed(landed),
+            Judgement::Refused(refusal) => Outcome2::Refused(refusal),
+            Judgement::Bounced(bounce) => Outcome2::Bounced(bounce),
+        };
+        (self.pending, outcome)
+    }
+}
+
+impl Job {
+    fn into_answers(self, outcome: impl Fn() -> Outcome2) -> Vec<(Pending, Outcome2)> {
+        let landed = self.landed.into_iter().map(|(pending, _)| pending);
+        let held = self.held.into_iter().map(|held| held.pending);
+        landed.chain(held).map(|pending| (pending, outcome())).collect()
+    }
+}
+
+/// A frame being put together.
+#[derive(Debug)]
+struct Draft {
+    undo: Undo,
+    landed: Vec<(Pending, Landed)>,
+    held: Vec<Held>,
+}
+
+impl Draft {
+    fn new(sequencer: &Sequencer) -> Self {
+        Self { undo: sequencer.begin_frame(), landed: Vec::new(), held: Vec::new() }
+    }
+
+    const fn base_position(&self) -> u64 {
+        self.undo.first_position()
+    }
+
+    const fn undo_time(&self) -> i64 {
+        self.undo.last_time()
+    }
+}

@@ -1,0 +1,104 @@
+//! Publishing: frames become visible in their order, whatever order they became durable in.
+//!
+//! The third stage. Relies on: frames handed in are durable. Never: shows a frame before the one before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Held, Job};
+use crate::log::Placed;
+use crate::reader::Reader;
+use crate::view::{Unsealed, UnsealedHead};
+
+/// How the head of a new segment is found when its first frame is published.
+pub(crate) type HeadOf = Box<dyn Fn(u64) -> Option<UnsealedHead> + Send + Sync>;
+
+/// Puts frames into their order.
+pub(crate) struct Publisher {
+    published_seq: u64,
+    waiting: BTreeMap<u64, Job>,
+    held: BTreeMap<u64, Vec<Held>>,
+    current: Arc<Unsealed>,
+    head_of: HeadOf,
+    /// Called when a segment has got its last frame.
+    on_rolled: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("published_seq", &self.published_seq).finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        published_seq: u64,
+        current: Arc<Unsealed>,
+        head_of: HeadOf,
+        on_rolled: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self {
+            published_seq,
+            waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
+            current,
+            head_of,
+            on_rolled,
+        }
+    }
+
+    pub(crate) const fn published_seq(&self) -> u64 {
+        self.published_seq
+    }
+
+    pub(crate) fn add(&mut self, job: Job) {
+        self.waiting.insert(job.placed.header.frame_seq, job);
+    }
+
+    /// The next frame in order, if it is durable.
+    pub(crate) fn next(&mut self) -> Option<Job> {
+        let job = self.waiting.remove(&(self.published_seq + 1))?;
+        self.published_seq += 1;
+        Some(job)
+    }
+
+    /// Another writer's frame without records stands here.
+    pub(crate) fn pass_over(&mut self, seq: u64) {
+        assert_eq!(seq, self.published_seq + 1, "frames are published in order");
+        self.published_seq = seq;
+    }
+
+    pub(crate) fn hold(&mut self, seq: u64, held: Vec<Held>) {
+        self.held.entry(seq).or_default().extend(held);
+    }
+
+    /// The answers held until this frame.
+    pub(crate) fn take_held(&mut self, seq: u64) -> Vec<Held> {
+        let later = match seq.checked_add(1) {
+            Some(next) => self.held.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        std::mem::replace(&mut self.held, later).into_values().flatten().collect()
+    }
+
+    /// The frames that wait for one before them.
+    pub(crate) fn take_waiting(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.waiting).into_values().collect()
+    }
+
+    /// Applies a frame to the segment it stands in.
+    pub(crate) fn apply(&mut self, reader: &Reader, placed: &Placed) {
+        let seq = placed.header.frame_seq;
+        self.published_seq = self.published_seq.max(seq);
+        if placed.segment != self.current.head.number {
+            let Some(head) = (self.head_of)(placed.segment) else {
+                unreachable!("segment {} was begun before it was written", placed.segment)
+            };
+            let next = Arc::new(Unsealed::new(head, reader.keyer.clone()));
+            reader.published.change(|view| view.unsealed.push(Arc::clone(&next)));
+            self.current = next;
+            (self.on_rolled)();
+        }
+        self.current.apply(&placed.header, placed.offset, &placed.bytes, true);
+    }
+}

@@ -1,0 +1,182 @@
+//! The queue of requests: bounded in number and bytes, in order.
+//!
+//! Two committers wait here. The first one is woken when it is idle; the second only when work waits while the first is busy, so that a
+//! lone writer always meets the same warm thread. Never: delays a request to gather more.
+
+use std::collections::VecDeque;
+
+use factum_store::{Kind, StoreError};
+
+use super::{Outcome, Pending};
+use crate::sync::{Condvar, Mutex, lock, wait};
+
+/// What waits for a frame with so much room.
+#[derive(Debug)]
+pub(crate) enum Waited {
+    Nothing,
+    Request(Pending),
+    /// The next request needs up to so many bytes.
+    TooLarge(u64),
+}
+
+/// Bounds of the queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueLimits {
+    pub(crate) requests: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The queue of requests.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    limits: QueueLimits,
+    state: Mutex<State>,
+    work: [Condvar; COMMITTERS],
+}
+
+/// How many frames may be under way at once.
+pub(crate) const COMMITTERS: usize = 2;
+
+#[derive(Debug, Default)]
+struct State {
+    requests: VecDeque<Pending>,
+    bytes: usize,
+    idle: [bool; COMMITTERS],
+    closed: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
+        Self { limits, state: Mutex::default(), work: [Condvar::new(), Condvar::new()] }
+    }
+
+    pub(crate) fn push(&self, pending: Pending) -> Result<(), StoreError> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(crate::errors::closed());
+        }
+        let bytes = state.bytes + pending.request.bytes;
+        let full = state.requests.len() >= self.limits.requests
+            || (bytes > self.limits.bytes && !state.requests.is_empty());
+        if full {
+            let message = format!(
+                "{} appends ({} bytes) are waiting already; try again",
+                state.requests.len(),
+                state.bytes
+            );
+            return Err(StoreError::new(Kind::Unavailable, message));
+        }
+        state.bytes = bytes;
+        state.requests.push_back(pending);
+        self.wake(state);
+        Ok(())
+    }
+
+    /// Puts requests back to the front, in order; limits do not count for what was let in once.
+    pub(crate) fn put_back(&self, requests: Vec<Pending>) {
+        let mut state = lock(&self.state);
+        for pending in requests.into_iter().rev() {
+            state.bytes += pending.request.bytes;
+            state.requests.push_front(pending);
+        }
+    }
+
+    /// The next request, if it needs no more than so many bytes.
+    pub(crate) fn take(&self, room: u64) -> Waited {
+        let mut state = lock(&self.state);
+        let Some(first) = state.requests.front() else { return Waited::Nothing };
+        let needs = first.request.bytes as u64 + FRAME_SLACK_BYTES + first.request.bytes as u64 / 128;
+        if needs > room {
+            return Waited::TooLarge(needs);
+        }
+        match state.pop() {
+            Some(pending) => Waited::Request(pending),
+            None => Waited::Nothing,
+        }
+    }
+
+    pub(crate) fn take_any(&self) -> Option<Pending> {
+        lock(&self.state).pop()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.state).requests.is_empty()
+    }
+
+    /// Wakes every committer.
+    pub(crate) fn notify(&self) {
+        self.work.iter().for_each(Condvar::notify_all);
+    }
+
+    fn wake(&self, state: crate::sync::MutexGuard<'_, State>) {
+        let idle = state.idle.iter().position(|idle| *idle);
+        drop(state);
+        if let Some(idle) = idle {
+            self.work[idle].notify_one();
+        }
+    }
+
+    /// Wakes an idle committer if something waits.
+    pub(crate) fn wake_for_rest(&self) {
+        let state = lock(&self.state);
+        if !state.requests.is_empty() {
+            self.wake(state);
+        }
+    }
+
+    /// Waits until there may be work for a committer; says whether there ever will be.
+    pub(crate) fn wait_for_work(&self, committer: usize) -> bool {
+        let mut state = lock(&self.state);
+        while state.requests.is_empty() && !state.closed {
+            state.idle[committer] = true;
+            state = wait(&self.work[committer], state);
+            state.idle[committer] = false;
+        }
+        !(state.closed && state.requests.is_empty())
+    }
+
+    /// As `wait_for_work`, but comes back after a while; says whether there is work.
+    #[cfg(not(feature = "unstable-shuttle"))]
+    pub(crate) fn wait_a_while(&self, committer: usize, limit: std::time::Duration) -> bool {
+        let mut state = lock(&self.state);
+        if state.requests.is_empty() && !state.closed {
+            state.idle[committer] = true;
+            state = match self.work[committer].wait_timeout(state, limit) {
+                Ok((state, _)) => state,
+                Err(_) => unreachable!("a thread panicked while it held the queue"),
+            };
+            state.idle[committer] = false;
+        }
+        !state.requests.is_empty() || state.closed
+    }
+
+    /// Lets nothing more in; what waits is still worked off.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.notify();
+    }
+
+    /// Answers everything that waits with an error.
+    pub(crate) fn fail_all(&self, error: impl Fn() -> StoreError) {
+        let mut state = lock(&self.state);
+        let requests = std::mem::take(&mut state.requests);
+        state.bytes = 0;
+        drop(state);
+        for pending in requests {
+            // Whoever asked may have gone.
+            drop(pending.reply.send(Outcome::Failed(error())));
+        }
+        self.notify();
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Pending> {
+        let pending = self.requests.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(pending.request.bytes);
+        Some(pending)
+    }
+}
+
+/// What a frame needs besides its requests.
+const FRAME_SLACK_BYTES: u64 = 512;

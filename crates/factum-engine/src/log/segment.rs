@@ -1,0 +1,193 @@
+//! The frame log in the segments of the data directory.
+//!
+//! Every frame is written with one `pwritev2(RWF_DSYNC)` into space that was written before, so that it costs one trip to the device.
+//! Several writes may be under way; which frames are durable is known in order.
+//! Relies on: the supply of prepared segments. Never: retries a failed write; after one, everything is [`Commit::Broken`].
+
+use std::io;
+use std::sync::Arc;
+
+use factum_format::SegmentKey;
+use factum_format::frame::{FrameBuilder, FrameFlags, FrameHeader};
+use factum_format::limits::{FRAME_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use factum_io::buffer::AlignedBuf;
+use factum_io::disk::DiskFile;
+
+use super::place::{Cursor, Laid};
+use super::{Commit, FrameLog, LoggedFrame, NoPlace, Placed};
+use crate::sequence::SegmentContext;
+use crate::supply::{Begin, Supply};
+use crate::sync::{Mutex, lock};
+
+/// Where writing goes on.
+#[derive(Debug)]
+pub(crate) struct LogStart {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) context: SegmentContext,
+    pub(crate) salt: u64,
+    pub(crate) capacity: u64,
+    /// Where the last frame ends, and what stands before that in its page.
+    pub(crate) offset: u64,
+    pub(crate) tail: Vec<u8>,
+    pub(crate) next_seq: u64,
+    pub(crate) durable_seq: u64,
+    pub(crate) prev_hash: u32,
+    pub(crate) epoch: u16,
+}
+
+/// The frame log in the segments of the data directory.
+#[derive(Debug)]
+pub(crate) struct SegmentLog {
+    supply: Arc<Supply>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    cursor: Cursor,
+    context: SegmentContext,
+    file: Arc<dyn DiskFile>,
+    /// Buffers to be used again.
+    spare: Vec<(Vec<u8>, AlignedBuf)>,
+    broken: bool,
+    /// Whether the last frame placed says that all before it are durable.
+    checkpointed: bool,
+}
+
+impl SegmentLog {
+    pub(crate) fn new(supply: Arc<Supply>, start: LogStart) -> Self {
+        let cursor = Cursor {
+            key: SegmentKey { salt: start.salt, segment: start.context.number },
+            capacity: start.capacity,
+            offset: start.offset,
+            tail: start.tail,
+            next_seq: start.next_seq,
+            durable_seq: start.durable_seq,
+            prev_hash: start.prev_hash,
+            epoch: start.epoch,
+            in_flight: 0,
+        };
+        let state = State {
+            cursor,
+            context: start.context,
+            file: start.file,
+            spare: Vec::new(),
+            broken: false,
+            checkpointed: true,
+        };
+        Self { supply, state: Mutex::new(state) }
+    }
+}
+
+impl State {
+    fn placed(&mut self, laid: Laid, (bytes, pages): (Vec<u8>, AlignedBuf)) -> Placed {
+        self.cursor.in_flight += 1;
+        Placed {
+            header: laid.header,
+            segment: self.context.number,
+            offset: laid.offset,
+            bytes,
+            pages,
+            pages_offset: laid.pages_offset,
+            file: Some(Arc::clone(&self.file)),
+        }
+    }
+}
+
+impl FrameLog for SegmentLog {
+    fn context(&self) -> SegmentContext {
+        lock(&self.state).context
+    }
+
+    fn room(&self) -> u64 {
+        lock(&self.state).cursor.room()
+    }
+
+    fn room_max(&self) -> u64 {
+        lock(&self.state).cursor.capacity - SEGMENT_HEADER_BYTES
+    }
+
+    fn roll(&self, base_position: u64, now: i64) -> Result<SegmentContext, NoPlace> {
+        let mut state = lock(&self.state);
+        let begin = Begin {
+            base_position,
+            base_time: now,
+            first_frame_seq: state.cursor.next_seq,
+            prev_hash: u64::from(state.cursor.prev_hash),
+            epoch: state.cursor.epoch,
+        };
+        let segment = self.supply.begin(begin)?;
+        state.context = SegmentContext { number: segment.number, base_time: now };
+        state.file = segment.file;
+        state.cursor = Cursor {
+            key: SegmentKey { salt: segment.salt, segment: segment.number },
+            capacity: segment.capacity,
+            offset: SEGMENT_HEADER_BYTES,
+            tail: Vec::new(),
+            in_flight: 0,
+            ..state.cursor
+        };
+        Ok(state.context)
+    }
+
+    fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed {
+        let mut state = lock(&self.state);
+        let mut buffers = state.spare.pop().unwrap_or_default();
+        let laid =
+            state.cursor.lay(frame, base_position, time, (&mut buffers.0, &mut buffers.1));
+        state.checkpointed = false;
+        state.placed(laid, buffers)
+    }
+
+    fn place_checkpoint(&self, base_position: u64, time: i64) -> Option<Placed> {
+        let mut state = lock(&self.state);
+        let all_durable = state.cursor.durable_seq + 1 == state.cursor.next_seq;
+        let room = state.cursor.capacity - state.cursor.offset;
+        if state.checkpointed || state.broken || !all_durable || room < FRAME_BYTES_MIN {
+            return None;
+        }
+        let mut buffers = state.spare.pop().unwrap_or_default();
+        let both = (&mut buffers.0, &mut buffers.1);
+        let laid = state.cursor.lay_empty(FrameFlags::CHECKPOINT, base_position, time, both);
+        state.checkpointed = true;
+        Some(state.placed(laid, buffers))
+    }
+
+    fn commit(&self, placed: &Placed) -> Commit {
+        let Some(file) = &placed.file else { unreachable!("a segment's frame has a file") };
+        let pages = placed.pages.as_slice();
+        let written = file.write_durable_at(pages, placed.pages_offset);
+        let mut state = lock(&self.state);
+        if placed.segment == state.context.number {
+            state.cursor.in_flight -= 1;
+        }
+        let error = match written {
+            _ if state.broken => io::Error::other("an earlier write of the log failed"),
+            Ok(length) if length == pages.len() => return Commit::Durable,
+            Ok(length) => io::Error::new(
+                io::ErrorKind::WriteZero,
+                format!("only {length} of {} bytes of a frame were written", pages.len()),
+            ),
+            Err(error) => error,
+        };
+        state.broken = true;
+        Commit::Broken(error)
+    }
+
+    fn durable(&self, placed: Placed) {
+        const SPARE_BYTES_MAX: usize = 4 << 20;
+        let mut state = lock(&self.state);
+        state.cursor.durable_seq = state.cursor.durable_seq.max(placed.header.frame_seq);
+        if state.spare.len() < 4 && placed.bytes.capacity() <= SPARE_BYTES_MAX {
+            state.spare.push((placed.bytes, placed.pages));
+        }
+    }
+
+    fn read_from(&self, _: u64) -> io::Result<Vec<LoggedFrame>> {
+        Err(io::Error::other("the outcome of a write to a segment is known after reopening only"))
+    }
+
+    fn rewind(&self, _: u64, _: Option<&FrameHeader>) {
+        unreachable!("nobody else writes to the segments of a locked directory");
+    }
+}

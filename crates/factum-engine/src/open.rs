@@ -1,0 +1,671 @@
+//! Opening: from a directory to a store that can be read and, if nothing was lost, written.
+//!
+//! Order: lock, manifest, sealed segments (listed, not opened), unsealed segments (read and recovered), cut if need be, and only then the
+//! writing end. What is read is bounded by the size of a segment, not by that of the store.
+//! Never: writes when opened read-only, or when something acknowledged is missing.
+
+use std::io;
+use std::sync::Arc;
+
+use factum_format::SegmentKey;
+use factum_format::frame::FrameFlags;
+use factum_format::limits::SEGMENT_HEADER_BYTES;
+use factum_format::manifest::{Manifest, QuarantineEntry, QuarantineReason, SegmentEntry, SegmentState};
+use factum_format::segment::{Copies, SegmentHeader};
+use factum_io::Env;
+use factum_io::buffer::AlignedBuf;
+use factum_io::disk::{DirLock, DiskFile, Open};
+use factum_store::{Kind, StoreError};
+
+use crate::catalog::{self, Catalog};
+use crate::errors::io_error;
+use crate::key::Keyer;
+use crate::log::{Cursor, LogStart, PAGE_BYTES};
+use crate::options::Options;
+use crate::paths::Paths;
+use crate::recover::{self, Cut, Finding, Found, Recovered, Tail};
+use crate::report::OpenReport;
+use crate::seal::Sealer;
+use crate::sequence::SegmentContext;
+use crate::supply::{Begin, Supply, zero};
+use crate::view::sealed::read_whole;
+use crate::view::{IndexCache, Unsealed, UnsealedHead, View};
+
+/// After a tail of unknown length was lost, positions go on this far behind it, so that none is used twice.
+const UNKNOWN_LOSS_POSITIONS: u64 = 1 << 20;
+
+/// A store that has been opened, before its threads run.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) env: Env,
+    pub(crate) lock: Option<Box<dyn DirLock>>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) keyer: Keyer,
+    pub(crate) view: View,
+    /// One more than the last position in the log, lost ones included.
+    pub(crate) next_position: u64,
+    pub(crate) last_time: i64,
+    /// The writing end; `None` when nothing may be written.
+    pub(crate) writing: Option<Writing>,
+    pub(crate) report: OpenReport,
+}
+
+/// The writing end of a store.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    pub(crate) supply: Arc<Supply>,
+    pub(crate) start: LogStart,
+    pub(crate) current: Arc<Unsealed>,
+}
+
+/// A segment that was being written, read whole.
+struct Read {
+    entry: SegmentEntry,
+    header: SegmentHeader,
+    copies: Copies,
+    bytes: AlignedBuf,
+    unsealed: Arc<Unsealed>,
+}
+
+/// Opens the store in a directory.
+pub(crate) fn open(options: &Options, env: Env) -> Result<Opened, StoreError> {
+    let began = env.clock.monotonic_ns();
+    let paths = Paths::new(&options.directory);
+    let lock = prepare_directory(options, &env, &paths)?;
+    let found = match catalog::read_manifest(&env, &paths)? {
+        Some(found) => found,
+        None => create(options, &env, &paths)?,
+    };
+    let mut report = OpenReport::new(&paths, found.damaged);
+    if !report.manifest_damage.is_empty() && !options.read_only {
+        catalog::write_copies(&env, &paths, &found.manifest)
+            .map_err(|error| io_error("repairing the manifest", error))?;
+    }
+    let mut opening = Opening::new(options, env, paths, found.manifest);
+    opening.list_sealed();
+    let (read, prepared) = opening.read_unsealed()?;
+    let recovered = opening.recover(&read);
+    report.take(&recovered, read.len(), opening.view.sealed.len());
+    if recovered.newer {
+        return Err(StoreError::new(
+            Kind::ReadOnly,
+            "the log goes on in frames of a newer release; open the store with that release",
+        ));
+    }
+    let mut opened = opening.finish(read, prepared, recovered, &mut report)?;
+    opened.lock = lock;
+    report.took_ns = opened.env.clock.monotonic_ns().saturating_sub(began);
+    report.records = opened.next_position;
+    opened.report = report;
+    Ok(opened)
+}
+
+fn prepare_directory(
+    options: &Options,
+    env: &Env,
+    paths: &Paths,
+) -> Result<Option<Box<dyn DirLock>>, StoreError> {
+    let shown = paths.root().display();
+    let exists = env
+        .disk
+        .exists(paths.root())
+        .map_err(|error| io_error("looking for the data directory", error))?;
+    if !exists && (options.read_only || !options.create) {
+        let message = format!("there is no store in {shown}; append or import something to make one");
+        return Err(StoreError::new(Kind::NotFound, message));
+    }
+    if options.read_only {
+        return Ok(None);
+    }
+    let make = || {
+        env.disk.create_dir(paths.root())?;
+        if let Some(parent) = paths.root().parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            env.disk.sync_dir(parent)?;
+        }
+        env.disk.lock(&paths.lock())
+    };
+    make().map(Some).map_err(|error| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            let message = format!(
+                "another process has the store in {shown} open for writing; stop it, or open this one read-only"
+            );
+            StoreError::new(Kind::Unavailable, message)
+        } else {
+            io_error("preparing the data directory", error)
+        }
+    })
+}
+
+/// Makes an empty store.
+fn create(options: &Options, env: &Env, paths: &Paths) -> Result<catalog::Found, StoreError> {
+    let shown = paths.root().display();
+    if options.read_only || !options.create {
+        let message = format!("there is no store in {shown}; append or import something to make one");
+        return Err(StoreError::new(Kind::NotFound, message));
+    }
+    let make = || -> io::Result<Option<Manifest>> {
+        env.disk.create_dir(&paths.segments())?;
+        if !env.disk.list(&paths.segments())?.is_empty() {
+            return Ok(None);
+        }
+        env.disk.sync_dir(paths.root())?;
+        let mut secrets = [0; 32];
+        env.random.fill(&mut secrets);
+        let (mut realm, mut hash_key) = ([0; 16], [0; 16]);
+        realm.copy_from_slice(&secrets[..16]);
+        hash_key.copy_from_slice(&secrets[16..]);
+        let manifest = Manifest {
+            partition: 0,
+            seq: 1,
+            realm,
+            hash_key,
+            created_time: env.clock.now_us(),
+            segment_bytes: options.segment_bytes,
+            segments: Vec::new(),
+            quarantine: Vec::new(),
+        };
+        catalog::write_copies(env, paths, &manifest)?;
+        Ok(Some(manifest))
+    };
+    match make().map_err(|error| io_error("making a store", error))? {
+        Some(manifest) => Ok(catalog::Found { manifest, damaged: Vec::new() }),
+        None => Err(StoreError::new(
+            Kind::Corrupt,
+            format!("{shown} holds segments but no manifest; restore a backup"),
+        )),
+    }
+}
+
+struct Opening<'a> {
+    options: &'a Options,
+    env: Env,
+    paths: Paths,
+    manifest: Manifest,
+    catalog: Arc<Catalog>,
+    sealer: Arc<Sealer>,
+    keyer: Keyer,
+    view: View,
+}
+
+impl<'a> Opening<'a> {
+    fn new(options: &'a Options, env: Env, paths: Paths, manifest: Manifest) -> Self {
+        let catalog = Arc::new(Catalog::new(env.clone(), paths.clone(), manifest.clone()));
+        let keyer = Keyer::new(manifest.hash_key);
+        let sealer = Arc::new(Sealer {
+            env: env.clone(),
+            paths: paths.clone(),
+            catalog: Arc::clone(&catalog),
+            keyer: keyer.clone(),
+            cache: Arc::new(IndexCache::new(options.index_cache_bytes)),
+        });
+        let view = View::default();
+        Self { options, env, paths, manifest, catalog, sealer, keyer, view }
+    }
+
+    fn list_sealed(&mut self) {
+        let sealed = |entry: &&SegmentEntry| entry.state == SegmentState::Sealed;
+        let entries = self.manifest.segments.iter().filter(sealed);
+        self.view.sealed = entries.map(|entry| Arc::new(self.sealer.open(*entry))).collect();
+        self.view.sealed.sort_by_key(|sealed| sealed.entry.base_position);
+    }
+
+    /// Reads the segments that were begun, oldest first, and those that were prepared.
+    fn read_unsealed(&self) -> Result<(Vec<Read>, Vec<SegmentEntry>), StoreError> {
+        let mut entries: Vec<SegmentEntry> = self.manifest.segments.clone();
+        entries.retain(|entry| entry.state != SegmentState::Sealed);
+        entries.sort_by_key(|entry| entry.number);
+        let (mut read, mut prepared) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match self.read_segment(&entry)? {
+                Some(segment) => read.push(segment),
+                None => prepared.push(entry),
+            }
+        }
+        Ok((read, prepared))
+    }
+
+    /// A segment that was begun; `None` if it was only prepared.
+    fn read_segment(&self, entry: &SegmentEntry) -> Result<Option<Read>, StoreError> {
+        let path = self.paths.segment(entry.number, entry.generation);
+        let shown = self.paths.shown(&path);
+        let open = || read_whole(&*self.env.disk.open(&path, Open::read_direct())?);
+        let bytes = match open() {
+            Ok(bytes) => bytes,
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && entry.state == SegmentState::Prepared =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(io_error(&format!("reading {shown}"), error)),
+        };
+        let front = bytes.as_slice().get(..SEGMENT_HEADER_BYTES as usize).unwrap_or_default();
+        let (header, copies) = match SegmentHeader::decode(front) {
+            Ok(found) => found,
+            // The header is durable before the first frame is written, and the manifest says "active" later still.
+            Err(_) if entry.state == SegmentState::Prepared => return Ok(None),
+            Err(error) => {
+                let message = format!("{shown}: {error}; restore a backup");
+                return Err(StoreError::new(Kind::Corrupt, message));
+            }
+        };
+        if header.realm != self.manifest.realm || header.segment != entry.number {
+            let message = format!("{shown} belongs to another store or was renamed; put it back");
+            return Err(StoreError::new(Kind::Corrupt, message));
+        }
+        let head = UnsealedHead {
+            number: header.segment,
+            key: SegmentKey { salt: header.salt, segment: header.segment },
+            base_position: header.base_position,
+            base_time: header.base_time,
+        };
+        let unsealed = Arc::new(Unsealed::new(head, self.keyer.clone()));
+        Ok(Some(Read { entry: *entry, header, copies, bytes, unsealed }))
+    }
+
+    fn recover(&self, read: &[Read]) -> Recovered {
+        let last = self.view.sealed.last().map(|sealed| sealed.entry);
+        let first = read.first();
+        let start = Tail {
+            index: 0,
+            offset: SEGMENT_HEADER_BYTES,
+            next_seq: first
+                .map(|r| r.header.first_frame_seq)
+                .or(last.map(|e| e.last_frame_seq + 1))
+                .unwrap_or(1),
+            durable_seq: last.map_or(0, |e| e.last_frame_seq),
+            prev_hash: last.map_or(0, |e| e.last_header_hash),
+            epoch: last.map_or(0, |e| e.epoch),
+            next_position: last.map_or(0, |e| e.base_position + e.record_count),
+        };
+        let found: Vec<Found<'_>> = read
+            .iter()
+            .map(|r| Found {
+                unsealed: &r.unsealed,
+                bytes: r.bytes.as_slice(),
+                first_frame_seq: r.header.first_frame_seq,
+                copies: r.copies,
+            })
+            .collect();
+        recover::recover(&found, start)
+    }
+
+    fn finish(
+        mut self,
+        read: Vec<Read>,
+        prepared: Vec<SegmentEntry>,
+        recovered: Recovered,
+        report: &mut OpenReport,
+    ) -> Result<Opened, StoreError> {
+        let kept = if read.is_empty() { 0 } else { recovered.tail.index + 1 };
+        self.view.unsealed = read[..kept].iter().map(|r| Arc::clone(&r.unsealed)).collect();
+        let new_losses: Vec<Finding> =
+            recovered.lost().filter(|finding| !self.is_accepted(finding)).cloned().collect();
+        let last_time = self.last_time();
+        let mut next_position = recovered.tail.next_position;
+        report.degraded = !new_losses.is_empty() && !self.options.accept_loss;
+        let writing = if self.options.read_only || report.degraded {
+            None
+        } else {
+            let accepted = self.accept(&new_losses, &read)?;
+            let forced_roll = accepted || recovered.lost().next().is_some();
+            if recovered.lost().any(|finding| finding.unbounded) {
+                next_position += UNKNOWN_LOSS_POSITIONS;
+            }
+            let end = End { next_position, last_time, forced_roll };
+            Some(self.start_writing(&read, prepared, &recovered, end)?)
+        };
+        if writing.is_some() {
+            report.accepted = new_losses;
+        }
+        Ok(Opened {
+            env: self.env,
+            lock: None,
+            catalog: self.catalog,
+            sealer: self.sealer,
+            keyer: self.keyer,
+            view: self.view,
+            next_position,
+            last_time,
+            writing,
+            report: OpenReport::default(),
+        })
+    }
+
+    fn is_accepted(&self, finding: &Finding) -> bool {
+        self.manifest.quarantine.iter().any(|entry| {
+            entry.accepted && entry.segment == finding.segment && entry.offset == finding.offset
+        })
+    }
+
+    fn last_time(&self) -> i64 {
+        let sealed = self.view.sealed.last().map(|sealed| sealed.entry.last_time);
+        let unsealed = self.view.unsealed.iter().rev().find_map(|unsealed| {
+            let content = unsealed.read();
+            content.first_time.map(|_| content.last_time)
+        });
+        unsealed.or(sealed).unwrap_or(i64::MIN)
+    }
+
+    /// Records what was lost, and keeps the damaged bytes; says whether there is anything to accept.
+    fn accept(&self, losses: &[Finding], read: &[Read]) -> Result<bool, StoreError> {
+        if losses.is_empty() {
+            return Ok(false);
+        }
+        let failed = |error| io_error("recording the loss", error);
+        let now = self.env.clock.now_us();
+        let entries: Vec<QuarantineEntry> = losses
+            .iter()
+            .map(|finding| QuarantineEntry {
+                segment: finding.segment,
+                offset: finding.offset,
+                length: finding.length,
+                first_position: finding.first_position,
+                count: finding.lost,
+                reason: finding.reason.unwrap_or(QuarantineReason::Body),
+                accepted: true,
+                found_time: now,
+            })
+            .collect();
+        for finding in losses {
+            self.keep_bytes(finding, read).map_err(failed)?;
+        }
+        self.catalog.quarantine(&entries).map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Copies a damaged range into the quarantine.
+    fn keep_bytes(&self, finding: &Finding, read: &[Read]) -> io::Result<()> {
+        use factum_io::disk::DiskFileExt;
+        let Some(source) = read.iter().find(|r| r.entry.number == finding.segment) else {
+            return Ok(());
+        };
+        let start = usize::try_from(finding.offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(finding.length).unwrap_or(usize::MAX);
+        let bytes = source.bytes.as_slice();
+        let range = start.min(bytes.len())..start.saturating_add(length).min(bytes.len());
+        let directory = self.paths.quarantine();
+        self.env.disk.create_dir(&directory)?;
+        let path = directory.join(format!("{:010}-{:012}.bin", finding.segment, finding.offset));
+        if self.env.disk.exists(&path)? {
+            self.env.disk.remove(&path)?;
+        }
+        let file = self.env.disk.open(&path, Open::create_new())?;
+        file.write_all_at(&bytes[range], 0)?;
+        file.sync_all()?;
+        self.env.disk.sync_dir(&directory)?;
+        self.env.disk.sync_dir(self.paths.root())
+    }
+
+    fn start_writing(
+        &mut self,
+        read: &[Read],
+        prepared: Vec<SegmentEntry>,
+        recovered: &Recovered,
+        end: End,
+    ) -> Result<Writing, StoreError> {
+        let failed = |error| io_error("preparing to write", error);
+        let supply = Arc::new(Supply::new(
+            self.env.clone(),
+            self.paths.clone(),
+            Arc::clone(&self.catalog),
+            self.manifest.segment_bytes,
+        ));
+        self.remove_strays().map_err(failed)?;
+        if let Some(cut) = &recovered.cut {
+            self.cut(read, cut).map_err(failed)?;
+        }
+        let unused = self.reset_later(read, recovered).map_err(failed)?;
+        self.adopt_one(&supply, unused.into_iter().chain(prepared)).map_err(failed)?;
+        let tail = &recovered.tail;
+        let current = read.get(tail.index).filter(|_| !end.forced_roll);
+        match current {
+            Some(current) => self.go_on(supply, current, recovered, end),
+            None => self.begin_new(supply, recovered, end),
+        }
+    }
+
+    /// Goes on in the segment where the log ended.
+    fn go_on(
+        &self,
+        supply: Arc<Supply>,
+        current: &Read,
+        recovered: &Recovered,
+        end: End,
+    ) -> Result<Writing, StoreError> {
+        let failed = |error| io_error("preparing to write", error);
+        let path = self.paths.segment(current.entry.number, 0);
+        let file = self.env.disk.open(&path, Open::write_direct()).map_err(failed)?;
+        let tail = &recovered.tail;
+        let page_start = tail.offset / PAGE_BYTES * PAGE_BYTES;
+        let range = to_usize(page_start)..to_usize(tail.offset);
+        let mut start = LogStart {
+            file,
+            context: SegmentContext {
+                number: current.header.segment,
+                base_time: current.header.base_time,
+            },
+            salt: current.header.salt,
+            capacity: current.header.capacity.min(current.bytes.len() as u64),
+            offset: tail.offset,
+            tail: current.bytes.as_slice()[range].to_vec(),
+            next_seq: tail.next_seq,
+            durable_seq: tail.durable_seq,
+            prev_hash: tail.prev_hash,
+            epoch: tail.epoch,
+        };
+        if recovered.cut.is_some_and(|cut| cut.frame) {
+            write_cut(&mut start, &current.unsealed, end).map_err(failed)?;
+        }
+        self.catalog.note_active(
+            current.header.segment,
+            Begin {
+                base_position: current.header.base_position,
+                base_time: current.header.base_time,
+                first_frame_seq: current.header.first_frame_seq,
+                prev_hash: current.header.prev_hash,
+                epoch: current.header.epoch,
+            },
+        );
+        Ok(Writing { supply, start, current: Arc::clone(&current.unsealed) })
+    }
+
+    /// Begins a new segment: the store is new, or what is damaged must not be written on.
+    fn begin_new(
+        &mut self,
+        supply: Arc<Supply>,
+        recovered: &Recovered,
+        end: End,
+    ) -> Result<Writing, StoreError> {
+        let tail = &recovered.tail;
+        let base_time = self.env.clock.now_us().max(end.last_time);
+        let begin = Begin {
+            base_position: end.next_position,
+            base_time,
+            first_frame_seq: tail.next_seq,
+            prev_hash: u64::from(tail.prev_hash),
+            epoch: tail.epoch,
+        };
+        let begun = supply.begin(begin).map_err(|no_place| match no_place {
+            crate::log::NoPlace::Full(error) => crate::errors::full(&error),
+            crate::log::NoPlace::Broken(error) => io_error("beginning a segment", error),
+        })?;
+        let head = UnsealedHead {
+            number: begun.number,
+            key: SegmentKey { salt: begun.salt, segment: begun.number },
+            base_position: end.next_position,
+            base_time,
+        };
+        let current = Arc::new(Unsealed::new(head, self.keyer.clone()));
+        self.view.unsealed.push(Arc::clone(&current));
+        let start = LogStart {
+            file: begun.file,
+            context: SegmentContext { number: begun.number, base_time },
+            salt: begun.salt,
+            capacity: begun.capacity,
+            offset: SEGMENT_HEADER_BYTES,
+            tail: Vec::new(),
+            next_seq: tail.next_seq,
+            durable_seq: tail.durable_seq,
+            prev_hash: tail.prev_hash,
+            epoch: tail.epoch,
+        };
+        Ok(Writing { supply, start, current })
+    }
+
+    /// Zeroes what stands behind the cut, keeping what stands before it in its page.
+    fn cut(&self, read: &[Read], cut: &Cut) -> io::Result<()> {
+        let Some(segment) = read.get(cut.index) else { return Ok(()) };
+        let path = self.paths.segment(segment.entry.number, 0);
+        let file = self.env.disk.open(&path, Open::write_direct())?;
+        let page = cut.offset / PAGE_BYTES * PAGE_BYTES;
+        let kept = to_usize(cut.offset - page);
+        let end = cut.dirty_end.next_multiple_of(PAGE_BYTES).min(segment.bytes.len() as u64);
+        let mut rest = page;
+        if kept > 0 {
+            let mut first = AlignedBuf::zeroed(PAGE_BYTES as usize);
+            let front = &segment.bytes.as_slice()[to_usize(page)..to_usize(cut.offset)];
+            first.as_mut_slice()[..kept].copy_from_slice(front);
+            write_pages(&*file, first.as_slice(), page)?;
+            rest += PAGE_BYTES;
+        }
+        zero(&*file, rest, end.max(rest))?;
+        file.sync_all()
+    }
+
+    /// Makes segments that were begun behind the end of the log as if they had only been prepared.
+    fn reset_later(&self, read: &[Read], recovered: &Recovered) -> io::Result<Vec<SegmentEntry>> {
+        let mut reset = Vec::new();
+        for segment in read.iter().skip(recovered.tail.index + 1) {
+            let path = self.paths.segment(segment.entry.number, 0);
+            let file = self.env.disk.open(&path, Open::write_direct())?;
+            // From the back, so that the header goes last: until then the frames behind it can still be judged.
+            zero(&*file, PAGE_BYTES, segment.bytes.len() as u64)?;
+            file.sync_all()?;
+            zero(&*file, 0, PAGE_BYTES)?;
+            file.sync_all()?;
+            let entry = SegmentEntry {
+                number: segment.entry.number,
+                state: SegmentState::Prepared,
+                salt: self.env.random.next_u64(),
+                ..SegmentEntry::default()
+            };
+            self.catalog.replace_segment(entry)?;
+            reset.push(entry);
+        }
+        Ok(reset)
+    }
+
+    /// Keeps one prepared segment for use; forgets those whose file is gone or of the wrong size.
+    fn adopt_one(
+        &self,
+        supply: &Supply,
+        prepared: impl Iterator<Item = SegmentEntry>,
+    ) -> io::Result<()> {
+        let mut gone = Vec::new();
+        for entry in prepared {
+            let path = self.paths.segment(entry.number, 0);
+            let usable = match self.env.disk.open(&path, Open::write_direct()) {
+                Ok(file) => self.usable(&*file)?.then_some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            match usable {
+                Some(file) if !supply.is_ready() => supply.adopt(file, entry),
+                _ => gone.push(entry.number),
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.catalog.update(|manifest| manifest.segments.retain(|e| !gone.contains(&e.number)))?;
+        for number in gone {
+            let path = self.paths.segment(number, 0);
+            if self.env.disk.exists(&path)? {
+                self.env.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a prepared file has its size, and nothing but zeros in it: recovery depends on that.
+    fn usable(&self, file: &dyn DiskFile) -> io::Result<bool> {
+        if file.len()? != self.manifest.segment_bytes {
+            return Ok(false);
+        }
+        let bytes = read_whole(file)?;
+        let zeros = [0_u8; PAGE_BYTES as usize];
+        Ok(bytes.as_slice().chunks(zeros.len()).all(|chunk| *chunk == zeros[..chunk.len()]))
+    }
+
+    /// Removes files that a crash left behind before the manifest named them, or after it ceased to.
+    fn remove_strays(&self) -> io::Result<()> {
+        let manifest = self.catalog.manifest();
+        let mut named: Vec<String> = Vec::new();
+        for entry in &manifest.segments {
+            let file = |path: std::path::PathBuf| {
+                path.file_name().map(|name| name.to_string_lossy().into_owned())
+            };
+            named.extend(file(self.paths.segment(entry.number, entry.generation)));
+            named.extend(file(self.paths.index(entry.number, entry.generation)));
+        }
+        for name in self.env.disk.list(&self.paths.segments())? {
+            let ours = std::path::Path::new(&name)
+                .extension()
+                .is_some_and(|extension| extension == "seg" || extension == "idx");
+            if ours && !named.contains(&name) {
+                self.env.disk.remove(&self.paths.segments().join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the log ends.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    next_position: u64,
+    last_time: i64,
+    forced_roll: bool,
+}
+
+/// Says in the log that it was cut here, so that nothing from before the cut can ever be taken for its continuation.
+fn write_cut(start: &mut LogStart, unsealed: &Unsealed, end: End) -> io::Result<()> {
+    let mut cursor = Cursor {
+        key: SegmentKey { salt: start.salt, segment: start.context.number },
+        capacity: start.capacity,
+        offset: start.offset,
+        tail: std::mem::take(&mut start.tail),
+        next_seq: start.next_seq,
+        durable_seq: start.durable_seq,
+        prev_hash: start.prev_hash,
+        epoch: start.epoch.wrapping_add(1),
+        in_flight: 0,
+    };
+    if cursor.room() < PAGE_BYTES {
+        start.tail = cursor.tail;
+        return Ok(());
+    }
+    let (mut bytes, mut pages) = (Vec::new(), AlignedBuf::new());
+    let both = (&mut bytes, &mut pages);
+    let laid = cursor.lay_empty(FrameFlags::CUT, end.next_position, end.last_time.max(0), both);
+    write_pages(&*start.file, pages.as_slice(), laid.pages_offset)?;
+    unsealed.apply(&laid.header, laid.offset, &bytes, true);
+    start.offset = cursor.offset;
+    start.tail = cursor.tail;
+    start.next_seq = cursor.next_seq;
+    start.durable_seq = laid.header.frame_seq;
+    start.prev_hash = cursor.prev_hash;
+    start.epoch = cursor.epoch;
+    Ok(())
+}
+
+fn write_pages(file: &dyn DiskFile, pages: &[u8], offset: u64) -> io::Result<()> {
+    use factum_io::disk::DiskFileExt;
+    file.write_all_durable_at(pages, offset)
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

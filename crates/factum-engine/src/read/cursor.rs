@@ -1,0 +1,218 @@
+//! A cursor: walks the records of a source through all segments, a page at a time.
+//!
+//! It remembers a position, not a place in a file, so segments may be sealed, repacked or added while it walks.
+//! Relies on: positions below the published end never change. Never: skips or repeats a record.
+
+use std::ops::Range;
+
+use factum_store::{Direction, StoreError};
+
+use super::page::{Fetched, Page, Want};
+use super::plan::{Bounds, Ordinals, SourceKeys};
+use crate::view::{Published, Segment, View};
+
+/// Where a cursor begins.
+#[derive(Debug, Clone)]
+pub(crate) struct CursorStart {
+    pub(crate) source: SourceKeys,
+    pub(crate) direction: Direction,
+    /// Forwards: the first position considered. Backwards: one more than the last.
+    pub(crate) from: u64,
+    /// For a stream: the revisions meant.
+    pub(crate) revisions: Range<u64>,
+    pub(crate) control: bool,
+}
+
+/// Walks the records of a source.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    start: CursorStart,
+    /// Forwards: the next position to consider. Backwards: one more than it.
+    next: u64,
+    plan: Option<Planned>,
+}
+
+/// The records of one segment that are still to be fetched.
+#[derive(Debug)]
+struct Planned {
+    segment: Segment,
+    base: u64,
+    ordinals: Ordinals,
+    /// Forwards: where the plan ends. Backwards: where it begins. A position.
+    edge: u64,
+}
+
+impl Cursor {
+    pub(crate) const fn new(start: CursorStart) -> Self {
+        let next = start.from;
+        Self { start, next, plan: None }
+    }
+
+    /// Forwards: every record before this position has been given.
+    pub(crate) const fn next_position(&self) -> u64 {
+        self.next
+    }
+
+    /// Adds records to the page until it holds as many records or bytes as wanted, or there are no more. Says whether there are no more now.
+    pub(crate) fn fill(
+        &mut self,
+        published: &Published,
+        page: &mut Page,
+        (count, bytes): (usize, usize),
+    ) -> Result<bool, StoreError> {
+        let want = Want { count, bytes, control: self.start.control, snapshots: false };
+        // The end first: what lies before it is in the view that is taken afterwards.
+        let end = published.end();
+        let view = published.view();
+        while page.len() < count && page.byte_len() < bytes {
+            if self.plan.is_none() && !self.plan_next(&view, end)? {
+                return Ok(true);
+            }
+            let Some(plan) = &mut self.plan else { continue };
+            let fetched = plan.fetch(self.start.direction, page, &want)?;
+            self.advance(fetched);
+        }
+        Ok(false)
+    }
+
+    fn advance(&mut self, fetched: Fetched) {
+        let Some(plan) = &mut self.plan else { return };
+        if fetched.exhausted {
+            self.next = plan.edge;
+            self.plan = None;
+            return;
+        }
+        let Some(last) = fetched.last else { return };
+        let forward = self.start.direction == Direction::Forward;
+        self.next = plan.base + u64::from(last) + u64::from(forward);
+        plan.drop_through(last, forward);
+    }
+
+    /// Plans the next segment that has something before the end; says whether there is one.
+    fn plan_next(&mut self, view: &View, end: u64) -> Result<bool, StoreError> {
+        match self.start.direction {
+            Direction::Forward => self.plan_forward(view, end),
+            Direction::Backward => self.plan_backward(view, end),
+        }
+    }
+
+    fn plan_forward(&mut self, view: &View, end: u64) -> Result<bool, StoreError> {
+        let mut number = view.segment_at(self.next);
+        while let Some(segment) = view.segment(number).filter(|_| self.next < end) {
+            number += 1;
+            let base = segment.base_position();
+            let segment_end = segment.end_position().min(end);
+            let from = self.next.max(base);
+            if from >= segment_end {
+                continue;
+            }
+            if let (SourceKeys::All, Segment::Sealed(sealed)) = (&self.start.source, &segment) {
+                sealed.expect_reads(0, sealed.entry.end_offset);
+            }
+            let ordinals = self.ordinals(&segment, ordinal(from - base)..ordinal(segment_end - base))?;
+            if ordinals.is_empty() {
+                self.next = segment_end;
+                continue;
+            }
+            self.plan = Some(Planned { segment, base, ordinals, edge: segment_end });
+            return Ok(true);
+        }
+        self.next = self.next.max(end);
+        Ok(false)
+    }
+
+    fn plan_backward(&mut self, view: &View, end: u64) -> Result<bool, StoreError> {
+        self.next = self.next.min(end);
+        while self.next > 0 {
+            let number = view.segment_at(self.next - 1);
+            let Some(segment) = view.segment(number) else { break };
+            let base = segment.base_position();
+            if base >= self.next {
+                break;
+            }
+            let until = self.next.min(segment.end_position());
+            let ordinals = self.ordinals(&segment, 0..ordinal(until - base))?;
+            self.next = base;
+            if !ordinals.is_empty() {
+                self.plan = Some(Planned { segment, base, ordinals, edge: base });
+                return Ok(true);
+            }
+        }
+        self.next = 0;
+        Ok(false)
+    }
+
+    fn ordinals(&self, segment: &Segment, within: Range<u32>) -> Result<Ordinals, StoreError> {
+        let bounds = Bounds {
+            ordinals: within,
+            revisions: self.start.revisions.clone(),
+            control: self.start.control,
+        };
+        self.start.source.ordinals(segment, &bounds)
+    }
+}
+
+impl Planned {
+    fn fetch(
+        &mut self,
+        direction: Direction,
+        page: &mut Page,
+        want: &Want,
+    ) -> Result<Fetched, StoreError> {
+        let mut forward;
+        let mut backward;
+        let mut forward_range;
+        let mut backward_range;
+        let ordinals: &mut dyn Iterator<Item = u32> = match (&self.ordinals, direction) {
+            (Ordinals::Range(range), Direction::Forward) => {
+                forward_range = range.clone();
+                &mut forward_range
+            }
+            (Ordinals::Range(range), Direction::Backward) => {
+                backward_range = range.clone().rev();
+                &mut backward_range
+            }
+            (Ordinals::List(list), Direction::Forward) => {
+                forward = list.iter().copied();
+                &mut forward
+            }
+            (Ordinals::List(list), Direction::Backward) => {
+                backward = list.iter().rev().copied();
+                &mut backward
+            }
+        };
+        match &self.segment {
+            Segment::Sealed(sealed) => page.fetch_sealed(sealed, ordinals, want),
+            Segment::Unsealed(unsealed) => Ok(page.fetch_unsealed(unsealed, ordinals, want)),
+        }
+    }
+
+    /// Drops what has been fetched.
+    fn drop_through(&mut self, last: u32, forward: bool) {
+        match &mut self.ordinals {
+            Ordinals::Range(range) if forward => range.start = last + 1,
+            Ordinals::Range(range) => range.end = last,
+            Ordinals::List(list) if forward => {
+                let done = list.partition_point(|ordinal| *ordinal <= last);
+                list.drain(..done);
+            }
+            Ordinals::List(list) => {
+                let left = list.partition_point(|ordinal| *ordinal < last);
+                list.truncate(left);
+            }
+        }
+    }
+}
+
+impl Ordinals {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Range(range) => range.is_empty(),
+            Self::List(list) => list.is_empty(),
+        }
+    }
+}
+
+fn ordinal(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,176 @@
+//! An event as it stands in a page: borrowed, verified, its names at hand.
+
+use factum_format::record::{RecordFlags, RecordKind as StoredKind, RecordView};
+use factum_format::metadata::StandardMetadata;
+use factum_format::section::SectionType;
+use factum_types::{
+    Bytes, ContentType, EventId, EventType, Metadata, Position, RecordKind, RecordedEvent,
+    Revision, StreamName, Tag, Timestamp,
+};
+
+use crate::request::{control_type, decode_control};
+
+/// An event borrowed from a page of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct EventRef<'a> {
+    pub(crate) record: RecordView<'a>,
+    pub(crate) stream: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) time: i64,
+    pub(crate) tags: Tags<'a>,
+}
+
+/// Where the names of an event's tags are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tags<'a> {
+    Owned(&'a [Tag]),
+    Index(&'a crate::view::Index),
+}
+
+impl<'a> EventRef<'a> {
+    /// Where it stands in the order of all.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        Position::from_raw(self.record.position)
+    }
+
+    /// Its number in its stream.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.record.revision)
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        if self.record.kind == StoredKind::EVENT {
+            return EventId::from_bytes(self.record.id);
+        }
+        EventId::from_bytes(u128::from(self.record.position).to_be_bytes())
+    }
+
+    /// The stream it belongs to.
+    #[must_use]
+    pub const fn stream(&self) -> &'a str {
+        self.stream
+    }
+
+    /// What kind of thing happened.
+    #[must_use]
+    pub const fn event_type(&self) -> &'a str {
+        self.event_type
+    }
+
+    /// When it was recorded.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        Timestamp::from_micros(self.time)
+    }
+
+    /// What happened, as given; empty for records that are no events.
+    #[must_use]
+    pub fn data(&self) -> &'a [u8] {
+        self.record.data().unwrap_or_default()
+    }
+
+    /// The user's own metadata; empty when there is none.
+    #[must_use]
+    pub fn custom_metadata(&self) -> &'a [u8] {
+        self.record.section(SectionType::CUSTOM_METADATA).unwrap_or_default()
+    }
+
+    /// What `data` is written in.
+    #[must_use]
+    pub fn content_type(&self) -> ContentType {
+        if self.record.flags.contains(RecordFlags::JSON) || self.record.kind != StoredKind::EVENT {
+            ContentType::Json
+        } else {
+            ContentType::Binary
+        }
+    }
+
+    /// A fact, or a change to its stream.
+    #[must_use]
+    pub const fn kind(&self) -> RecordKind {
+        match self.record.kind {
+            StoredKind::TOMBSTONE => RecordKind::Tombstone,
+            StoredKind::DELETE => RecordKind::Delete,
+            StoredKind::SETTINGS => RecordKind::Settings,
+            _ => RecordKind::Event,
+        }
+    }
+
+    /// Its tags, in the order given.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag> {
+        match self.tags {
+            Tags::Owned(tags) => tags.to_vec(),
+            Tags::Index(index) => self
+                .record
+                .tag_refs()
+                .filter_map(|tag| Tag::new(index.tag_name(tag).ok()?).ok())
+                .collect(),
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        let standard = self.record.section(SectionType::METADATA).unwrap_or_default();
+        // Covered by the record's checksum; a field that does not decode was not written by us.
+        let standard = StandardMetadata::decode(standard).unwrap_or_default();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Metadata {
+            correlation_id: owned(standard.correlation_id),
+            causation_id: owned(standard.causation_id),
+            user_id: owned(standard.user_id),
+            traceparent: owned(standard.traceparent),
+            custom: Bytes::copy_from_slice(self.custom_metadata()),
+        }
+    }
+
+    /// The same event, owning all it holds. `stream` saves making the name anew when it is known.
+    pub(crate) fn to_recorded(self, stream: Option<&StreamName>) -> Option<RecordedEvent> {
+        let stream = match stream {
+            Some(known) if known.as_str() == self.stream => known.clone(),
+            _ => StreamName::new(self.stream).ok()?,
+        };
+        let is_event = self.record.kind == StoredKind::EVENT;
+        let name = if is_event { self.event_type } else { control_type(self.record.kind) };
+        let data = match self.kind() {
+            RecordKind::Event => Bytes::copy_from_slice(self.data()),
+            RecordKind::Settings => Bytes::from(settings_json(&self.record)),
+            _ => Bytes::from_static(b"{}"),
+        };
+        let personal = self.record.section(SectionType::PERSONAL).unwrap_or_default();
+        Some(RecordedEvent {
+            id: self.id(),
+            stream,
+            revision: self.revision(),
+            position: self.position(),
+            time: self.time(),
+            event_type: EventType::new(name).ok()?,
+            data,
+            content_type: self.content_type(),
+            schema_version: self.record.schema_version,
+            tags: self.tags(),
+            metadata: self.metadata(),
+            personal: Bytes::copy_from_slice(personal),
+            kind: self.kind(),
+        })
+    }
+}
+
+/// The settings that a record sets, as a JSON object with the fields that are set.
+fn settings_json(record: &RecordView<'_>) -> String {
+    let Ok(control) = decode_control(record) else { return "{}".to_owned() };
+    let settings = control.settings;
+    let fields = [
+        ("maxCount", settings.max_count),
+        ("maxAgeMicros", settings.max_age.map(|age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX))),
+        ("truncateBefore", settings.truncate_before.map(Revision::number)),
+    ];
+    let set: Vec<String> = fields
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| format!("\"{name}\":{value}")))
+        .collect();
+    format!("{{{}}}", set.join(","))
+}

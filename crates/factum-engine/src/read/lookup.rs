@@ -1,0 +1,259 @@
+//! Questions about one key that are answered without reading a range: a stream's tail, whether a query has a match, the last snapshot.
+
+use std::sync::Arc;
+
+use factum_format::FormatError;
+use factum_format::record::{self, RecordKind, RecordView};
+use factum_store::StoreError;
+
+use super::plan::{Bounds, Ordinals, SourceKeys};
+use crate::catalog::HAS_CONTROL;
+use crate::key::{KeyHash, KeyKind};
+use crate::request::decode_control;
+use crate::sequence::{ControlState, StreamTail, TailState};
+use crate::view::{Sealed, Segment, Unsealed, View};
+
+/// The tail of a stream as far as the view goes; the default when it holds nothing of it.
+pub(crate) fn stream_tail(
+    view: &View,
+    name: &str,
+    key: KeyHash,
+    control_key: KeyHash,
+) -> Result<StreamTail, StoreError> {
+    let mut tail = StreamTail::default();
+    if let Some((next_revision, after)) = last_event(view, name, key)? {
+        tail.next_revision = next_revision;
+        tail.after_last_event = after;
+        tail.after_last_record = after;
+    }
+    if let Some((position, control)) = last_control(view, name, control_key)? {
+        let reopened = tail.after_last_event > position;
+        let (next_revision, after) = (tail.next_revision, tail.after_last_event);
+        tail.on_control(position, control);
+        tail.after_last_record = after.max(position + 1);
+        tail.next_revision = next_revision;
+        if reopened && tail.state == TailState::Deleted {
+            tail.state = TailState::Live;
+        }
+    }
+    Ok(tail)
+}
+
+/// The next revision of a stream, and one more than the position of its last event.
+fn last_event(
+    view: &View,
+    name: &str,
+    key: KeyHash,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    for unsealed in view.unsealed.iter().rev() {
+        let content = unsealed.read();
+        let Some(found) = content.keys.get(&key).filter(|found| found.kind == KeyKind::Stream) else {
+            continue;
+        };
+        let stream = &content.streams[found.index as usize];
+        if let Some(last) = stream.ordinals.last() {
+            let next_revision = stream.first_revision + stream.ordinals.len() as u64;
+            return Ok(Some((next_revision, unsealed.head.base_position + u64::from(*last) + 1)));
+        }
+    }
+    for sealed in view.sealed.iter().rev() {
+        let index = sealed.index()?;
+        let bad = |error: FormatError| sealed.bad_index(&error);
+        let Some(posting) = index.posting(KeyKind::Stream, key, name).map_err(bad)? else { continue };
+        let Some(at) = posting.count.checked_sub(1) else { continue };
+        let Some(last) = posting.ordinals_from(at).next() else { continue };
+        let last = last.map_err(bad)?;
+        let next_revision = posting.head.before + u64::from(posting.count);
+        return Ok(Some((next_revision, sealed.entry.base_position + u64::from(last) + 1)));
+    }
+    Ok(None)
+}
+
+/// The last record that changed a stream, and its position.
+fn last_control(
+    view: &View,
+    name: &str,
+    key: KeyHash,
+) -> Result<Option<(u64, ControlState)>, StoreError> {
+    for unsealed in view.unsealed.iter().rev() {
+        if let Some(found) = last_control_unsealed(unsealed, key)? {
+            return Ok(Some(found));
+        }
+    }
+    for sealed in view.sealed.iter().rev().filter(|s| s.entry.flags & HAS_CONTROL != 0) {
+        let index = sealed.index()?;
+        let bad = |error: FormatError| sealed.bad_index(&error);
+        let Some(posting) = index.posting(KeyKind::Control, key, name).map_err(bad)? else { continue };
+        let Some(at) = posting.count.checked_sub(1) else { continue };
+        let Some(last) = posting.ordinals_from(at).next() else { continue };
+        let ordinal = last.map_err(bad)?;
+        let extent = index.offsets().and_then(|offsets| offsets.locate(ordinal)).map_err(bad)?;
+        let position = sealed.entry.base_position + u64::from(ordinal);
+        let bytes = read_record(sealed, position, extent)?;
+        let control = record::decode(&bytes, position).and_then(|(r, _)| decode_control(&r));
+        let control =
+            control.map_err(|e| sealed.damaged_record(position, extent, &e.to_string()))?;
+        return Ok(Some((position, control)));
+    }
+    Ok(None)
+}
+
+fn last_control_unsealed(
+    unsealed: &Unsealed,
+    key: KeyHash,
+) -> Result<Option<(u64, ControlState)>, StoreError> {
+    let content = unsealed.read();
+    let found = content.keys.get(&key).filter(|found| found.kind == KeyKind::Control);
+    let Some(ordinal) = found.and_then(|f| content.controls[f.index as usize].ordinals.last()) else {
+        return Ok(None);
+    };
+    let position = unsealed.head.base_position + u64::from(*ordinal);
+    let bytes = content.record_bytes(*ordinal).unwrap_or_default();
+    let control = record::decode(bytes, position).and_then(|(r, _)| decode_control(&r));
+    control.map(|control| Some((position, control))).map_err(|error| {
+        let message = format!("the settings record at position {position} is damaged: {error}");
+        StoreError::new(factum_store::Kind::Corrupt, message)
+    })
+}
+
+/// The bytes of one record, looked at twice if need be.
+fn read_record(
+    sealed: &Sealed,
+    position: u64,
+    extent: Option<(u64, u32)>,
+) -> Result<Vec<u8>, StoreError> {
+    let Some((offset, length)) = extent else {
+        return Err(sealed.damaged_record(position, None, "it was lost before sealing"));
+    };
+    let mut bytes = vec![0; length as usize];
+    sealed.read(offset, &mut bytes)?;
+    if record::decode(&bytes, position).is_err() {
+        bytes = sealed.read_again(offset, length as usize).unwrap_or(bytes);
+    }
+    Ok(bytes)
+}
+
+/// The position of the last event from `from` (inclusive) to `end` (exclusive) that a query means.
+pub(crate) fn last_match(
+    view: &View,
+    query: &SourceKeys,
+    from: u64,
+    end: u64,
+) -> Result<Option<u64>, StoreError> {
+    let mut number = view.len();
+    while let Some(below) = number.checked_sub(1) {
+        number = below;
+        let Some(segment) = view.segment(number) else { continue };
+        if segment.end_position() <= from {
+            return Ok(None);
+        }
+        let base = segment.base_position();
+        let bounds = Bounds {
+            ordinals: ordinal(from.saturating_sub(base))..ordinal(end.saturating_sub(base)),
+            revisions: 0..u64::MAX,
+            control: false,
+        };
+        if let Ordinals::List(list) = query.ordinals(&segment, &bounds)?
+            && let Some(last) = list.last()
+        {
+            return Ok(Some(base + u64::from(*last)));
+        }
+    }
+    Ok(None)
+}
+
+fn ordinal(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The last record of a snapshot key that satisfies `wanted`, with its time.
+pub(crate) fn last_snapshot<T>(
+    view: &View,
+    (stream, key): (&str, KeyHash),
+    wanted: &mut dyn FnMut(&RecordView<'_>, i64, &str) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    for unsealed in view.unsealed.iter().rev() {
+        let content = unsealed.read();
+        let found = content.keys.get(&key).filter(|found| found.kind == KeyKind::Snapshot);
+        let Some(found) = found else { continue };
+        for ordinal in content.snapshots[found.index as usize].ordinals.iter().rev() {
+            let position = unsealed.head.base_position + u64::from(*ordinal);
+            let bytes = content.record_bytes(*ordinal).unwrap_or_default();
+            let Ok((record, _)) = record::decode(bytes, position) else { continue };
+            let fold = content.types[record.type_ref as usize].name.as_str();
+            if let Some(found) = wanted(&record, unsealed.head.base_time, fold) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    for sealed in view.sealed.iter().rev() {
+        if let Some(found) = last_snapshot_sealed(sealed, (stream, key), wanted)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn last_snapshot_sealed<T>(
+    sealed: &Arc<Sealed>,
+    (stream, key): (&str, KeyHash),
+    wanted: &mut dyn FnMut(&RecordView<'_>, i64, &str) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    let index = sealed.index()?;
+    let bad = |error: FormatError| sealed.bad_index(&error);
+    let Some(posting) = index.posting(KeyKind::Snapshot, key, stream).map_err(bad)? else {
+        return Ok(None);
+    };
+    for ordinal in posting.to_vec().map_err(bad)?.into_iter().rev() {
+        let extent = index.offsets().and_then(|offsets| offsets.locate(ordinal)).map_err(bad)?;
+        let position = sealed.entry.base_position + u64::from(ordinal);
+        // A damaged snapshot is as good as none: it is a cache.
+        let Ok(bytes) = read_record(sealed, position, extent) else { continue };
+        let Ok((record, _)) = record::decode(&bytes, position) else { continue };
+        if record.kind != RecordKind::SNAPSHOT {
+            continue;
+        }
+        let fold = index.type_name(record.type_ref).map_err(bad)?;
+        if let Some(found) = wanted(&record, sealed.entry.base_time, fold) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Every stream of the view that begins with a prefix and stands after a name, the first `limit` of them.
+pub(crate) fn stream_names(
+    view: &View,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<std::collections::BTreeSet<String>, StoreError> {
+    let mut found = std::collections::BTreeSet::new();
+    let mut take = |name: &str| {
+        let wanted = name.starts_with(prefix) && after.is_none_or(|after| name > after);
+        if wanted && (found.len() < limit || found.last().is_some_and(|last: &String| name < last.as_str())) {
+            found.insert(name.to_owned());
+            if found.len() > limit {
+                found.pop_last();
+            }
+        }
+    };
+    for sealed in &view.sealed {
+        let index = sealed.index()?;
+        let names = index.stream_names().map_err(|error| sealed.bad_index(&error))?;
+        for name in names.iter() {
+            take(name.map_err(|error| sealed.bad_index(&error))?);
+        }
+    }
+    for unsealed in &view.unsealed {
+        unsealed.read().streams.iter().for_each(|stream| take(stream.name.as_str()));
+    }
+    Ok(found)
+}
+
+/// The segment that holds a position.
+pub(crate) fn segment_of(view: &View, position: u64) -> Option<Segment> {
+    view.segment(view.segment_at(position)).filter(|segment| {
+        segment.base_position() <= position && position < segment.end_position()
+    })
+}

@@ -1,0 +1,17 @@
+//! Reading: which records are meant, where they stand, and what they say.
+//!
+//! [`plan`] finds the ordinals of a source in one segment; [`page`] fetches and verifies records; [`cursor`] walks the segments;
+//! [`stream`] and [`crate::subscribe`] are the asynchronous edge. Relies on: a view never changes. Never: blocks the writer, shows
+//! a record that is not published or does not verify.
+
+pub(crate) mod cursor;
+pub(crate) mod event;
+pub(crate) mod lookup;
+pub(crate) mod page;
+pub(crate) mod plan;
+pub(crate) mod stream;
+
+pub(crate) use cursor::{Cursor, CursorStart};
+pub use event::EventRef;
+pub use page::Page;
+pub(crate) use plan::SourceKeys;

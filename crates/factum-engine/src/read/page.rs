@@ -1,0 +1,428 @@
+//! A page: some records of the log, fetched together and verified.
+//!
+//! Records of a sealed segment that stand near each other are read with one call. Each is verified by its own checksums; one that does
+//! not verify is read again from the device, and if that does not help either, it is an error in its place.
+//! Relies on: a plan's ordinals. Never: gives out bytes that were not verified.
+
+use std::sync::Arc;
+
+use factum_format::record::{self, RecordKind};
+use factum_store::StoreError;
+use factum_types::{RecordedEvent, StreamName, Tag};
+
+use super::event::{EventRef, Tags};
+use crate::view::unsealed::Content;
+use crate::view::{Index, Sealed, Unsealed};
+
+/// Records that stand no further apart than this are read with one call.
+const GAP_BYTES_MAX: u64 = 16 << 10;
+/// One call reads no more than this, unless one record is larger.
+const SPAN_BYTES_MAX: u64 = 1 << 20;
+
+/// Some records of the log, verified.
+#[derive(Debug, Default)]
+pub struct Page {
+    bytes: Vec<u8>,
+    slots: Vec<Slot>,
+    indexes: Vec<Arc<Index>>,
+    tags: Vec<Tag>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Sealed { at: At, index: u32 },
+    Unsealed { at: At, stream: StreamName, event_type: factum_types::EventType, tags: (u32, u32) },
+    Damaged(StoreError),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct At {
+    position: u64,
+    start: usize,
+    base_time: i64,
+}
+
+impl Page {
+    /// How many records it holds, damaged ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Bytes that it holds.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Empties the page; its memory is kept.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.slots.clear();
+        self.indexes.clear();
+        self.tags.clear();
+    }
+
+    /// The events, in the order they were asked for; a damaged one is an error in its place.
+    pub fn iter(&self) -> impl Iterator<Item = Result<EventRef<'_>, StoreError>> {
+        self.slots.iter().map(|slot| self.event(slot))
+    }
+
+    /// The events, each owning what it holds.
+    pub(crate) fn recorded(
+        &self,
+        stream: Option<&StreamName>,
+    ) -> impl Iterator<Item = Result<RecordedEvent, StoreError>> {
+        self.iter().map(move |event| {
+            let event = event?;
+            let position = event.position();
+            event.to_recorded(stream).ok_or_else(|| {
+                let message = format!("the names of the event at position {position} are not valid");
+                StoreError::new(factum_store::Kind::Internal, message)
+            })
+        })
+    }
+
+    fn event<'a>(&'a self, slot: &'a Slot) -> Result<EventRef<'a>, StoreError> {
+        let (at, stream, event_type, tags) = match slot {
+            Slot::Damaged(error) => return Err(error.clone()),
+            Slot::Unsealed { at, stream, event_type, tags } => {
+                let tags = &self.tags[tags.0 as usize..tags.1 as usize];
+                (at, stream.as_str(), event_type.as_str(), Tags::Owned(tags))
+            }
+            Slot::Sealed { at, index } => {
+                let record = self.record(at);
+                let index = &*self.indexes[*index as usize];
+                let stream = index.stream_name(record.stream_ref).unwrap_or_default();
+                let event_type = index.type_name(record.type_ref).unwrap_or_default();
+                (at, stream, event_type, Tags::Index(index))
+            }
+        };
+        let record = self.record(at);
+        Ok(EventRef { record, stream, event_type, time: at.base_time + record.time_delta, tags })
+    }
+
+    fn record(&self, at: &At) -> record::RecordView<'_> {
+        match record::decode_unverified(&self.bytes[at.start..], at.position) {
+            Ok((record, _)) => record,
+            Err(error) => unreachable!("a record was verified when it was fetched: {error}"),
+        }
+    }
+
+    /// Fetches records of an unsealed segment. Gives how many of the ordinals were dealt with.
+    pub(crate) fn fetch_unsealed(
+        &mut self,
+        unsealed: &Arc<Unsealed>,
+        ordinals: &mut dyn Iterator<Item = u32>,
+        want: &Want,
+    ) -> Fetched {
+        let content = unsealed.read();
+        let mut fetched = Fetched::default();
+        while self.slots.len() < want.count && self.bytes.len() < want.bytes {
+            let Some(ordinal) = ordinals.next() else {
+                fetched.exhausted = true;
+                break;
+            };
+            fetched.last = Some(ordinal);
+            self.push_unsealed(unsealed, &content, ordinal, want);
+        }
+        fetched
+    }
+
+    fn push_unsealed(
+        &mut self,
+        unsealed: &Unsealed,
+        content: &Content,
+        ordinal: u32,
+        want: &Want,
+    ) {
+        let position = unsealed.head.base_position + u64::from(ordinal);
+        let decoded = content.record_bytes(ordinal).map(|bytes| record::decode(bytes, position));
+        let Some(Ok((record, length))) = decoded else {
+            let error = damaged_unsealed(unsealed, content, ordinal);
+            return self.slots.push(Slot::Damaged(error));
+        };
+        if !want.kind(record.kind) {
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&record.bytes()[..length]);
+        let first_tag = self.tags.len() as u32;
+        for tag in record.tag_refs() {
+            self.tags.push(content.tags[tag as usize].name.clone());
+        }
+        self.slots.push(Slot::Unsealed {
+            at: At { position, start, base_time: unsealed.head.base_time },
+            stream: content.streams[record.stream_ref as usize].name.clone(),
+            event_type: content.types[record.type_ref as usize].name.clone(),
+            tags: (first_tag, self.tags.len() as u32),
+        });
+    }
+
+    /// Fetches records of a sealed segment. Gives how many of the ordinals were dealt with.
+    pub(crate) fn fetch_sealed(
+        &mut self,
+        sealed: &Arc<Sealed>,
+        ordinals: &mut dyn Iterator<Item = u32>,
+        want: &Want,
+    ) -> Result<Fetched, StoreError> {
+        let index = sealed.index()?;
+        let base_time = sealed.entry.base_time;
+        let number = self.indexes.len() as u32;
+        self.indexes.push(Arc::clone(&index));
+        let mut source = SealedSource { sealed, index: &index, number, base_time };
+        let mut fetched = Fetched::default();
+        let mut pending: Option<(u32, Option<(u64, u32)>)> = None;
+        let offsets = index.offsets().map_err(|error| sealed.bad_index(&error))?;
+        let mut near = Near::new(&offsets);
+        let mut span = Span::default();
+        loop {
+            let full = self.slots.len() + span.records.len() >= want.count
+                || self.bytes.len() + span.len() >= want.bytes;
+            let next = match pending.take() {
+                _ if full => None,
+                Some(next) => Some(next),
+                None => match ordinals.next() {
+                    Some(ordinal) => Some((
+                        ordinal,
+                        near.locate(ordinal).map_err(|error| sealed.bad_index(&error))?,
+                    )),
+                    None => {
+                        fetched.exhausted = true;
+                        None
+                    }
+                },
+            };
+            match next {
+                Some((ordinal, Some(extent))) if span.takes(extent) => {
+                    span.push(ordinal, extent);
+                    fetched.last = Some(ordinal);
+                }
+                Some(next) if !span.records.is_empty() => {
+                    self.read_span(&mut source, &mut span, want)?;
+                    pending = Some(next);
+                }
+                Some((ordinal, Some(extent))) => {
+                    span.push(ordinal, extent);
+                    fetched.last = Some(ordinal);
+                }
+                Some((ordinal, None)) => {
+                    let position = sealed.entry.base_position + u64::from(ordinal);
+                    let error = sealed.damaged_record(position, None, "it was lost before sealing");
+                    self.slots.push(Slot::Damaged(error));
+                    fetched.last = Some(ordinal);
+                }
+                None => {
+                    self.read_span(&mut source, &mut span, want)?;
+                    if fetched.exhausted
+                        || self.slots.len() >= want.count
+                        || self.bytes.len() >= want.bytes
+                    {
+                        return Ok(fetched);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the records of a span with one call and verifies them.
+    fn read_span(
+        &mut self,
+        source: &mut SealedSource<'_>,
+        span: &mut Span,
+        want: &Want,
+    ) -> Result<(), StoreError> {
+        if span.records.is_empty() {
+            return Ok(());
+        }
+        let start = self.bytes.len();
+        self.bytes.resize(start + span.len(), 0);
+        source.sealed.read(span.start, &mut self.bytes[start..])?;
+        for (ordinal, (offset, length)) in span.records.drain(..) {
+            let position = source.sealed.entry.base_position + u64::from(ordinal);
+            let at = start + usize::try_from(offset - span.start).unwrap_or(usize::MAX);
+            let slot = self.check(source, position, at, (offset, length), want);
+            self.slots.extend(slot);
+        }
+        *span = Span { records: std::mem::take(&mut span.records), ..Span::default() };
+        Ok(())
+    }
+
+    /// A slot for the record at `start`, read again if it does not verify; `None` when it is of no wanted kind.
+    fn check(
+        &mut self,
+        source: &SealedSource<'_>,
+        position: u64,
+        start: usize,
+        extent: (u64, u32),
+        want: &Want,
+    ) -> Option<Slot> {
+        let length = extent.1 as usize;
+        let verified = record::decode(&self.bytes[start..start + length], position);
+        let (start, record) = match verified {
+            Ok((record, _)) => (start, Ok((record.kind, source.knows(&record)))),
+            Err(first) => {
+                let again = source.sealed.read_again(extent.0, length).unwrap_or_default();
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(&again);
+                let second = record::decode(&self.bytes[start..], position);
+                (start, second.map(|(r, _)| (r.kind, source.knows(&r))).map_err(|_| first))
+            }
+        };
+        match record {
+            Ok((kind, _)) if !want.kind(kind) => None,
+            Ok((_, true)) => {
+                let at = At { position, start, base_time: source.base_time };
+                Some(Slot::Sealed { at, index: source.number })
+            }
+            Ok((_, false)) => {
+                let error = source.sealed.damaged_record(position, Some(extent), "its names are not known");
+                Some(Slot::Damaged(error))
+            }
+            Err(error) => {
+                let why = error.to_string();
+                Some(Slot::Damaged(source.sealed.damaged_record(position, Some(extent), &why)))
+            }
+        }
+    }
+}
+
+/// How much is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want {
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+    /// Whether control records are wanted too.
+    pub(crate) control: bool,
+    /// Whether snapshots are what is wanted, and nothing else.
+    pub(crate) snapshots: bool,
+}
+
+impl Want {
+    const fn kind(&self, kind: RecordKind) -> bool {
+        match kind {
+            RecordKind::SNAPSHOT | RecordKind::CHECKPOINT => self.snapshots,
+            _ if self.snapshots => false,
+            RecordKind::EVENT => true,
+            RecordKind::TOMBSTONE | RecordKind::DELETE | RecordKind::SETTINGS => self.control,
+            _ => false,
+        }
+    }
+}
+
+/// How far a fetch came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fetched {
+    /// The last ordinal dealt with.
+    pub(crate) last: Option<u32>,
+    /// Whether there are no more ordinals.
+    pub(crate) exhausted: bool,
+}
+
+struct SealedSource<'a> {
+    sealed: &'a Sealed,
+    index: &'a Index,
+    number: u32,
+    base_time: i64,
+}
+
+impl SealedSource<'_> {
+    fn knows(&self, record: &record::RecordView<'_>) -> bool {
+        self.index.stream_name(record.stream_ref).is_ok()
+            && self.index.type_name(record.type_ref).is_ok()
+    }
+}
+
+/// Records to be read with one call.
+#[derive(Debug, Default)]
+struct Span {
+    start: u64,
+    end: u64,
+    records: Vec<(u32, (u64, u32))>,
+}
+
+impl Span {
+    fn len(&self) -> usize {
+        usize::try_from(self.end - self.start).unwrap_or(usize::MAX)
+    }
+
+    fn takes(&self, (offset, length): (u64, u32)) -> bool {
+        if self.records.is_empty() {
+            return false;
+        }
+        let (start, end) = (self.start.min(offset), self.end.max(offset + u64::from(length)));
+        let gap = if offset >= self.end {
+            offset - self.end
+        } else {
+            self.start.saturating_sub(offset + u64::from(length))
+        };
+        gap <= GAP_BYTES_MAX && end - start <= SPAN_BYTES_MAX
+    }
+
+    fn push(&mut self, ordinal: u32, (offset, length): (u64, u32)) {
+        let end = offset + u64::from(length);
+        if self.records.is_empty() {
+            (self.start, self.end) = (offset, end);
+        }
+        self.start = self.start.min(offset);
+        self.end = self.end.max(end);
+        self.records.push((ordinal, (offset, length)));
+    }
+}
+
+/// Looks offsets up; when ordinals follow each other, without starting over.
+struct Near<'a> {
+    offsets: &'a factum_format::index::Offsets<'a>,
+    iter: Option<factum_format::index::OffsetsIter<'a>>,
+    next: u32,
+}
+
+impl<'a> Near<'a> {
+    const fn new(offsets: &'a factum_format::index::Offsets<'a>) -> Self {
+        Self { offsets, iter: None, next: 0 }
+    }
+
+    fn locate(
+        &mut self,
+        ordinal: u32,
+    ) -> Result<Option<(u64, u32)>, factum_format::FormatError> {
+        const NEAR: u32 = 32;
+        let near = self.iter.is_some() && ordinal >= self.next && ordinal - self.next <= NEAR;
+        if !near {
+            self.iter = Some(self.offsets.iter_from(ordinal));
+            self.next = ordinal;
+        }
+        let Some(iter) = &mut self.iter else { return Ok(None) };
+        let skip = (ordinal - self.next) as usize;
+        self.next = ordinal + 1;
+        iter.nth(skip).transpose().map(|found| found.and_then(|(_, extent)| extent))
+    }
+}
+
+fn damaged_unsealed(unsealed: &Unsealed, content: &Content, ordinal: u32) -> StoreError {
+    let position = unsealed.head.base_position + u64::from(ordinal);
+    let span = content.frame_of(ordinal).filter(|frame| {
+        ordinal < frame.ordinal + frame.header.record_count
+    });
+    let extent = content.record_extent(ordinal);
+    let (offset, length) = match (extent, span) {
+        (Some((offset, length)), _) => (offset, u64::from(length)),
+        (None, Some(frame)) => (frame.file_offset, u64::from(frame.header.frame_len)),
+        (None, None) => (0, 0),
+    };
+    let position = factum_types::Position::from_raw(position);
+    let damage = factum_store::Damage {
+        file: format!("segments/{}", crate::paths::segment_name(unsealed.head.number, 0)),
+        offset,
+        length,
+        first: position,
+        last: position,
+    };
+    StoreError::corrupt("a stored event is damaged", damage)
+}

@@ -1,0 +1,24 @@
+//! What every reader shares: the published segments, the key secret, the clock, and who waits for more.
+
+use std::sync::Arc;
+
+use factum_io::clock::Clock;
+
+use crate::key::Keyer;
+use crate::subscribe::Waiters;
+use crate::view::Published;
+
+/// What every reader shares.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) published: Published,
+    pub(crate) keyer: Keyer,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) waiters: Waiters,
+}
+
+impl Reader {
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now_us()
+    }
+}

@@ -1,0 +1,363 @@
+//! A request made ready by its caller: validated, hashed and encoded before it waits for the writer.
+//!
+//! Whatever can be done without knowing the store's state is done here, on the caller's thread, so that the sequencer only compares
+//! and copies. Relies on: the limits of factum-types. Never: touches the store.
+
+use std::ops::Range;
+
+use factum_format::metadata::StandardMetadata;
+use factum_format::record::{self, RecordFlags, RecordKind, RecordView};
+use factum_format::FormatError;
+use factum_format::section::{self, SectionType};
+use factum_format::settings as stored;
+use factum_store::{AppendBatch, Change, Condition, Snapshot, StoreError};
+use factum_types::{
+    ContentType, ExpectedRevision, NewEvent, Query, Revision, StreamName, StreamSettings, Timestamp,
+};
+
+use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
+use crate::sequence::{ControlState, StreamTail};
+
+/// A request ready to be sequenced. Owns everything, so that it can wait in the queue and come back.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) writes: Vec<PreparedWrite>,
+    pub(crate) conditions: Vec<PreparedCondition>,
+    pub(crate) events: Vec<PreparedEvent>,
+    /// The record bodies of all events, back to back.
+    pub(crate) bodies: Vec<u8>,
+    /// What the caller found out about streams that the sequencer may not know.
+    pub(crate) resolved: Vec<Resolved>,
+    /// Whether the caller has made sure that the ids are new, so that the window of ids need not be asked again.
+    pub(crate) ids_checked: bool,
+    /// The most bytes that it can take in a frame; counts against the queue too.
+    pub(crate) bytes: usize,
+}
+
+/// One write of a request.
+#[derive(Debug)]
+pub(crate) struct PreparedWrite {
+    pub(crate) stream: StreamName,
+    pub(crate) key: KeyHash,
+    pub(crate) expected: ExpectedRevision,
+    pub(crate) change: PreparedChange,
+}
+
+/// What happens to the stream.
+#[derive(Debug, Clone)]
+pub(crate) enum PreparedChange {
+    /// These of the request's events are appended.
+    Events(Range<usize>),
+    Settings(StreamSettings),
+    Delete,
+    Tombstone,
+    /// A cached fold is stored under this key, at this version.
+    Snapshot {
+        key: String,
+        key_hash: KeyHash,
+        version: u64,
+        body: Range<usize>,
+        body_crc: u32,
+    },
+}
+
+/// One event, its body already encoded.
+#[derive(Debug)]
+pub(crate) struct PreparedEvent {
+    pub(crate) id: [u8; 16],
+    pub(crate) fingerprint: u64,
+    pub(crate) event_type: factum_types::EventType,
+    pub(crate) type_key: KeyHash,
+    pub(crate) tags: Vec<(factum_types::Tag, KeyHash)>,
+    pub(crate) body: Range<usize>,
+    pub(crate) body_crc: u32,
+    pub(crate) flags: RecordFlags,
+    pub(crate) schema_version: u32,
+    pub(crate) time: Option<Timestamp>,
+}
+
+/// A condition with its keys.
+#[derive(Debug)]
+pub(crate) enum PreparedCondition {
+    Stream { stream: StreamName, key: KeyHash, expected: ExpectedRevision },
+    NoMatch(PreparedQuery),
+}
+
+/// "No event that matches after this position", and up to where the caller has already seen that it holds.
+#[derive(Debug)]
+pub(crate) struct PreparedQuery {
+    pub(crate) query: Query,
+    pub(crate) items: Vec<QueryKeys>,
+    /// The first position that counts.
+    pub(crate) from: u64,
+    /// Positions before this one hold no match; the sequencer looks at the rest.
+    pub(crate) clear_to: u64,
+}
+
+/// A query item as keys.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QueryKeys {
+    pub(crate) types: Vec<KeyHash>,
+    pub(crate) tags: Vec<KeyHash>,
+}
+
+/// A stream's tail as the caller found it.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    pub(crate) key: KeyHash,
+    pub(crate) tail: StreamTail,
+    /// How often the sequencer had forgotten streams when the caller began to look.
+    pub(crate) evictions: u64,
+}
+
+impl Prepared {
+    /// Makes an append ready.
+    ///
+    /// # Errors
+    /// As [`AppendBatch::validate`], and an id given twice for one stream.
+    pub(crate) fn new(batch: AppendBatch, keyer: &Keyer) -> Result<Self, StoreError> {
+        batch.validate()?;
+        let mut prepared = Self::empty(batch.writes.len(), batch.event_count());
+        for write in batch.writes {
+            let key = keyer.stream(write.stream.as_str());
+            let change = match write.change {
+                Change::Events(events) => {
+                    PreparedChange::Events(prepared.push_events(key, events, keyer))
+                }
+                Change::Settings(settings) => PreparedChange::Settings(settings),
+                Change::Delete => PreparedChange::Delete,
+                Change::Tombstone => PreparedChange::Tombstone,
+                _ => return Err(StoreError::invalid("this change is not known to the engine")),
+            };
+            prepared.bytes += write_bytes_max(write.stream.as_str());
+            let expected = write.expected;
+            prepared.writes.push(PreparedWrite { stream: write.stream, key, expected, change });
+        }
+        for condition in batch.conditions {
+            prepared.conditions.push(PreparedCondition::new(condition, keyer)?);
+        }
+        prepared.check_ids()?;
+        Ok(prepared)
+    }
+
+    /// Makes a snapshot ready.
+    pub(crate) fn snapshot(snapshot: Snapshot, keyer: &Keyer) -> Self {
+        let mut prepared = Self::empty(1, 0);
+        section::push(&mut prepared.bodies, SectionType::DATA, &snapshot.data);
+        let change = PreparedChange::Snapshot {
+            key_hash: keyer.hash(KeyKind::EventType, &snapshot.key),
+            key: snapshot.key,
+            version: snapshot.version,
+            body: 0..prepared.bodies.len(),
+            body_crc: crc32c::crc32c(&prepared.bodies),
+        };
+        prepared.bytes = prepared.bodies.len() + write_bytes_max(snapshot.stream.as_str());
+        let key = keyer.stream(snapshot.stream.as_str());
+        let expected = ExpectedRevision::Any;
+        prepared.writes.push(PreparedWrite { stream: snapshot.stream, key, expected, change });
+        prepared
+    }
+
+    fn empty(writes: usize, events: usize) -> Self {
+        Self {
+            writes: Vec::with_capacity(writes),
+            conditions: Vec::new(),
+            events: Vec::with_capacity(events),
+            bodies: Vec::new(),
+            resolved: Vec::new(),
+            ids_checked: false,
+            bytes: 0,
+        }
+    }
+
+    fn push_events(
+        &mut self,
+        key: KeyHash,
+        events: Vec<NewEvent>,
+        keyer: &Keyer,
+    ) -> Range<usize> {
+        let first = self.events.len();
+        let bytes: usize = events.iter().map(|event| event.byte_len() + 32).sum();
+        self.bodies.reserve(bytes);
+        let mut last_type: Option<(factum_types::EventType, KeyHash)> = None;
+        for event in events {
+            let type_key = match &last_type {
+                Some((name, key)) if *name == event.event_type => *key,
+                _ => keyer.hash(KeyKind::EventType, event.event_type.as_str()),
+            };
+            last_type = Some((event.event_type.clone(), type_key));
+            let body = self.push_body(&event);
+            self.bytes += body.len() + event_bytes_max(&event);
+            let tags = event
+                .tags
+                .into_iter()
+                .map(|tag| {
+                    let key = keyer.hash(KeyKind::Tag, tag.as_str());
+                    (tag, key)
+                })
+                .collect();
+            self.events.push(PreparedEvent {
+                id: event.id.to_bytes(),
+                fingerprint: id_fingerprint(key, event.id.as_u128()),
+                event_type: event.event_type,
+                type_key,
+                tags,
+                body_crc: crc32c::crc32c(&self.bodies[body.clone()]),
+                body,
+                flags: match event.content_type {
+                    ContentType::Json => RecordFlags::JSON,
+                    ContentType::Binary => RecordFlags::NONE,
+                },
+                schema_version: event.schema_version,
+                time: event.time,
+            });
+        }
+        first..self.events.len()
+    }
+
+    fn push_body(&mut self, event: &NewEvent) -> Range<usize> {
+        let start = self.bodies.len();
+        section::push(&mut self.bodies, SectionType::DATA, &event.data);
+        let metadata = StandardMetadata {
+            correlation_id: event.metadata.correlation_id.as_deref(),
+            causation_id: event.metadata.causation_id.as_deref(),
+            user_id: event.metadata.user_id.as_deref(),
+            traceparent: event.metadata.traceparent.as_deref(),
+        };
+        if !metadata.is_empty() {
+            let mut content = Vec::with_capacity(event.metadata.byte_len() + 16);
+            metadata.encode(&mut content);
+            section::push(&mut self.bodies, SectionType::METADATA, &content);
+        }
+        if !event.metadata.custom.is_empty() {
+            section::push(&mut self.bodies, SectionType::CUSTOM_METADATA, &event.metadata.custom);
+        }
+        if !event.personal.is_empty() {
+            section::push(&mut self.bodies, SectionType::PERSONAL, &event.personal);
+        }
+        start..self.bodies.len()
+    }
+
+    /// The same id twice in one stream is never meant.
+    fn check_ids(&self) -> Result<(), StoreError> {
+        if self.events.len() < 2 {
+            return Ok(());
+        }
+        let mut seen: Vec<(u64, usize)> =
+            self.events.iter().enumerate().map(|(index, event)| (event.fingerprint, index)).collect();
+        seen.sort_unstable();
+        let twice = seen.windows(2).find(|pair| {
+            pair[0].0 == pair[1].0 && self.events[pair[0].1].id == self.events[pair[1].1].id
+        });
+        match twice {
+            None => Ok(()),
+            Some(pair) => {
+                let id = factum_types::EventId::from_bytes(self.events[pair[0].1].id);
+                Err(StoreError::invalid(format!("event id {id} is given twice in one append")))
+            }
+        }
+    }
+
+    /// The bodies of one event.
+    pub(crate) fn body(&self, range: &Range<usize>) -> &[u8] {
+        &self.bodies[range.clone()]
+    }
+
+    /// Every stream whose tail must be known to judge the request.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&StreamName, KeyHash)> {
+        let writes = self
+            .writes
+            .iter()
+            .filter(|write| !matches!(write.change, PreparedChange::Snapshot { .. }))
+            .map(|write| (&write.stream, write.key));
+        let conditions = self.conditions.iter().filter_map(|condition| match condition {
+            PreparedCondition::Stream { stream, key, .. } => Some((stream, *key)),
+            PreparedCondition::NoMatch(_) => None,
+        });
+        writes.chain(conditions)
+    }
+}
+
+/// The most that a name can cost in a frame: it is defined twice, with kind, length and checksum.
+const fn definition_bytes_max(name: &str) -> usize {
+    2 * (name.len() + 8)
+}
+
+/// The most that a record can cost in a frame besides its body.
+fn event_bytes_max(event: &NewEvent) -> usize {
+    let tags: usize = event.tags.iter().map(|tag| definition_bytes_max(tag.as_str())).sum();
+    record::head_len_max(event.tags.len()) + definition_bytes_max(event.event_type.as_str()) + tags
+}
+
+/// The most that a write can cost in a frame besides its events; a control record included.
+const fn write_bytes_max(stream: &str) -> usize {
+    definition_bytes_max(stream) + 512
+}
+
+impl PreparedCondition {
+    fn new(condition: Condition, keyer: &Keyer) -> Result<Self, StoreError> {
+        match condition {
+            Condition::Stream { stream, expected } => {
+                let key = keyer.stream(stream.as_str());
+                Ok(Self::Stream { stream, key, expected })
+            }
+            Condition::NoMatch { query, after } => {
+                let from = after.map_or(0, |position| position.raw() + 1);
+                let items = query_keys(&query, keyer);
+                Ok(Self::NoMatch(PreparedQuery { query, items, from, clear_to: from }))
+            }
+            _ => Err(StoreError::invalid("this condition is not known to the engine")),
+        }
+    }
+}
+
+/// A query's names as keys.
+pub(crate) fn query_keys(query: &Query, keyer: &Keyer) -> Vec<QueryKeys> {
+    let types = |item: &factum_types::QueryItem| {
+        item.types.iter().map(|t| keyer.hash(KeyKind::EventType, t.as_str())).collect()
+    };
+    let tags = |item: &factum_types::QueryItem| {
+        item.tags.iter().map(|t| keyer.hash(KeyKind::Tag, t.as_str())).collect()
+    };
+    query.items.iter().map(|item| QueryKeys { types: types(item), tags: tags(item) }).collect()
+}
+
+/// The body of a record that changes a stream: all that holds of it from then on.
+pub(crate) fn control_body(control: &ControlState) -> Vec<u8> {
+    let settings = &control.settings;
+    let stored = stored::StreamSettings {
+        max_count: settings.max_count,
+        max_age: settings.max_age.map(|age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
+        truncate_before: settings.truncate_before.map(Revision::number),
+        state: Some(control.state),
+        deleted_before: control.deleted_before,
+    };
+    let mut content = Vec::new();
+    stored.encode(&mut content);
+    let mut body = Vec::new();
+    section::push(&mut body, SectionType::SETTINGS, &content);
+    body
+}
+
+/// What such a record says.
+pub(crate) fn decode_control(record: &RecordView<'_>) -> Result<ControlState, FormatError> {
+    let content = record.section(SectionType::SETTINGS).unwrap_or_default();
+    let decoded = stored::StreamSettings::decode(content)?;
+    let settings = StreamSettings {
+        max_count: decoded.max_count,
+        max_age: decoded.max_age.map(std::time::Duration::from_micros),
+        truncate_before: decoded.truncate_before.map(Revision::new),
+    };
+    let state = decoded.state.unwrap_or(stored::StreamState::Live);
+    Ok(ControlState { settings, deleted_before: decoded.deleted_before, state })
+}
+
+/// The type under which a control record is written and read.
+pub(crate) const fn control_type(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::TOMBSTONE => "$tombstoned",
+        RecordKind::DELETE => "$deleted",
+        RecordKind::SETTINGS => "$settings",
+        _ => "$record",
+    }
+}

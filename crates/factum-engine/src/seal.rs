@@ -1,0 +1,376 @@
+//! Sealing: a full segment gets its index file and is never written again.
+//!
+//! A segment that was filled by large commits is sealed as it stands. One that wasted space on padding, because many small commits were
+//! under way at once, is packed into a new file first, record for record the same bytes.
+//! Order: data file synced, index file synced, names synced, read back, manifest switched, and only then is the old file removed.
+//! Relies on: every frame of the segment is published. Never: changes a position, a revision or a record.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use factum_format::frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader, FrameView, Verify};
+use factum_format::hash::FileHasher;
+use factum_format::index::IndexInfo;
+use factum_format::limits::SEGMENT_HEADER_BYTES;
+use factum_format::manifest::{SegmentEntry, SegmentState, flags};
+use factum_format::record::{RecordHead, RecordView};
+use factum_format::segment::{self, SegmentHeader, layout};
+use factum_format::{FormatError, SegmentKey};
+use factum_io::Env;
+use factum_io::buffer::AlignedBuf;
+use factum_io::disk::{DiskFileExt, Open};
+
+use crate::catalog::{Catalog, HAS_CONTROL};
+use crate::key::{KeyHash, KeyKind, Keyer};
+use crate::log::PAGE_BYTES;
+use crate::paths::Paths;
+use crate::view::index::{self, Index};
+use crate::view::sealed::read_whole;
+use crate::view::unsealed::{Content, u32_of};
+use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
+
+/// A segment is packed if that makes it smaller by one part in this many.
+const WORTH_PACKING: u64 = 12;
+/// A packed frame is ended when its records have this many bytes.
+const PACKED_FRAME_BYTES: usize = 256 << 10;
+
+/// Seals segments.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    pub(crate) env: Env,
+    pub(crate) paths: Paths,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) keyer: Keyer,
+    pub(crate) cache: Arc<IndexCache>,
+}
+
+/// A packed copy in memory, and where its records stand.
+struct Packed {
+    bytes: AlignedBuf,
+    end: u64,
+    places: Vec<Option<(u64, u32)>>,
+    data_hash: u128,
+}
+
+impl Sealer {
+    /// Seals the oldest segment that has got all its frames; says whether there was one.
+    pub(crate) fn seal_next(&self, published: &Published) -> io::Result<bool> {
+        let view = published.view();
+        let [oldest, _, ..] = view.unsealed.as_slice() else { return Ok(false) };
+        let content = oldest.read();
+        let old = self.entry(oldest, &content);
+        let before = |kind: KeyKind, key: KeyHash, name: &str| count_before(&view.sealed, kind, key, name);
+        let entry = if worth_packing(&content, old.end_offset) {
+            self.seal_packed(oldest, &content, old, &before)?
+        } else {
+            self.seal_in_place(oldest, &content, old, &before)?
+        };
+        drop(content);
+        let sealed = Arc::new(self.open(entry));
+        published.change(|view| {
+            view.unsealed.remove(0);
+            view.sealed.push(Arc::clone(&sealed));
+        });
+        self.clean_up(&entry)?;
+        Ok(true)
+    }
+
+    pub(crate) fn open(&self, entry: SegmentEntry) -> Sealed {
+        let with = (self.env.clone(), self.paths.clone(), self.keyer.clone());
+        Sealed::new(entry, self.catalog.realm(), with, Arc::clone(&self.cache))
+    }
+
+    /// What the manifest will say of the segment, sealed in place.
+    fn entry(&self, unsealed: &Unsealed, content: &Content) -> SegmentEntry {
+        let manifest = self.catalog.manifest();
+        let known = manifest.segments.iter().find(|e| e.number == unsealed.head.number);
+        let last = content.frames.last();
+        let damaged = content.has_lost();
+        SegmentEntry {
+            state: SegmentState::Sealed,
+            flags: flags::INDEX
+                | if damaged { flags::DAMAGE } else { 0 }
+                | if content.controls.is_empty() { 0 } else { HAS_CONTROL },
+            base_position: unsealed.head.base_position,
+            base_time: unsealed.head.base_time,
+            record_count: content.record_count() as u64,
+            end_offset: last.map_or(SEGMENT_HEADER_BYTES, |frame| {
+                frame.file_offset + u64::from(frame.header.frame_len)
+            }),
+            last_time: content.last_time,
+            first_frame_seq: content.frames.first().map_or(0, |frame| frame.header.frame_seq),
+            last_frame_seq: last.map_or(0, |frame| frame.header.frame_seq),
+            last_header_hash: last.map_or(0, |frame| frame.header.header_hash),
+            data_hash: data_hash(content.frames.iter().map(|frame| &frame.header)),
+            ..known.copied().unwrap_or_default()
+        }
+    }
+
+    fn info(&self, entry: &SegmentEntry, content: &Content) -> IndexInfo {
+        info(entry, self.catalog.realm(), content)
+    }
+
+    fn seal_in_place(
+        &self,
+        unsealed: &Unsealed,
+        content: &Content,
+        mut entry: SegmentEntry,
+        before: &index::Before<'_>,
+    ) -> io::Result<SegmentEntry> {
+        let info = self.info(&entry, content);
+        let mut place = |ordinal| content.record_extent(ordinal);
+        let bytes = index::build(content, info, before, &mut place).map_err(io::Error::other)?;
+        entry.index_hash = factum_format::hash::xxh3_128(&bytes);
+        self.write_index(&entry, &bytes)?;
+        self.catalog.replace_segment(entry)?;
+        // Give back what was prepared and not used.
+        let path = self.paths.segment(unsealed.head.number, 0);
+        let file = self.env.disk.open(&path, Open::write())?;
+        file.set_len(entry.end_offset.next_multiple_of(PAGE_BYTES))?;
+        file.sync_all()?;
+        Ok(entry)
+    }
+
+    fn seal_packed(
+        &self,
+        unsealed: &Unsealed,
+        content: &Content,
+        mut entry: SegmentEntry,
+        before: &index::Before<'_>,
+    ) -> io::Result<SegmentEntry> {
+        entry.generation += 1;
+        let header = self.packed_header(unsealed, &entry);
+        let packed = pack(content, &header, unsealed.head.key).map_err(io::Error::other)?;
+        entry.end_offset = packed.end;
+        entry.data_hash = packed.data_hash;
+        let path = self.paths.segment(entry.number, entry.generation);
+        self.write_new(&path, packed.bytes.as_slice())?;
+        let back = read_whole(&*self.env.disk.open(&path, Open::read_direct())?)?;
+        if back.as_slice() != packed.bytes.as_slice() {
+            return Err(io::Error::other("a packed segment did not read back as it was written"));
+        }
+        let info = self.info(&entry, content);
+        let mut place = |ordinal: u32| packed.places.get(ordinal as usize).copied().flatten();
+        let bytes = index::build(content, info, before, &mut place).map_err(io::Error::other)?;
+        entry.index_hash = factum_format::hash::xxh3_128(&bytes);
+        self.write_index(&entry, &bytes)?;
+        self.catalog.replace_segment(entry)?;
+        Ok(entry)
+    }
+
+    fn packed_header(&self, unsealed: &Unsealed, entry: &SegmentEntry) -> SegmentHeader {
+        SegmentHeader {
+            layout: layout::FRAMES,
+            realm: self.catalog.realm(),
+            segment: entry.number,
+            salt: unsealed.head.key.salt,
+            partition: 0,
+            flags: segment::flags::REPACKED,
+            generation: entry.generation,
+            base_position: entry.base_position,
+            base_time: entry.base_time,
+            created_time: self.env.clock.now_us(),
+            prev_hash: 0,
+            first_frame_seq: entry.first_frame_seq,
+            capacity: 0,
+            epoch: entry.epoch,
+        }
+    }
+
+    fn write_index(&self, entry: &SegmentEntry, bytes: &[u8]) -> io::Result<()> {
+        self.write_new(&self.paths.index(entry.number, entry.generation), bytes)?;
+        self.env.disk.sync_dir(&self.paths.segments())
+    }
+
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.env.disk.exists(path)? {
+            // Left behind by a crash before the manifest named it.
+            self.env.disk.remove(path)?;
+        }
+        let file = self.env.disk.open(path, Open::create_new())?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_all()
+    }
+
+    /// Removes the file that a packed copy replaced. Readers that have it open keep it until they are done.
+    fn clean_up(&self, entry: &SegmentEntry) -> io::Result<()> {
+        let Some(old) = entry.generation.checked_sub(1) else { return Ok(()) };
+        let path = self.paths.segment(entry.number, old);
+        if self.env.disk.exists(&path)? {
+            self.env.disk.remove(&path)?;
+            self.env.disk.sync_dir(&self.paths.segments())?;
+        }
+        Ok(())
+    }
+}
+
+fn info(entry: &SegmentEntry, realm: [u8; 16], content: &Content) -> IndexInfo {
+    IndexInfo {
+        realm,
+        segment: entry.number,
+        generation: entry.generation,
+        record_count: u32_of(content.record_count()),
+        base_position: entry.base_position,
+        first_time: content.first_time.unwrap_or(entry.base_time),
+        last_time: entry.last_time,
+        data_hash: entry.data_hash,
+    }
+}
+
+/// The hash of a segment's data: over the headers of its frames, each of which holds the hash of its body.
+pub(crate) fn data_hash<'a>(headers: impl Iterator<Item = &'a FrameHeader>) -> u128 {
+    let mut hasher = FileHasher::default();
+    for header in headers {
+        hasher.update(&header.encode());
+    }
+    hasher.finish()
+}
+
+fn worth_packing(content: &Content, end_offset: u64) -> bool {
+    let intact = content.frames.iter().all(|frame| frame.intact) && !content.has_lost();
+    let used = end_offset - SEGMENT_HEADER_BYTES;
+    intact && used > content.useful_bytes + content.useful_bytes / WORTH_PACKING + PAGE_BYTES
+}
+
+/// How many events of a type or category older segments hold.
+fn count_before(sealed: &[Arc<Sealed>], kind: KeyKind, key: KeyHash, name: &str) -> u64 {
+    for older in sealed.iter().rev() {
+        let Ok(index) = older.index() else { return 0 };
+        if let Ok(Some(posting)) = index.posting(kind, key, name) {
+            return posting.head.before + u64::from(posting.count);
+        }
+    }
+    0
+}
+
+/// Puts the records of a segment into larger frames without padding.
+fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Packed, FormatError> {
+    let mut packing = Packing {
+        out: Vec::new(),
+        builder: FrameBuilder::new(),
+        places: Vec::with_capacity(content.record_count()),
+        headers: Vec::new(),
+        key,
+        last: None,
+    };
+    packing.out.extend_from_slice(&header.encode()[..]);
+    for frame in &content.frames {
+        let bytes = content.image.from(frame.image_offset).unwrap_or_default();
+        let view = FrameView::new(frame.header, bytes)?;
+        for definition in view.definitions()?.iter() {
+            let definition = definition?;
+            packing.builder.define(definition.kind, definition.ordinal, definition.name)?;
+        }
+        for record in view.records(Verify::Structure) {
+            packing.record(&record?.record, &frame.header)?;
+        }
+    }
+    packing.end_frame()?;
+    let end = packing.out.len() as u64;
+    let mut bytes = AlignedBuf::new();
+    bytes.extend_from_slice(&packing.out);
+    bytes.resize_zeroed(packing.out.len().next_multiple_of(PAGE_BYTES as usize));
+    let data_hash = data_hash(packing.headers.iter());
+    Ok(Packed { bytes, end, places: packing.places, data_hash })
+}
+
+struct Packing {
+    out: Vec<u8>,
+    builder: FrameBuilder,
+    places: Vec<Option<(u64, u32)>>,
+    headers: Vec<FrameHeader>,
+    key: SegmentKey,
+    /// The header of the frame that the last record came from, and the position of the first record collected.
+    last: Option<(FrameHeader, u64)>,
+}
+
+impl Packing {
+    fn record(&mut self, record: &RecordView<'_>, from: &FrameHeader) -> Result<(), FormatError> {
+        let tag_refs: Vec<u32> = record.tag_refs().collect();
+        let head = RecordHead {
+            position: record.position,
+            kind: record.kind,
+            flags: record.flags,
+            id: record.id,
+            stream_ref: record.stream_ref,
+            revision: record.revision,
+            type_ref: record.type_ref,
+            schema_version: record.schema_version,
+            time_delta: record.time_delta,
+            tag_refs: &tag_refs,
+        };
+        let first = self.last.map_or(record.position, |(_, first)| first);
+        self.last = Some((*from, first));
+        self.builder.record(&head, record.body(), record.body_crc)?;
+        if self.builder.records_len() >= PACKED_FRAME_BYTES {
+            self.end_frame()?;
+        }
+        Ok(())
+    }
+
+    fn end_frame(&mut self) -> Result<(), FormatError> {
+        let Some((from, first)) = self.last.take() else { return Ok(()) };
+        let fields = FrameFields {
+            flags: FrameFlags::REPACKED,
+            epoch: from.epoch,
+            frame_seq: from.frame_seq,
+            base_position: first,
+            durable_seq: from.frame_seq,
+            time: from.time,
+            prev_hash: self.headers.last().map_or(0, |header| header.header_hash),
+        };
+        let offset = self.out.len() as u64;
+        let header = self.builder.finish(&fields, self.key, offset, &mut self.out)?;
+        self.builder.reset();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let view = FrameView::new(header, &self.out[start..])?;
+        for at in view.records(Verify::Structure) {
+            let at = at?;
+            let length = u32_of(at.record.bytes().len());
+            self.places.push(Some((offset + u64::from(at.offset), length)));
+        }
+        self.headers.push(header);
+        Ok(())
+    }
+}
+
+/// Everything in a sealed file, as if it had not been sealed yet. Damage is passed over.
+pub(crate) fn read_sealed(entry: &SegmentEntry, keyer: &Keyer, bytes: &AlignedBuf) -> Unsealed {
+    let head = UnsealedHead {
+        number: entry.number,
+        key: SegmentKey { salt: entry.salt, segment: entry.number },
+        base_position: entry.base_position,
+        base_time: entry.base_time,
+    };
+    let unsealed = Unsealed::new(head, keyer.clone());
+    crate::recover::scan_sealed(&unsealed, entry, bytes.as_slice(), &mut |_| {});
+    unsealed
+}
+
+/// The index of a sealed file, made again from the file alone.
+pub(crate) fn index_of_file(
+    entry: &SegmentEntry,
+    realm: [u8; 16],
+    keyer: &Keyer,
+    bytes: &AlignedBuf,
+) -> Result<Vec<u8>, FormatError> {
+    let unsealed = read_sealed(entry, keyer, bytes);
+    let content = unsealed.read();
+    index_again(entry, realm, &content, None)
+}
+
+/// The index that belongs to a segment's content. Counts of earlier segments are taken from `known` where there is one.
+pub(crate) fn index_again(
+    entry: &SegmentEntry,
+    realm: [u8; 16],
+    content: &Content,
+    known: Option<&Index>,
+) -> Result<Vec<u8>, FormatError> {
+    let before = |kind: KeyKind, key: KeyHash, name: &str| {
+        let posting = known.and_then(|index| index.posting(kind, key, name).ok().flatten());
+        posting.map_or(0, |posting| posting.head.before)
+    };
+    let mut place = |ordinal| content.record_extent(ordinal);
+    index::build(content, info(entry, realm, content), &before, &mut place)
+}

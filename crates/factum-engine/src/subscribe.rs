@@ -1,0 +1,314 @@
+//! Subscriptions: catch up by reading, then wait for what comes.
+//!
+//! A subscriber is a cursor. While there is something to read it reads, from memory for what is recent; when it has read everything it
+//! leaves its waker, and is woken once when something it may want is published. So a slow subscriber holds no memory and never
+//! slows the writer. Wakers are looked through by a thread of their own, off the commit path.
+//! Relies on: readers see a frame before anybody is woken for it. Never: skips or repeats an event.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use factum_store::{
+    Direction, Kind, Source, StoreError, SubscribeFrom, SubscribeRequest, Subscription,
+    SubscriptionItem,
+};
+use factum_types::{Position, RecordKind, RecordedEvent, StreamName};
+use futures_core::Stream;
+
+use crate::read::stream::{tombstoned, visible_from};
+use crate::read::{Cursor, CursorStart, Page, SourceKeys};
+use crate::reader::Reader;
+use crate::sequence::TailState;
+use crate::sync::{Condvar, Mutex, lock, wait};
+
+const PAGE_EVENTS: usize = 512;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Who waits for more.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    wakers: Vec<(u64, Waker)>,
+    next_id: u64,
+    published: u64,
+    dispatched: u64,
+    closed: bool,
+}
+
+impl Waiters {
+    /// Takes note that more was published; cheap, for the commit path.
+    pub(crate) fn publish(&self, end: u64) {
+        let mut state = lock(&self.state);
+        state.published = end;
+        let anybody = !state.wakers.is_empty();
+        drop(state);
+        if anybody {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Wakes everybody for ever: the store is closed.
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        self.changed.notify_all();
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    /// Wakes whoever waits, if something was published since the last call. Says how many.
+    pub(crate) fn dispatch(&self) -> usize {
+        let mut state = lock(&self.state);
+        state.dispatched = state.published;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        let count = wakers.len();
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        count
+    }
+
+    /// The dispatcher's thread: wakes whoever waits, whenever something is published, until the store is closed.
+    pub(crate) fn run(&self) {
+        loop {
+            let mut state = lock(&self.state);
+            while !state.closed && (state.wakers.is_empty() || state.dispatched == state.published) {
+                state = wait(&self.changed, state);
+            }
+            if state.closed {
+                return;
+            }
+            drop(state);
+            self.dispatch();
+        }
+    }
+
+    /// Leaves a waker for when more than `end` is published; says whether that is so already.
+    fn arm(&self, id: &mut Option<u64>, end: u64, waker: &Waker) -> bool {
+        let mut state = lock(&self.state);
+        if state.published > end || state.closed {
+            return false;
+        }
+        // Whoever arms has seen everything published, so nothing is left to dispatch to it.
+        let id = *id.get_or_insert_with(|| {
+            state.next_id += 1;
+            state.next_id
+        });
+        match state.wakers.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, old)) => old.clone_from(waker),
+            None => state.wakers.push((id, waker.clone())),
+        }
+        true
+    }
+
+    fn disarm(&self, id: u64) {
+        let mut state = lock(&self.state);
+        state.wakers.retain(|(other, _)| *other != id);
+    }
+
+    /// Sets how far is published when the store is opened.
+    pub(crate) fn start(&self, end: u64) {
+        let mut state = lock(&self.state);
+        state.published = end;
+        state.dispatched = end;
+    }
+}
+
+impl Reader {
+    /// Follows events.
+    pub(crate) fn subscribe(self: &Arc<Self>, request: &SubscribeRequest) -> Subscription {
+        match Following::new(Arc::clone(self), request) {
+            Ok(following) => Subscription::new(following),
+            Err(error) => Subscription::new(Failed(Some(error))),
+        }
+    }
+}
+
+/// A subscription that never began.
+struct Failed(Option<StoreError>);
+
+impl Stream for Failed {
+    type Item = Result<SubscriptionItem, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+/// A subscription under way.
+struct Following {
+    reader: Arc<Reader>,
+    cursor: Cursor,
+    page: Page,
+    next: VecDeque<Result<RecordedEvent, StoreError>>,
+    stream: Option<StreamName>,
+    oldest: Option<i64>,
+    filtered: bool,
+    caught_up: bool,
+    /// Everything before this position was reported, by an event, a checkpoint or being caught up.
+    reported: u64,
+    waiter: Option<u64>,
+    /// Set when the stream turned out to be closed for ever.
+    ended: bool,
+}
+
+impl Following {
+    fn new(reader: Arc<Reader>, request: &SubscribeRequest) -> Result<Self, StoreError> {
+        request.validate()?;
+        let mut revisions = 0..u64::MAX;
+        let mut oldest = None;
+        let mut stream = None;
+        if let Source::Stream(name) = &request.source {
+            let tail = reader.stream_tail(name)?;
+            if tail.state == TailState::Tombstoned {
+                return Err(tombstoned(name));
+            }
+            (revisions.start, oldest) = visible_from(&tail, reader.now());
+            stream = Some(name.clone());
+        }
+        let from = match request.from {
+            SubscribeFrom::Start => 0,
+            SubscribeFrom::End => reader.published.end(),
+            SubscribeFrom::After(position) => position.raw().saturating_add(1),
+            SubscribeFrom::AfterRevision(revision) => {
+                revisions.start = revisions.start.max(revision.number().saturating_add(1));
+                0
+            }
+            _ => return Err(StoreError::invalid("this start is not known to the engine")),
+        };
+        let source = SourceKeys::new(&request.source, &reader.keyer)?;
+        let filtered = !matches!(source, SourceKeys::All);
+        let control = request.control;
+        let direction = Direction::Forward;
+        let cursor = Cursor::new(CursorStart { source, direction, from, revisions, control });
+        Ok(Self {
+            reader,
+            cursor,
+            page: Page::default(),
+            next: VecDeque::new(),
+            stream,
+            oldest,
+            filtered,
+            caught_up: false,
+            reported: from,
+            waiter: None,
+            ended: false,
+        })
+    }
+
+    fn deliver(
+        &mut self,
+        event: Result<RecordedEvent, StoreError>,
+    ) -> Option<Result<SubscriptionItem, StoreError>> {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return Some(Err(error)),
+        };
+        if event.kind == RecordKind::Event && self.oldest.is_some_and(|o| event.time.as_micros() < o) {
+            return None;
+        }
+        self.reported = self.reported.max(event.position.raw() + 1);
+        Some(Ok(SubscriptionItem::Event(Box::new(event))))
+    }
+
+    /// What to say when everything published has been read.
+    fn at_end(&mut self) -> Option<SubscriptionItem> {
+        let end = self.cursor.next_position();
+        let head = end.checked_sub(1).map(Position::from_raw);
+        if !self.caught_up {
+            self.caught_up = true;
+            self.reported = end;
+            return Some(SubscriptionItem::CaughtUp(head));
+        }
+        let moved = end > self.reported && self.filtered;
+        self.reported = end;
+        head.filter(|_| moved).map(SubscriptionItem::Checkpoint)
+    }
+
+    /// Whether the stream was closed for ever, once everything of it has been read.
+    fn closed_for_ever(&self) -> Result<Option<StoreError>, StoreError> {
+        let Some(name) = &self.stream else { return Ok(None) };
+        let tail = self.reader.stream_tail(name)?;
+        Ok((tail.state == TailState::Tombstoned).then(|| tombstoned(name)))
+    }
+
+    fn poll_item(
+        &mut self,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<SubscriptionItem, StoreError>>> {
+        loop {
+            while let Some(event) = self.next.pop_front() {
+                if let Some(item) = self.deliver(event) {
+                    return Poll::Ready(Some(item));
+                }
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match self.fetch() {
+                Err(error) => return Poll::Ready(Some(Err(error))),
+                Ok(false) => continue,
+                Ok(true) => {}
+            }
+            if !self.next.is_empty() {
+                continue;
+            }
+            match self.closed_for_ever() {
+                Ok(None) => {}
+                Ok(Some(closed)) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(closed)));
+                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            if let Some(item) = self.at_end() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            let end = self.cursor.next_position();
+            if self.reader.waiters.arm(&mut self.waiter, end, context.waker()) {
+                return Poll::Pending;
+            }
+            if self.reader.waiters.is_closed() && self.reader.published.end() <= end {
+                self.ended = true;
+                let message = "the store was closed";
+                return Poll::Ready(Some(Err(StoreError::new(Kind::Unavailable, message))));
+            }
+        }
+    }
+
+    /// Reads on; says whether everything published has been read.
+    fn fetch(&mut self) -> Result<bool, StoreError> {
+        self.page.clear();
+        let want = (PAGE_EVENTS, PAGE_BYTES);
+        let at_end = self.cursor.fill(&self.reader.published, &mut self.page, want)?;
+        self.next.extend(self.page.recorded(self.stream.as_ref()));
+        Ok(at_end)
+    }
+}
+
+impl Stream for Following {
+    type Item = Result<SubscriptionItem, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_item(context)
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(id) = self.waiter {
+            self.reader.waiters.disarm(id);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Segments ready to be written: made, zeroed and synced before they are needed.
+//!
+//! Writing into space that was written before is what makes a commit cost one trip to the device; so the next segment is prepared in the
+//! background while the current one fills. It is listed in the manifest before its first byte is used.
+//! Relies on: the catalog. Never: begins a segment whose name and size are not durable.
+
+use std::io;
+use std::sync::Arc;
+
+use factum_format::manifest::{SegmentEntry, SegmentState};
+use factum_format::segment::{SegmentHeader, layout};
+use factum_io::buffer::AlignedBuf;
+use factum_io::disk::{DiskFile, DiskFileExt, Open};
+use factum_io::{Env, is_out_of_space};
+
+use crate::catalog::Catalog;
+use crate::log::NoPlace;
+use crate::paths::Paths;
+use crate::sync::{Mutex, lock};
+
+/// What a segment is begun with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begin {
+    pub(crate) base_position: u64,
+    pub(crate) base_time: i64,
+    pub(crate) first_frame_seq: u64,
+    pub(crate) prev_hash: u64,
+    pub(crate) epoch: u16,
+}
+
+/// A segment that has been begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) number: u64,
+    pub(crate) salt: u64,
+    pub(crate) capacity: u64,
+}
+
+/// Makes segments and hands them out.
+#[derive(Debug)]
+pub(crate) struct Supply {
+    env: Env,
+    paths: Paths,
+    catalog: Arc<Catalog>,
+    segment_bytes: u64,
+    ready: Mutex<Ready>,
+}
+
+#[derive(Debug, Default)]
+struct Ready {
+    segment: Option<(Arc<dyn DiskFile>, SegmentEntry)>,
+    /// Whether segments are filled so fast that zeroing them ahead costs more than it saves.
+    skip_zeroing: bool,
+}
+
+const ZERO_CHUNK_BYTES: u64 = 1 << 20;
+
+impl Supply {
+    pub(crate) fn new(env: Env, paths: Paths, catalog: Arc<Catalog>, segment_bytes: u64) -> Self {
+        Self { env, paths, catalog, segment_bytes, ready: Mutex::default() }
+    }
+
+    /// Hands over a segment that was prepared before the store was opened.
+    pub(crate) fn adopt(&self, file: Arc<dyn DiskFile>, entry: SegmentEntry) {
+        lock(&self.ready).segment = Some((file, entry));
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        lock(&self.ready).segment.is_some()
+    }
+
+    /// Says whether commits are so large that the next segment need not be zeroed ahead.
+    pub(crate) fn skip_zeroing(&self, skip: bool) {
+        lock(&self.ready).skip_zeroing = skip;
+    }
+
+    /// Prepares the next segment unless one is ready.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        let mut ready = lock(&self.ready);
+        if ready.segment.is_none() {
+            ready.segment = Some(self.make(ready.skip_zeroing)?);
+        }
+        Ok(())
+    }
+
+    /// Begins the next segment, preparing it now if nobody did: its header is durable when this returns.
+    pub(crate) fn begin(&self, begin: Begin) -> Result<Begun, NoPlace> {
+        let mut ready = lock(&self.ready);
+        if ready.segment.is_none() {
+            let skip = ready.skip_zeroing;
+            ready.segment = Some(self.make(skip).map_err(|error| {
+                if is_out_of_space(&error) { NoPlace::Full(error) } else { NoPlace::Broken(error) }
+            })?);
+        }
+        let Some((file, entry)) = ready.segment.take() else {
+            unreachable!("a segment was prepared above")
+        };
+        self.write_header(&*file, &entry, begin).map_err(NoPlace::Broken)?;
+        self.catalog.note_active(entry.number, begin);
+        Ok(Begun { file, number: entry.number, salt: entry.salt, capacity: self.segment_bytes })
+    }
+
+    fn write_header(
+        &self,
+        file: &dyn DiskFile,
+        entry: &SegmentEntry,
+        begin: Begin,
+    ) -> io::Result<()> {
+        let header = SegmentHeader {
+            layout: layout::FRAMES,
+            realm: self.catalog.realm(),
+            segment: entry.number,
+            salt: entry.salt,
+            partition: 0,
+            flags: 0,
+            generation: 0,
+            base_position: begin.base_position,
+            base_time: begin.base_time,
+            created_time: begin.base_time,
+            prev_hash: begin.prev_hash,
+            first_frame_seq: begin.first_frame_seq,
+            capacity: self.segment_bytes,
+            epoch: begin.epoch,
+        };
+        let mut page = AlignedBuf::new();
+        page.extend_from_slice(&header.encode()[..]);
+        let written = file.write_durable_at(page.as_slice(), 0)?;
+        if written == page.len() {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::WriteZero, "a segment header was written in part"))
+    }
+
+    fn make(&self, skip_zeroing: bool) -> io::Result<(Arc<dyn DiskFile>, SegmentEntry)> {
+        let number = self.catalog.next_segment();
+        let path = self.paths.segment(number, 0);
+        let disk = &self.env.disk;
+        if disk.exists(&path)? {
+            // Left behind by a crash before the manifest named it.
+            disk.remove(&path)?;
+        }
+        let made = self.make_file(&path, skip_zeroing);
+        let file = match made {
+            Ok(file) => file,
+            Err(error) => {
+                // Give the space back; if even that fails, the next attempt or the next opening does.
+                drop(disk.remove(&path));
+                return Err(error);
+            }
+        };
+        let entry = SegmentEntry {
+            number,
+            state: SegmentState::Prepared,
+            salt: self.env.random.next_u64(),
+            ..SegmentEntry::default()
+        };
+        self.catalog.update(|manifest| manifest.segments.push(entry))?;
+        Ok((file, entry))
+    }
+
+    fn make_file(
+        &self,
+        path: &std::path::Path,
+        skip_zeroing: bool,
+    ) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.env.disk.open(path, Open::create_new_direct())?;
+        file.allocate(self.segment_bytes)?;
+        if !skip_zeroing {
+            zero(&*file, 0, self.segment_bytes)?;
+        }
+        file.sync_all()?;
+        self.env.disk.sync_dir(&self.paths.segments())?;
+        Ok(file)
+    }
+}
+
+/// Writes zeros; both ends are multiples of a page.
+pub(crate) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let zeros = AlignedBuf::zeroed(ZERO_CHUNK_BYTES.min(to.saturating_sub(from)) as usize);
+    let mut at = from;
+    while at < to {
+        let length = ZERO_CHUNK_BYTES.min(to - at) as usize;
+        file.write_all_at(&zeros.as_slice()[..length], at)?;
+        at += length as u64;
+    }
+    Ok(())
+}

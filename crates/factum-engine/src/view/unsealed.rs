@@ -1,0 +1,413 @@
+//! A segment that has no index file yet: its frames and its index in memory.
+//!
+//! The third stage applies published frames here. What it becomes is a function of the frames alone, whether they come from the writer or
+//! from recovery. Readers look things up under a short lock and copy the records out.
+//! Relies on: frames come in order, verified. Never: shows a frame before it is durable; does I/O.
+
+use factum_format::SegmentKey;
+use factum_format::frame::{FrameHeader, FrameView, Verify, salvage_records};
+use factum_format::record::{self, RecordKind, RecordView};
+use factum_types::{EventType, FixedMap, StreamName, Tag};
+
+use super::image::Image;
+use crate::key::{KeyHash, KeyKind, Keyer};
+use crate::sync::{RwLock, RwLockReadGuard, read, write};
+
+/// The place of a record that was lost.
+const LOST: u32 = u32::MAX;
+
+/// What does not change while the segment is unsealed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnsealedHead {
+    pub(crate) number: u64,
+    pub(crate) key: SegmentKey,
+    pub(crate) base_position: u64,
+    pub(crate) base_time: i64,
+}
+
+/// A segment that has no index file yet.
+#[derive(Debug)]
+pub(crate) struct Unsealed {
+    pub(crate) head: UnsealedHead,
+    keyer: Keyer,
+    content: RwLock<Content>,
+}
+
+/// A frame of the segment: where it stands in the file and in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameSpan {
+    pub(crate) header: FrameHeader,
+    pub(crate) file_offset: u64,
+    /// The ordinal of its first record.
+    pub(crate) ordinal: u32,
+    pub(crate) image_offset: u32,
+    /// Whether it is on disk as it was written.
+    pub(crate) intact: bool,
+}
+
+/// The list of one key.
+#[derive(Debug)]
+pub(crate) struct Posting<N> {
+    pub(crate) name: N,
+    pub(crate) key: KeyHash,
+    pub(crate) ordinals: Vec<u32>,
+    /// Streams: the revision of the first event here.
+    pub(crate) first_revision: u64,
+    /// Streams: the category's number.
+    pub(crate) category: Option<u32>,
+    /// Whether the name is known; it is not when the frame that defined it is damaged.
+    pub(crate) known: bool,
+}
+
+/// Where a key's list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyRef {
+    pub(crate) kind: KeyKind,
+    pub(crate) index: u32,
+}
+
+/// What the segment holds so far.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) image: Image,
+    pub(crate) frames: Vec<FrameSpan>,
+    /// The image offset of every record.
+    records: Vec<u32>,
+    pub(crate) keys: FixedMap<KeyHash, KeyRef>,
+    pub(crate) streams: Vec<Posting<StreamName>>,
+    pub(crate) types: Vec<Posting<EventType>>,
+    pub(crate) tags: Vec<Posting<Tag>>,
+    pub(crate) categories: Vec<Posting<String>>,
+    /// By stream number and the number of the fold's key among the types.
+    pub(crate) snapshots: Vec<Posting<(u32, u32)>>,
+    /// By stream number: the records that change the stream.
+    pub(crate) controls: Vec<Posting<u32>>,
+    /// By category number: the records that change its streams.
+    pub(crate) category_controls: Vec<Posting<u32>>,
+    pub(crate) last_time: i64,
+    pub(crate) first_time: Option<i64>,
+    /// Bytes of all records and definitions; what a packed copy would need.
+    pub(crate) useful_bytes: u64,
+}
+
+impl Unsealed {
+    pub(crate) fn new(head: UnsealedHead, keyer: Keyer) -> Self {
+        let content = Content { last_time: head.base_time, ..Content::default() };
+        Self { head, keyer, content: RwLock::new(content) }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Content> {
+        read(&self.content)
+    }
+
+    /// One more than the position of its last record.
+    pub(crate) fn end_position(&self) -> u64 {
+        self.head.base_position + self.read().record_count() as u64
+    }
+
+    /// Applies a verified frame.
+    pub(crate) fn apply(&self, header: &FrameHeader, file_offset: u64, bytes: &[u8], intact: bool) {
+        let view = FrameView::new(*header, bytes);
+        let Ok(view) = view else { unreachable!("a verified frame is as long as its header says") };
+        let mut content = write(&self.content);
+        let image_offset = content.begin_frame(header, file_offset, bytes, intact);
+        content.define(&view, &self.keyer);
+        for item in view.records(Verify::Structure) {
+            match item {
+                // A name may be lost with the frame that defined it, and then this record with it.
+                Ok(at) if !content.knows(&at.record) => content.records.push(LOST),
+                Ok(at) => {
+                    content.push(&at.record, image_offset + at.offset, &self.keyer, &self.head);
+                }
+                Err(error) => unreachable!("a frame whose hash verifies decodes: {error}"),
+            }
+        }
+    }
+
+    /// Applies a damaged frame as far as its records verify. Returns how many were lost.
+    pub(crate) fn apply_damaged(&self, header: &FrameHeader, file_offset: u64, bytes: &[u8]) -> u32 {
+        let Ok(view) = FrameView::new(*header, bytes) else { return self.lose(header.record_count) };
+        let extents = salvage_records(bytes, header);
+        let mut content = write(&self.content);
+        let image_offset = content.begin_frame(header, file_offset, bytes, false);
+        content.define(&view, &self.keyer);
+        let mut lost = 0;
+        for (ordinal, extent) in extents.iter().enumerate() {
+            let position = header.base_position + ordinal as u64;
+            let slice = extent.and_then(|e| {
+                let start = e.offset as usize;
+                Some((e.offset, bytes.get(start..start + e.len as usize)?))
+            });
+            let record = slice.and_then(|(offset, slice)| {
+                Some((offset, record::decode_head(slice, position).ok()?.0))
+            });
+            match record {
+                Some((offset, record)) if content.knows(&record) => {
+                    content.push(&record, image_offset + offset, &self.keyer, &self.head);
+                }
+                _ => {
+                    content.records.push(LOST);
+                    lost += 1;
+                }
+            }
+        }
+        lost
+    }
+
+    /// Takes note of positions whose records are lost without a trace.
+    pub(crate) fn lose(&self, count: u32) -> u32 {
+        let mut content = write(&self.content);
+        let length = content.records.len() + count as usize;
+        content.records.resize(length, LOST);
+        count
+    }
+}
+
+impl Content {
+    pub(crate) fn record_count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The bytes of a record, from its first on; they may go on behind it. `None` when it was lost.
+    pub(crate) fn record_bytes(&self, ordinal: u32) -> Option<&[u8]> {
+        match self.records.get(ordinal as usize) {
+            None | Some(&LOST) => None,
+            Some(&offset) => self.image.from(offset),
+        }
+    }
+
+    /// The frame that holds a record.
+    pub(crate) fn frame_of(&self, ordinal: u32) -> Option<&FrameSpan> {
+        let after = self.frames.partition_point(|frame| frame.ordinal <= ordinal);
+        self.frames[..after].iter().rev().find(|frame| frame.header.record_count > 0)
+    }
+
+    /// Where a record stands in the file, and how long it is.
+    pub(crate) fn record_extent(&self, ordinal: u32) -> Option<(u64, u32)> {
+        let frame = self.frame_of(ordinal)?;
+        let offset = *self.records.get(ordinal as usize).filter(|offset| **offset != LOST)?;
+        let length = record::record_bytes(self.image.from(offset)?)?;
+        Some((frame.file_offset + u64::from(offset - frame.image_offset), length))
+    }
+
+    fn begin_frame(
+        &mut self,
+        header: &FrameHeader,
+        file_offset: u64,
+        bytes: &[u8],
+        intact: bool,
+    ) -> u32 {
+        let image_offset = self.image.push(bytes);
+        let ordinal = u32_of(self.records.len());
+        self.frames.push(FrameSpan { header: *header, file_offset, ordinal, image_offset, intact });
+        image_offset
+    }
+
+    /// Takes up the names that the frame defines, in order.
+    fn define(&mut self, frame: &FrameView<'_>, keyer: &Keyer) {
+        use factum_format::definition::DefinitionKind;
+        let Ok(definitions) = frame.definitions() else { return };
+        self.useful_bytes += definitions.byte_len() as u64;
+        for definition in definitions.iter() {
+            let Ok(definition) = definition else { return };
+            let name = definition.name;
+            match definition.kind {
+                DefinitionKind::STREAM => self.define_stream(definition.ordinal, name, keyer),
+                DefinitionKind::TYPE => {
+                    let key = keyer.hash(KeyKind::EventType, name);
+                    let to = (&mut self.types, &mut self.keys, KeyKind::EventType);
+                    define_at(to, definition.ordinal, key, name);
+                }
+                DefinitionKind::TAG => {
+                    let key = keyer.hash(KeyKind::Tag, name);
+                    let to = (&mut self.tags, &mut self.keys, KeyKind::Tag);
+                    define_at(to, definition.ordinal, key, name);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn define_stream(&mut self, ordinal: u32, name: &str, keyer: &Keyer) {
+        let category = factum_types::name::category_of(name).map(|category| {
+            let key = keyer.hash(KeyKind::Category, category);
+            match self.keys.get(&key) {
+                Some(found) => found.index,
+                None => {
+                    let name = category.to_owned();
+                    define(&mut self.categories, &mut self.keys, KeyKind::Category, key, name)
+                }
+            }
+        });
+        let key = keyer.stream(name);
+        define_at((&mut self.streams, &mut self.keys, KeyKind::Stream), ordinal, key, name);
+        if let Some(stream) = self.streams.get_mut(ordinal as usize) {
+            stream.category = category;
+        }
+    }
+
+    /// Whether any record was lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.records.contains(&LOST)
+    }
+
+    /// Whether the names that a salvaged record means were salvaged too.
+    fn knows(&self, record: &RecordView<'_>) -> bool {
+        self.streams.get(record.stream_ref as usize).is_some_and(|stream| stream.known)
+            && self.types.get(record.type_ref as usize).is_some_and(|name| name.known)
+            && record.tag_refs().all(|t| self.tags.get(t as usize).is_some_and(|tag| tag.known))
+    }
+
+    fn push(
+        &mut self,
+        record: &RecordView<'_>,
+        image_offset: u32,
+        keyer: &Keyer,
+        head: &UnsealedHead,
+    ) {
+        let ordinal = u32_of(self.records.len());
+        let time = head.base_time + record.time_delta;
+        self.records.push(image_offset);
+        self.last_time = time;
+        self.first_time.get_or_insert(time);
+        self.useful_bytes += record.bytes().len() as u64;
+        match record.kind {
+            RecordKind::EVENT => self.push_event(record, ordinal),
+            RecordKind::TOMBSTONE | RecordKind::SETTINGS | RecordKind::DELETE => {
+                self.push_control(record.stream_ref, ordinal, keyer);
+            }
+            RecordKind::SNAPSHOT | RecordKind::CHECKPOINT => {
+                self.push_snapshot(record, ordinal, keyer);
+            }
+            _ => {}
+        }
+    }
+
+    fn push_event(&mut self, record: &RecordView<'_>, ordinal: u32) {
+        let stream = &mut self.streams[record.stream_ref as usize];
+        if stream.ordinals.is_empty() {
+            stream.first_revision = record.revision;
+        }
+        align(stream, record.revision, &self.records);
+        stream.ordinals.push(ordinal);
+        if let Some(category) = stream.category {
+            self.categories[category as usize].ordinals.push(ordinal);
+        }
+        self.types[record.type_ref as usize].ordinals.push(ordinal);
+        for tag in record.tag_refs() {
+            self.tags[tag as usize].ordinals.push(ordinal);
+        }
+    }
+
+    fn push_control(&mut self, stream_ref: u32, ordinal: u32, keyer: &Keyer) {
+        let stream = &self.streams[stream_ref as usize];
+        let key = keyer.hash(KeyKind::Control, stream.name.as_str());
+        let category = stream.category;
+        let list = (&mut self.controls, KeyKind::Control);
+        push_to(list, &mut self.keys, key, stream_ref, ordinal);
+        if let Some(category) = category {
+            let name = self.categories[category as usize].name.as_str();
+            let key = keyer.hash(KeyKind::CategoryControl, name);
+            let list = (&mut self.category_controls, KeyKind::CategoryControl);
+            push_to(list, &mut self.keys, key, category, ordinal);
+        }
+    }
+
+    fn push_snapshot(&mut self, record: &RecordView<'_>, ordinal: u32, keyer: &Keyer) {
+        let stream = self.streams[record.stream_ref as usize].name.as_str();
+        let fold = self.types[record.type_ref as usize].name.as_str();
+        let key = keyer.snapshot(stream, fold);
+        let name = (record.stream_ref, record.type_ref);
+        let list = (&mut self.snapshots, KeyKind::Snapshot);
+        push_to(list, &mut self.keys, key, name, ordinal);
+    }
+}
+
+/// Adds a record to the list of a key, beginning the list if there is none.
+fn push_to<N>(
+    (list, kind): (&mut Vec<Posting<N>>, KeyKind),
+    keys: &mut FixedMap<KeyHash, KeyRef>,
+    key: KeyHash,
+    name: N,
+    ordinal: u32,
+) {
+    let index = match keys.get(&key) {
+        Some(found) => found.index,
+        None => define(list, keys, kind, key, name),
+    };
+    list[index as usize].ordinals.push(ordinal);
+}
+
+/// A stream's revisions are consecutive, so the k-th entry of its list is revision first + k. Where an event was lost with its head, one of
+/// the lost records before stands in for it: reading that revision then says what was lost.
+fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
+    let expected = stream.first_revision + stream.ordinals.len() as u64;
+    if revision == expected {
+        return;
+    }
+    let after = stream.ordinals.last().map_or(0, |last| *last as usize + 1);
+    let candidates = (after..records.len()).filter(|ordinal| records[*ordinal] == LOST).map(u32_of);
+    let missing = usize::try_from(revision.saturating_sub(expected)).unwrap_or(usize::MAX);
+    let standing_in: Vec<u32> = candidates.take(missing).collect();
+    stream.ordinals.extend(standing_in);
+    let placed = stream.ordinals.len() as u64;
+    if stream.first_revision + placed != revision {
+        // Fewer lost records than revisions: the rest was lost without a trace. What is left keeps its own revision.
+        stream.first_revision = revision.saturating_sub(placed);
+    }
+}
+
+fn define<N>(
+    list: &mut Vec<Posting<N>>,
+    keys: &mut FixedMap<KeyHash, KeyRef>,
+    kind: KeyKind,
+    key: KeyHash,
+    name: N,
+) -> u32 {
+    let index = u32_of(list.len());
+    list.push(Posting::new(name, key, true));
+    keys.insert(key, KeyRef { kind, index });
+    index
+}
+
+impl<N> Posting<N> {
+    const fn new(name: N, key: KeyHash, known: bool) -> Self {
+        Self { name, key, ordinals: Vec::new(), first_revision: 0, category: None, known }
+    }
+}
+
+/// Puts a name at the ordinal that its definition gives. Ordinals that were passed over belong to definitions that are lost.
+fn define_at<N: std::str::FromStr<Err: std::fmt::Debug>>(
+    (list, keys, kind): (&mut Vec<Posting<N>>, &mut FixedMap<KeyHash, KeyRef>, KeyKind),
+    ordinal: u32,
+    key: KeyHash,
+    name: &str,
+) {
+    let index = ordinal as usize;
+    // More names than a segment has bytes were never defined by us.
+    assert!(index <= list.len() + LOST_NAMES_MAX, "name ordinal {ordinal} is out of all proportion");
+    while list.len() <= index {
+        let lost = format!("$lost:{}", list.len());
+        list.push(Posting::new(named(&lost), 0, false));
+    }
+    list[index] = Posting::new(named(name), key, true);
+    keys.insert(key, KeyRef { kind, index: ordinal });
+}
+
+/// No more names than this are lost with one frame.
+const LOST_NAMES_MAX: usize = 1 << 20;
+
+/// A name that was validated before it was written, and verified when it was read.
+fn named<N: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> N {
+    match name.parse() {
+        Ok(name) => name,
+        Err(error) => unreachable!("a name is validated before it is written: {error:?}"),
+    }
+}
+
+pub(crate) fn u32_of(number: usize) -> u32 {
+    match u32::try_from(number) {
+        Ok(number) => number,
+        Err(_) => unreachable!("a segment holds less than 4 GiB, so {number} fits"),
+    }
+}

@@ -1,0 +1,171 @@
+//! The index file as a whole: header and sections.
+//!
+//! Relies on: the header's checksum. Never: copies a section.
+
+use super::{
+    Directory, Names, Offsets,
+    header::{IndexHeader, IndexInfo, IndexSection, SectionEntry, TABLE_AT, header_bytes},
+};
+use crate::{FormatError, hash};
+
+/// A whole index file in memory, its header verified; its sections are verified one by one, on request.
+#[derive(Debug, Clone)]
+pub struct IndexFile<'a> {
+    header: IndexHeader,
+    bytes: &'a [u8],
+}
+
+impl<'a> IndexFile<'a> {
+    /// Reads and verifies the header, and that the sections lie within `bytes`.
+    ///
+    /// # Errors
+    /// As [`IndexHeader::decode`], and [`FormatError::Truncated`] when a section goes past the end.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let file = Self {
+            header: IndexHeader::decode(bytes)?,
+            bytes,
+        };
+        for entry in &file.header.sections {
+            if file.slice(entry).is_none() {
+                let (offset, need) = (entry.offset, entry.length);
+                return Err(FormatError::Truncated {
+                    what: "index section",
+                    offset,
+                    need,
+                });
+            }
+        }
+        Ok(file)
+    }
+
+    /// The header.
+    #[must_use]
+    pub fn header(&self) -> &IndexHeader {
+        &self.header
+    }
+
+    /// The section's table entry and bytes, not verified; `None` when there is no such section.
+    #[must_use]
+    pub fn section(&self, section: IndexSection) -> Option<(&SectionEntry, &'a [u8])> {
+        let entry = self.header.section(section)?;
+        Some((entry, self.slice(entry)?))
+    }
+
+    /// Compares one section with its checksum.
+    ///
+    /// # Errors
+    /// [`FormatError::Checksum`]; [`FormatError::Invalid`] when there is no such section.
+    pub fn verify(&self, section: IndexSection) -> Result<(), FormatError> {
+        let (entry, bytes) = self.required(section)?;
+        entry.verify(bytes)
+    }
+
+    /// Compares all sections, unknown ones too, with their checksums.
+    ///
+    /// # Errors
+    /// [`FormatError::Checksum`].
+    pub fn verify_all(&self) -> Result<(), FormatError> {
+        let mut entries = self.header.sections.iter();
+        entries.try_for_each(|entry| entry.verify(self.slice(entry).unwrap_or_default()))
+    }
+
+    /// Where each record stands; not verified.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] or [`FormatError::Truncated`] when there is no such section or its structure is wrong.
+    pub fn offsets(&self) -> Result<Offsets<'a>, FormatError> {
+        let (entry, bytes) = self.required(IndexSection::OFFSETS)?;
+        Offsets::parse(bytes, entry.count)
+    }
+
+    /// A names section; not verified.
+    ///
+    /// # Errors
+    /// As [`offsets`](Self::offsets).
+    pub fn names(&self, section: IndexSection) -> Result<Names<'a>, FormatError> {
+        let (entry, bytes) = self.required(section)?;
+        Names::parse(bytes, entry.count)
+    }
+
+    /// The directory of keys; not verified.
+    ///
+    /// # Errors
+    /// As [`offsets`](Self::offsets).
+    pub fn directory(&self) -> Result<Directory<'a>, FormatError> {
+        let (_, bytes) = self.required(IndexSection::DIRECTORY)?;
+        Directory::parse(bytes)
+    }
+
+    /// The postings, for [`PostingEntry::parse`](super::PostingEntry::parse); not verified.
+    ///
+    /// # Errors
+    /// As [`offsets`](Self::offsets).
+    pub fn postings(&self) -> Result<&'a [u8], FormatError> {
+        self.required(IndexSection::POSTINGS)
+            .map(|(_, bytes)| bytes)
+    }
+
+    fn required(&self, section: IndexSection) -> Result<(&SectionEntry, &'a [u8]), FormatError> {
+        let missing = FormatError::Invalid {
+            what: "index section table",
+            offset: TABLE_AT as u64,
+        };
+        self.section(section).ok_or(missing)
+    }
+
+    fn slice(&self, entry: &SectionEntry) -> Option<&'a [u8]> {
+        let start = usize::try_from(entry.offset).ok()?;
+        let length = usize::try_from(entry.length).ok()?;
+        self.bytes.get(start..start.checked_add(length)?)
+    }
+}
+
+/// Collects sections and writes the file.
+#[derive(Debug)]
+pub struct IndexBuilder {
+    header: IndexHeader,
+    body: Vec<u8>,
+}
+
+impl IndexBuilder {
+    /// A file without sections.
+    #[must_use]
+    pub fn new(info: IndexInfo) -> Self {
+        Self {
+            header: IndexHeader {
+                info,
+                sections: Vec::new(),
+            },
+            body: Vec::new(),
+        }
+    }
+
+    /// Adds a section with `count` items.
+    pub fn section(&mut self, section: IndexSection, count: u32, bytes: &[u8]) {
+        self.header.sections.push(SectionEntry {
+            section,
+            flags: 0,
+            count,
+            // From the end of the header, whose length is not known yet.
+            offset: self.body.len() as u64,
+            length: bytes.len() as u64,
+            hash: hash::xxh3_64(bytes),
+        });
+        self.body.extend_from_slice(bytes);
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// [`FormatError::TooLarge`] when there are too many sections.
+    pub fn finish(mut self) -> Result<Vec<u8>, FormatError> {
+        let count = u16::try_from(self.header.sections.len()).unwrap_or(u16::MAX);
+        let header_len = header_bytes(count) as u64;
+        for entry in &mut self.header.sections {
+            entry.offset = entry.offset.saturating_add(header_len);
+        }
+        let mut out = self.header.encode()?;
+        out.extend_from_slice(&self.body);
+        Ok(out)
+    }
+}

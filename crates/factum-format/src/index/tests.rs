@@ -1,0 +1,368 @@
+//! Index sections and files, against simple models.
+
+use super::*;
+use crate::{FormatError, hash, support::each_flip};
+
+fn check_offsets(records: &[Option<(u64, u32)>]) {
+    let mut builder = OffsetsBuilder::new();
+    records
+        .iter()
+        .for_each(|&record| builder.push(record).unwrap());
+    let count = builder.count();
+    let bytes = builder.finish();
+    let offsets = Offsets::parse(&bytes, count).unwrap();
+    for (ordinal, &record) in (0..).zip(records) {
+        assert_eq!(offsets.locate(ordinal), Ok(record), "{ordinal}");
+    }
+    assert_eq!(offsets.locate(count), Ok(None));
+    for from in [0, 1, 63, 64, 65, count.saturating_sub(1), count, u32::MAX] {
+        let all = offsets.iter_from(from).map(|item| item.unwrap().1);
+        let expected = records.get(from as usize..).unwrap_or_default();
+        assert_eq!(all.collect::<Vec<_>>(), expected, "from {from}");
+    }
+    for end in 0..bytes.len() {
+        if let Ok(offsets) = Offsets::parse(&bytes[..end], count) {
+            let cut = offsets.iter_from(0).find(Result::is_err);
+            assert!(cut.is_some(), "cut at {end}");
+            assert!(
+                offsets.iter_from(count - 1).any(|item| item.is_err()),
+                "cut at {end}"
+            );
+        }
+    }
+}
+
+#[test]
+fn offsets_are_found() {
+    check_offsets(&[]);
+    check_offsets(&[None]);
+    check_offsets(&[Some((4172, 60)), None, Some((4232, 1))]);
+    let mut random = fastrand::Rng::with_seed(8);
+    for count in [63, 64, 65, 128, 300] {
+        let mut end = 4172;
+        let records: Vec<_> = (0..count)
+            .map(|_| {
+                let offset = end
+                    + if random.bool() {
+                        0
+                    } else {
+                        random.u64(0..1 << 20)
+                    };
+                let length = random.u32(1..1 << 20);
+                let present = random.u8(..) > 20;
+                end = if present {
+                    offset + u64::from(length)
+                } else {
+                    end
+                };
+                present.then_some((offset, length))
+            })
+            .collect();
+        check_offsets(&records);
+    }
+}
+
+#[test]
+fn offsets_out_of_order_are_refused() {
+    let mut builder = OffsetsBuilder::new();
+    builder.push(Some((100, 10))).unwrap();
+    assert!(builder.push(Some((109, 10))).is_err());
+    assert!(builder.push(Some((110, 0))).is_err());
+    assert!(builder.push(Some((u64::MAX, 1))).is_err());
+}
+
+#[test]
+fn names_are_found() {
+    let mut builder = NamesBuilder::new();
+    let names = ["", "order-1", "größe", ""];
+    for (ordinal, name) in (0..).zip(names) {
+        assert_eq!(builder.push(name), Ok(ordinal));
+    }
+    let bytes = builder.finish();
+    let found = Names::parse(&bytes, 4).unwrap();
+    assert_eq!(found.iter().collect::<Result<Vec<_>, _>>().unwrap(), names);
+    assert!(found.name(4).is_err());
+    assert!(Names::parse(&bytes[..19], 4).is_err());
+    assert!(Names::parse(&bytes, u32::MAX).is_err());
+    assert!(Names::parse(&bytes[..21], 4).unwrap().name(1).is_err());
+    assert_eq!(
+        Names::parse(&NamesBuilder::new().finish(), 0)
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+fn check_directory(keys: &[(u128, u32)]) {
+    let mut builder = DirectoryBuilder::new();
+    keys.iter()
+        .for_each(|&(hash, posting)| builder.push(hash, posting));
+    assert_eq!(builder.count(), keys.len());
+    let bytes = builder.finish().unwrap();
+    let directory = Directory::parse(&bytes).unwrap();
+    assert_eq!(directory.count() as usize, keys.len());
+    for &(hash, posting) in keys {
+        assert!(
+            directory.candidates(hash).any(|found| found == posting),
+            "{hash:#x}"
+        );
+    }
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    let shift = 64 - 32 - u32::from(directory.bits());
+    let prefix = |hash: u128| u64::try_from(hash >> 64).unwrap() >> shift << shift;
+    let expected: Vec<_> = sorted
+        .iter()
+        .map(|&(hash, posting)| (prefix(hash), posting))
+        .collect();
+    assert_eq!(directory.iter().collect::<Vec<_>>(), expected);
+    for end in 0..bytes.len().min(200) {
+        assert!(Directory::parse(&bytes[..end]).is_err());
+    }
+}
+
+#[test]
+fn keys_are_found() {
+    let mut random = fastrand::Rng::with_seed(9);
+    check_directory(&[]);
+    check_directory(&[(0, 1), (u128::MAX, 2)]);
+    check_directory(&[(5, 1), (5, 2), (6, 3)]);
+    for count in [7, 8, 15, 16, 100, 5_000] {
+        let keys: Vec<_> = (0..count)
+            .map(|posting| (random.u128(..), posting))
+            .collect();
+        check_directory(&keys);
+    }
+}
+
+#[test]
+fn absent_keys_are_not_found() {
+    let mut random = fastrand::Rng::with_seed(10);
+    let mut builder = DirectoryBuilder::new();
+    (0..10_000).for_each(|posting| builder.push(random.u128(..), posting));
+    let bytes = builder.finish().unwrap();
+    let directory = Directory::parse(&bytes).unwrap();
+    let false_finds: usize = (0..100_000)
+        .map(|_| directory.candidates(random.u128(..)).count())
+        .sum();
+    assert_eq!(false_finds, 0, "one in hundreds of millions is expected");
+}
+
+fn check_posting(head: PostingHead, ordinals: &[u32]) {
+    let mut builder = PostingsBuilder::new();
+    let first = PostingHead {
+        kind: PostingKind::TAG,
+        name: 0,
+        before: 0,
+        state: None,
+    };
+    builder.push(&first, &[1]).unwrap();
+    let offset = builder.push(&head, ordinals).unwrap();
+    builder.push(&first, &[1]).unwrap();
+    assert_eq!(builder.count(), 3);
+    let bytes = builder.finish();
+    let entry = PostingEntry::parse(&bytes, offset).unwrap();
+    assert_eq!((entry.head, entry.count as usize), (head, ordinals.len()));
+    assert_eq!(entry.to_vec().unwrap(), ordinals);
+    let probes = [0, 1, 127, 128, 129, 255, 256, 257, 1000, u32::MAX];
+    for index in probes {
+        let all: Vec<_> = entry.ordinals_from(index).map(Result::unwrap).collect();
+        assert_eq!(
+            all,
+            ordinals.get(index as usize..).unwrap_or_default(),
+            "from {index}"
+        );
+    }
+    let around = ordinals
+        .iter()
+        .flat_map(|&o| [o.saturating_sub(1), o, o.saturating_add(1)]);
+    for ordinal in probes.into_iter().chain(around) {
+        let index = ordinals.partition_point(|&found| found < ordinal);
+        let found = entry.seek(ordinal);
+        assert_eq!(found.index() as usize, index, "seek {ordinal}");
+        assert_eq!(
+            found.map(Result::unwrap).collect::<Vec<_>>(),
+            &ordinals[index..]
+        );
+    }
+}
+
+#[test]
+fn postings_are_found() {
+    let head = PostingHead {
+        kind: PostingKind::STREAM,
+        name: 7,
+        before: 1 << 40,
+        state: None,
+    };
+    check_posting(head, &[]);
+    check_posting(
+        PostingHead {
+            state: Some(0),
+            ..head
+        },
+        &[0],
+    );
+    check_posting(
+        PostingHead {
+            state: Some(u32::MAX),
+            ..head
+        },
+        &[u32::MAX],
+    );
+    let mut random = fastrand::Rng::with_seed(11);
+    for count in [2, 127, 128, 129, 256, 257, 700] {
+        let mut next = random.u32(0..100);
+        let ordinals: Vec<_> = (0..count)
+            .map(|_| {
+                next += random.u32(1..1_000);
+                next
+            })
+            .collect();
+        check_posting(head, &ordinals);
+    }
+}
+
+#[test]
+fn postings_out_of_order_are_refused_and_leave_no_trace() {
+    let head = PostingHead {
+        kind: PostingKind::TYPE,
+        name: 0,
+        before: 0,
+        state: None,
+    };
+    let mut builder = PostingsBuilder::new();
+    let order = |item| FormatError::Order {
+        what: "index posting ordinals",
+        item,
+    };
+    assert_eq!(builder.push(&head, &[1, 1]), Err(order(1)));
+    assert_eq!(builder.push(&head, &[1, 5, 4]), Err(order(2)));
+    assert!(builder.finish().is_empty());
+}
+
+/// Damage met while skipping must not look like the end of the list.
+#[test]
+fn a_cut_list_is_an_error_wherever_one_starts() {
+    let head = PostingHead {
+        kind: PostingKind::TYPE,
+        name: 0,
+        before: 0,
+        state: None,
+    };
+    let ordinals: Vec<u32> = (0..400).map(|ordinal| ordinal * 200).collect();
+    let mut builder = PostingsBuilder::new();
+    builder.push(&head, &ordinals).unwrap();
+    let bytes = builder.finish();
+    let cut = &bytes[..bytes.len() - 10];
+    let entry = PostingEntry::parse(cut, 0).unwrap();
+    assert!(entry.to_vec().is_err());
+    for start in [
+        entry.ordinals_from(0),
+        entry.ordinals_from(399),
+        entry.seek(0),
+        entry.seek(79_800),
+    ] {
+        assert_eq!(start.filter(Result::is_err).count(), 1);
+    }
+    assert!(
+        PostingEntry::parse(&bytes[..60], 0).is_err(),
+        "the count does not fit"
+    );
+}
+
+fn sample() -> Vec<u8> {
+    let info = IndexInfo {
+        realm: [1; 16],
+        segment: 2,
+        generation: 3,
+        record_count: 2,
+        base_position: 4,
+        first_time: 5,
+        last_time: 6,
+        data_hash: 7,
+    };
+    let mut offsets = OffsetsBuilder::new();
+    offsets.push(Some((4172, 60))).unwrap();
+    offsets.push(None).unwrap();
+    let mut names = NamesBuilder::new();
+    names.push("order-1").unwrap();
+    let mut postings = PostingsBuilder::new();
+    let head = PostingHead {
+        kind: PostingKind::STREAM,
+        name: 0,
+        before: 0,
+        state: None,
+    };
+    let posting = postings.push(&head, &[0]).unwrap();
+    let mut directory = DirectoryBuilder::new();
+    directory.push(hash::xxh3_128(b"order-1"), posting);
+    let mut builder = IndexBuilder::new(info);
+    builder.section(IndexSection::OFFSETS, 2, &offsets.finish());
+    builder.section(IndexSection::STREAM_NAMES, 1, &names.finish());
+    builder.section(IndexSection(999), 0, b"from the future");
+    builder.section(IndexSection::DIRECTORY, 1, &directory.finish().unwrap());
+    builder.section(IndexSection::POSTINGS, 1, &postings.finish());
+    builder.finish().unwrap()
+}
+
+#[test]
+fn a_file_round_trips() {
+    let bytes = sample();
+    let file = IndexFile::parse(&bytes).unwrap();
+    file.verify_all().unwrap();
+    file.verify(IndexSection::DIRECTORY).unwrap();
+    assert_eq!(
+        (file.header().info.segment, file.header().sections.len()),
+        (2, 5)
+    );
+    assert_eq!(file.offsets().unwrap().locate(0), Ok(Some((4172, 60))));
+    let posting = file
+        .directory()
+        .unwrap()
+        .candidates(hash::xxh3_128(b"order-1"))
+        .next()
+        .unwrap();
+    let entry = PostingEntry::parse(file.postings().unwrap(), posting).unwrap();
+    let names = file.names(IndexSection::STREAM_NAMES).unwrap();
+    assert_eq!(names.name(entry.head.name), Ok("order-1"));
+    assert!(file.names(IndexSection::TAG_NAMES).is_err());
+    assert!(file.verify(IndexSection::TAG_NAMES).is_err());
+    let header_len = 96 + 32 * 5;
+    assert_eq!(
+        IndexHeader::decode(&bytes[..header_len]).unwrap(),
+        *file.header()
+    );
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_found() {
+    let bytes = sample();
+    let good = |bytes: &[u8]| {
+        IndexFile::parse(bytes)
+            .and_then(|file| file.verify_all())
+            .is_ok()
+    };
+    assert!(good(&bytes));
+    each_flip(&bytes, |bit, bad| assert!(!good(bad), "bit {bit}"));
+    for end in 0..bytes.len() {
+        assert!(!good(&bytes[..end]), "{end}");
+    }
+}
+
+#[test]
+fn a_newer_version_is_named() {
+    let mut bytes = sample();
+    let at = 96 + 32 * 5 - 8;
+    bytes[8] = 2;
+    let checksum = hash::xxh3_64(&bytes[..at]);
+    bytes[at..at + 8].copy_from_slice(&checksum.to_le_bytes());
+    assert_eq!(
+        IndexHeader::decode(&bytes),
+        Err(FormatError::NewerVersion {
+            what: "index header",
+            found: 2,
+            supported: 1
+        })
+    );
+}

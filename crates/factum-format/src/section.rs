@@ -1,0 +1,113 @@
+//! Sections: the typed, length-prefixed parts of a record after its head.
+//!
+//! ```text
+//! u8 type | varint length | bytes        … repeated to the end of the record
+//! ```
+//!
+//! Relies on: the record's checksums. Unknown types are carried and ignored, so that old readers survive new writers.
+//! The fields of the metadata and settings sections have the same shape and are read by the same iterator.
+
+use crate::{FormatError, bytes::Cursor, varint};
+
+/// What a section holds. Any byte is a type; those that this release knows are constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SectionType(pub u8);
+
+impl SectionType {
+    /// The payload, exactly as given.
+    pub const DATA: Self = Self(1);
+    /// Standard metadata; see [`metadata`](crate::metadata).
+    pub const METADATA: Self = Self(2);
+    /// The user's own metadata.
+    pub const CUSTOM_METADATA: Self = Self(3);
+    /// Sealed envelopes with personal data; removable.
+    pub const PERSONAL: Self = Self(4);
+    /// Salts and commitments (tamper evidence).
+    pub const INTEGRITY: Self = Self(5);
+    /// Stream settings; see [`settings`](crate::settings).
+    pub const SETTINGS: Self = Self(6);
+    /// What a snapshot says about itself; its state is the data section.
+    pub const SNAPSHOT: Self = Self(7);
+}
+
+/// Appends one section to a record body.
+pub fn push(out: &mut Vec<u8>, section: SectionType, bytes: &[u8]) {
+    out.push(section.0);
+    varint::encode(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// How many bytes [`push`] appends for a section of `length` bytes.
+#[must_use]
+pub fn len(length: usize) -> usize {
+    varint::len(length as u64)
+        .saturating_add(length)
+        .saturating_add(1)
+}
+
+/// The sections of a record body, in order.
+#[must_use]
+pub fn sections(body: &[u8]) -> Sections<'_> {
+    Sections {
+        cursor: Cursor::new("section", body),
+    }
+}
+
+/// Iterator over typed, length-prefixed parts; ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Sections<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> Sections<'a> {
+    fn section(&mut self) -> Result<(u8, &'a [u8]), FormatError> {
+        Ok((self.cursor.u8()?, self.cursor.prefixed()?))
+    }
+}
+
+impl<'a> Iterator for Sections<'a> {
+    type Item = Result<(u8, &'a [u8]), FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.cursor.is_empty() {
+            return None;
+        }
+        let section = self.section();
+        if section.is_err() {
+            self.cursor = Cursor::new("section", &[]);
+        }
+        Some(section)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_come_back_in_order_and_unknown_ones_are_carried() {
+        let mut body = Vec::new();
+        push(&mut body, SectionType::DATA, b"data");
+        push(&mut body, SectionType(200), &[7; 300]);
+        push(&mut body, SectionType::PERSONAL, b"");
+        assert_eq!(body.len(), len(4) + len(300) + len(0));
+        let all: Vec<_> = sections(&body).map(Result::unwrap).collect();
+        assert_eq!(
+            all,
+            [(1, &b"data"[..]), (200, &[7; 300][..]), (4, &b""[..])]
+        );
+    }
+
+    #[test]
+    fn a_length_past_the_end_is_an_error_once() {
+        let all: Vec<_> = sections(&[1, 5, b'x']).collect();
+        assert_eq!(
+            all,
+            [Err(FormatError::Truncated {
+                what: "section",
+                offset: 3,
+                need: 4
+            })]
+        );
+    }
+}

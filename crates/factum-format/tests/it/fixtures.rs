@@ -1,0 +1,164 @@
+//! The files of version 1 are read, and written byte for byte, for ever.
+
+use crate::fixture;
+use factum_format::{
+    frame::{FrameFlags, Verify},
+    index::{IndexFile, IndexSection, PostingEntry, PostingKind},
+    manifest::Manifest,
+    metadata::StandardMetadata,
+    scan::{Area, FrameAt, find_frames_after, scan_frame},
+    section::SectionType,
+    segment::{Copies, SegmentHeader},
+    settings::StreamSettings,
+};
+
+pub(crate) const SEGMENT: &[u8] = include_bytes!("../fixtures/v1/segment.seg");
+pub(crate) const MANIFEST: &[u8] = include_bytes!("../fixtures/v1/manifest.bin");
+pub(crate) const INDEX: &[u8] = include_bytes!("../fixtures/v1/index.idx");
+
+#[test]
+fn version_1_is_written_byte_for_byte() {
+    assert!(fixture::segment().unwrap().0 == SEGMENT);
+    assert!(fixture::manifest().encode().unwrap() == MANIFEST);
+    assert!(fixture::index().unwrap() == INDEX);
+}
+
+#[test]
+fn a_segment_of_version_1_opens() {
+    let (header, copies) = SegmentHeader::decode(SEGMENT).unwrap();
+    assert_eq!((header, copies), (fixture::segment_header(), Copies::Both));
+    let area = Area::whole(SEGMENT);
+    let found: Vec<_> = find_frames_after(&area, 0, header.key()).collect();
+    let (_, written) = fixture::segment().unwrap();
+    assert_eq!(
+        found.iter().map(|(_, header)| *header).collect::<Vec<_>>(),
+        written
+    );
+    let flags = found.iter().map(|(_, header)| header.flags);
+    let expected = [
+        FrameFlags::NONE,
+        FrameFlags::ZERO_MAP,
+        FrameFlags::CHECKPOINT,
+        FrameFlags::CUT,
+    ];
+    assert_eq!(flags.collect::<Vec<_>>(), expected);
+    let frames: Vec<_> = found
+        .iter()
+        .map(
+            |&(offset, _)| match scan_frame(&area, offset, header.key()) {
+                FrameAt::Valid(frame) => frame,
+                other => panic!("{offset}: {other:?}"),
+            },
+        )
+        .collect();
+    let names = frames[0].definitions().unwrap().iter().map(Result::unwrap);
+    assert_eq!(
+        names
+            .map(|found| (found.kind, found.ordinal, found.name))
+            .collect::<Vec<_>>(),
+        fixture::NAMES
+    );
+    check_records(&frames[0], &fixture::first_events());
+    check_records(&frames[1], &[fixture::second_event()]);
+    let zero: Vec<_> = frames[1].zero_map().unwrap().unwrap().runs().collect();
+    assert_eq!(zero, [(1, 3)]);
+    let end = area.dirty_end(0).unwrap().next_multiple_of(64);
+    assert!(matches!(
+        scan_frame(&area, end, header.key()),
+        FrameAt::Empty
+    ));
+}
+
+fn check_records(frame: &factum_format::frame::FrameView<'_>, expected: &[fixture::Event]) {
+    let records: Vec<_> = frame
+        .records(Verify::Checksums)
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(records.len(), expected.len());
+    for (found, event) in records.iter().zip(expected) {
+        let record = found.record;
+        let head = event.head(frame.header().base_position + u64::from(found.ordinal));
+        assert_eq!((record.position, record.id), (head.position, head.id));
+        assert_eq!((record.kind, record.flags), (head.kind, head.flags));
+        assert_eq!(
+            (record.stream_ref, record.revision),
+            (head.stream_ref, head.revision)
+        );
+        assert_eq!(
+            (record.type_ref, record.schema_version),
+            (head.type_ref, head.schema_version)
+        );
+        assert_eq!(record.time_delta, head.time_delta);
+        assert_eq!(record.tag_refs().collect::<Vec<_>>(), head.tag_refs);
+        assert_eq!(record.body(), event.body);
+    }
+}
+
+#[test]
+fn the_sections_of_version_1_are_understood() {
+    let area = Area::whole(SEGMENT);
+    let FrameAt::Valid(frame) = scan_frame(&area, 4096, fixture::segment_header().key()) else {
+        panic!("the first frame");
+    };
+    let records: Vec<_> = frame
+        .records(Verify::Checksums)
+        .map(|found| found.unwrap().record)
+        .collect();
+    assert_eq!(records[0].data(), Some(&br#"{"total":"12.50"}"#[..]));
+    let standard = records[0].section(SectionType::METADATA).unwrap();
+    assert_eq!(StandardMetadata::decode(standard), Ok(fixture::metadata()));
+    assert_eq!(
+        records[0].section(SectionType::PERSONAL),
+        Some(&b"sealed envelope"[..])
+    );
+    assert_eq!(
+        records[0].section(SectionType(222)),
+        Some(&b"from a later release"[..])
+    );
+    let settings = records[2].section(SectionType::SETTINGS).unwrap();
+    assert_eq!(StreamSettings::decode(settings), Ok(fixture::settings()));
+}
+
+#[test]
+fn a_manifest_of_version_1_opens() {
+    assert_eq!(Manifest::decode(MANIFEST), Ok(fixture::manifest()));
+}
+
+#[test]
+fn an_index_of_version_1_opens() {
+    let file = IndexFile::parse(INDEX).unwrap();
+    file.verify_all().unwrap();
+    let info = file.header().info;
+    assert_eq!(
+        (info.realm, info.segment, info.record_count),
+        (fixture::REALM, 3, 4)
+    );
+    assert_eq!(
+        (info.first_time, info.last_time),
+        (fixture::BASE_TIME, fixture::BASE_TIME + 9)
+    );
+    let offsets = file.offsets().unwrap();
+    for (ordinal, extent) in (0..).zip(fixture::EXTENTS) {
+        assert_eq!(offsets.locate(ordinal), Ok(extent));
+    }
+    let posting = |name| {
+        let candidates = file
+            .directory()
+            .unwrap()
+            .candidates(fixture::key_hash(name));
+        let all: Vec<_> = candidates
+            .map(|offset| PostingEntry::parse(file.postings().unwrap(), offset).unwrap())
+            .collect();
+        assert_eq!(all.len(), 1, "{name}");
+        all[0]
+    };
+    let stream = posting("größe-2");
+    let streams = file.names(IndexSection::STREAM_NAMES).unwrap();
+    assert_eq!(streams.name(stream.head.name), Ok("größe-2"));
+    assert_eq!((stream.head.before, stream.head.state), (300, Some(2)));
+    assert_eq!(stream.to_vec().unwrap(), [0, 1, 3]);
+    let kind = posting("OrderPlaced");
+    assert_eq!(kind.head.kind, PostingKind::TYPE);
+    assert_eq!(kind.to_vec().unwrap(), fixture::long_posting());
+    assert_eq!(kind.seek(700).next(), Some(Ok(700)));
+}

@@ -1,0 +1,201 @@
+//! Memory that a direct read or write accepts: it starts on a 4,096-byte boundary.
+//!
+//! The alignment is had without unsafe code, by allocating up to 4,095 bytes more and using the aligned part.
+//! Relies on: a `Vec` that is never resized keeps its address. Never: hands out uninitialised bytes.
+
+use std::fmt;
+use std::io;
+
+/// The alignment, in bytes, of direct input and output: of the memory, the offset and the length.
+///
+/// Some devices accept 512; all of them accept 4,096.
+pub const ALIGN: usize = 4096;
+
+/// A growable byte buffer whose first byte is at an address divisible by [`ALIGN`].
+///
+/// Growing may move the bytes; the new place is aligned too.
+#[derive(Default)]
+pub struct AlignedBuf {
+    /// Either empty, or at least `start + len` long. Never resized in place.
+    raw: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl AlignedBuf {
+    /// An empty buffer, which allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            raw: Vec::new(),
+            start: 0,
+            len: 0,
+        }
+    }
+
+    /// A buffer of `len` zero bytes. Cheap also when large: the pages come from the system already zero.
+    #[must_use]
+    pub fn zeroed(len: usize) -> Self {
+        if len == 0 {
+            return Self::new();
+        }
+        let raw = vec![0; len.saturating_add(ALIGN - 1)];
+        let start = raw.as_ptr().addr().wrapping_neg() % ALIGN;
+        Self { raw, start, len }
+    }
+
+    /// The number of bytes in use.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte is in use.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bytes fit before the buffer must move.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.raw.len().saturating_sub(self.start)
+    }
+
+    /// The bytes in use.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.raw[self.start..self.start + self.len]
+    }
+
+    /// The bytes in use.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.raw[self.start..self.start + self.len]
+    }
+
+    /// Makes the buffer `len` bytes long: cuts off its end, or adds zeros.
+    pub fn resize_zeroed(&mut self, len: usize) {
+        if len > self.capacity() {
+            let mut larger = Self::zeroed(len.max(self.capacity().saturating_mul(2)));
+            larger.raw[larger.start..larger.start + self.len].copy_from_slice(self.as_slice());
+            larger.len = len;
+            *self = larger;
+            return;
+        }
+        let kept = self.len.min(len);
+        self.len = len;
+        self.as_mut_slice()[kept..].fill(0);
+    }
+
+    /// Adds `bytes` at the end.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let at = self.len;
+        self.resize_zeroed(at + bytes.len());
+        self.as_mut_slice()[at..].copy_from_slice(bytes);
+    }
+
+    /// Cuts the buffer to nothing and keeps its memory.
+    pub const fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl Clone for AlignedBuf {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeroed(self.len);
+        copy.as_mut_slice().copy_from_slice(self.as_slice());
+        copy
+    }
+}
+
+/// Shows the length, not the bytes: they may be a mebibyte, or somebody's personal data.
+impl fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuf")
+            .field("len", &self.len)
+            .field("capacity", &self.capacity())
+            .finish()
+    }
+}
+
+/// Refuses a direct request that is not aligned in offset, length and memory.
+///
+/// Both disks ask this, so that a mistake shows in simulation and not on the first machine with direct files.
+pub(crate) fn check_aligned(buf: &[u8], offset: u64) -> io::Result<()> {
+    let offset_ok = offset.is_multiple_of(ALIGN as u64);
+    if offset_ok && buf.len().is_multiple_of(ALIGN) && buf.as_ptr().addr().is_multiple_of(ALIGN) {
+        return Ok(());
+    }
+    let len = buf.len();
+    let past = buf.as_ptr().addr() % ALIGN;
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "direct request at offset {offset} of {len} bytes, in memory {past} bytes past a boundary, \
+             is not aligned to {ALIGN}"
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(buf: &AlignedBuf, expected: &[u8]) {
+        assert_eq!(buf.as_slice(), expected);
+        assert_eq!(buf.len(), expected.len());
+        assert_eq!(buf.is_empty(), expected.is_empty());
+        if !buf.is_empty() {
+            assert_eq!(buf.as_slice().as_ptr().addr() % ALIGN, 0, "aligned");
+        }
+    }
+
+    #[test]
+    fn zeroed_is_aligned_and_zero() {
+        for len in [0, 1, 511, 4095, 4096, 4097, 1 << 20] {
+            check(&AlignedBuf::zeroed(len), &vec![0; len]);
+        }
+    }
+
+    #[test]
+    fn growing_keeps_bytes_and_shrinking_forgets_them() {
+        let mut buf = AlignedBuf::new();
+        buf.extend_from_slice(b"abcdef");
+        check(&buf, b"abcdef");
+        buf.resize_zeroed(3);
+        check(&buf, b"abc");
+        buf.resize_zeroed(6);
+        check(&buf, b"abc\0\0\0");
+        buf.resize_zeroed(100_000);
+        assert_eq!(&buf.as_slice()[..6], b"abc\0\0\0");
+        assert!(buf.as_slice()[6..].iter().all(|byte| *byte == 0));
+        buf.clear();
+        check(&buf, b"");
+    }
+
+    #[test]
+    fn clone_is_aligned_and_independent() {
+        let mut one = AlignedBuf::zeroed(5000);
+        one.as_mut_slice()[4999] = 9;
+        let two = one.clone();
+        one.as_mut_slice()[0] = 1;
+        check(&two, &[vec![0; 4999], vec![9]].concat());
+    }
+
+    #[test]
+    fn unaligned_request_names_offset_and_length() {
+        let buf = AlignedBuf::zeroed(8192);
+        assert!(check_aligned(buf.as_slice(), 4096).is_ok());
+        assert!(check_aligned(&buf.as_slice()[4096..], 0).is_ok());
+        for (slice, offset) in [(0..8192, 100), (0..100, 0), (64..4160, 0)] {
+            let error = check_aligned(&buf.as_slice()[slice.clone()], offset).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("offset {offset} of {} bytes", slice.len())),
+                "{text}"
+            );
+        }
+    }
+}
