@@ -3,15 +3,16 @@
 //! Everything else in this crate knows only the contract of factum-store.
 
 mod engine;
-mod reports;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use factum_store::{EventStore, MemoryStore};
 
+pub(crate) use factum_engine::backup::BackupReport;
+pub(crate) use factum_engine::verify::{Severity, VerifyDepth, VerifyFinding, VerifyReport};
+
 pub(crate) use self::engine::{accept_loss, backup, open_report, restore, verify};
-pub(crate) use self::reports::{BackedUp, Finding, Severity, Verified, VerifyDepth};
 use crate::context::Context;
 use crate::doctor;
 use crate::exit::Exit;

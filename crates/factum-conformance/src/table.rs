@@ -86,7 +86,8 @@ macro_rules! __each_case {
                 all, stream_source, category_source, query_source, from_end, after_every_position, after_every_revision,
                 missing_stream_waits, beyond_the_end_waits, respects_settings, with_control,
                 caught_up_once_in_its_place, checkpoints_for_filtered, checkpoints_never_lag,
-                saving_checkpoints_comes_to_rest, tombstone_ends, tombstoned_at_once,
+                saving_checkpoints_comes_to_rest, waiting_is_woken, all_waiting_are_woken,
+                tombstone_ends, tombstoned_at_once,
                 delete_does_not_end, dropping_is_harmless, many_subscribers, slow_subscriber,
                 requests_are_checked, agrees_with_reading,
             }

@@ -18,7 +18,7 @@ use factum_types::{
 };
 
 use crate::check::{Stop, fail};
-use crate::wait::block_on;
+use crate::wait::{block_on, block_on_while, poll_once};
 use crate::words::typed;
 use crate::{Knobs, TestStore};
 
@@ -242,6 +242,26 @@ impl Follow<'_> {
         self.trial
             .wait("the next item of a subscription", self.subscription.next())?
             .transpose()
+    }
+
+    /// The next item that comes because of what is done meanwhile: the subscription is waiting when that begins.
+    pub(crate) fn next_while(
+        &mut self,
+        meanwhile: impl FnOnce(),
+    ) -> Result<Option<SubscriptionItem>, StoreError> {
+        let patience = self.trial.knobs.patience;
+        match block_on_while(patience, self.subscription.next(), meanwhile) {
+            Some(item) => item.transpose(),
+            None => Err(StoreError::new(
+                Kind::Internal,
+                "a waiting subscription was not woken",
+            )),
+        }
+    }
+
+    /// The next item if it is there already.
+    pub(crate) fn next_if_ready(&mut self) -> Result<Option<SubscriptionItem>, StoreError> {
+        poll_once(self.subscription.next()).flatten().transpose()
     }
 
     /// The next event, passing over everything else.

@@ -128,9 +128,25 @@ impl Engine {
         Self::start(assemble_memory(env, MemoryLog::new(seed, trouble)))
     }
 
+    /// Opens a store whose threads are the caller's affair.
+    pub(crate) fn open_stepwise(
+        options: &Options,
+        env: Env,
+    ) -> Result<(Self, Option<Arc<Core>>, Option<Arc<Maintenance>>), StoreError> {
+        let engine = Self::put_together(assemble(open::open(options, env)?, options));
+        let (core, maintenance) = (engine.inner.core.clone(), engine.inner.maintenance.clone());
+        Ok((engine, core, maintenance))
+    }
+
     fn start(parts: Parts) -> Result<Self, StoreError> {
+        let engine = Self::put_together(parts);
+        engine.inner.spawn().map_err(|error| errors::io_error("starting the store's threads", error))?;
+        Ok(engine)
+    }
+
+    fn put_together(parts: Parts) -> Self {
         let threads = Threads { lock: parts.lock, ..Threads::default() };
-        let engine = Self {
+        Self {
             inner: Arc::new(Inner {
                 env: parts.env,
                 reader: parts.reader,
@@ -140,9 +156,7 @@ impl Engine {
                 report: parts.report,
                 threads: Mutex::new(threads),
             }),
-        };
-        engine.inner.spawn().map_err(|error| errors::io_error("starting the store's threads", error))?;
-        Ok(engine)
+        }
     }
 
     /// What opening found.

@@ -37,6 +37,7 @@ mod report;
 mod request;
 mod seal;
 mod sequence;
+pub mod step;
 mod subscribe;
 mod supply;
 mod sync;

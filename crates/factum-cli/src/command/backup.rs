@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use factum_types::Position;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::failure::Outcome;
-use crate::store::{self, BackedUp, OnProgress};
+use crate::failure::{Failure, Outcome};
+use crate::store::{self, BackupReport, OnProgress};
 use crate::ui::progress::{self, Step};
 
 /// Where to.
@@ -18,29 +17,25 @@ use crate::ui::progress::{self, Step};
     after_long_help = "Examples:\n  factum backup /backup/monday\n  factum verify --full --data /backup/monday"
 )]
 pub(crate) struct BackupArgs {
-    /// The directory for the copy; made if needed
+    /// The directory for the copy: a new one, or an empty one
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Write into a directory that is not empty, without asking
-    #[arg(short, long)]
-    yes: bool,
 }
 
 /// Copies.
 pub(crate) fn run(args: &BackupArgs, context: &mut Context) -> Outcome {
     store::must_be_there(&context.data)?;
     if !is_empty(&args.directory) {
-        let question = format!(
-            "{} is not empty, and files in it may be replaced.",
-            args.directory.display()
+        return Err(
+            Failure::error(format!("{} is not empty", args.directory.display()))
+                .hint("name a new directory; a backup is never overwritten"),
         );
-        context.ui.confirm(&question, args.yes)?;
     }
     let (data, env) = (context.data.clone(), context.env.clone());
     let copied = watched("backing up", context, |on_progress| {
         store::backup(&data, &args.directory, &env, on_progress)
     })?;
-    print("backed up to", &args.directory, copied, context)
+    print("backed up to", &args.directory, &copied, context)
 }
 
 /// Whether nothing is there that could be overwritten.
@@ -78,12 +73,13 @@ pub(super) fn watched<T>(
 pub(super) fn print(
     verb: &str,
     directory: &Path,
-    copied: BackedUp,
+    copied: &BackupReport,
     context: &mut Context,
 ) -> Outcome {
-    let head = copied.head.map_or_else(
+    let last = copied.records.checked_sub(1);
+    let head = last.map_or_else(
         || "it holds no events".to_owned(),
-        |head| format!("everything up to position {head}"),
+        |last| format!("everything up to position {last}"),
     );
     let words = format!(
         "{verb} {}: {head}, {}",
@@ -92,7 +88,7 @@ pub(super) fn print(
     );
     let answer = json!({
         "directory": directory.display().to_string(),
-        "last_position": copied.head.map(Position::raw),
+        "last_position": last,
         "bytes": copied.bytes,
         "files": copied.files,
     });

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::backup::{is_empty, print, watched};
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::store;
+use crate::store::{self, Severity};
 
 /// From where.
 #[derive(Debug, clap::Args)]
@@ -34,8 +35,20 @@ pub(crate) fn run(args: &RestoreArgs, context: &mut Context) -> Outcome {
             .hint("name a new directory by --data; a store is never overwritten"));
     }
     let env = context.env.clone();
-    let copied = watched("restoring", context, |on_progress| {
+    let restored = watched("restoring", context, |on_progress| {
         store::restore(&args.backup, &data, &env, on_progress)
     })?;
-    print("restored to", &data, copied, context)
+    print("restored to", &data, &restored.copied, context)?;
+    if restored
+        .verified
+        .findings
+        .iter()
+        .any(|finding| finding.severity == Severity::Lost)
+    {
+        return Err(
+            Failure::new(Exit::Integrity, "corrupt", "the backup is damaged")
+                .hint("`factum verify --full` on the restored store names what is lost"),
+        );
+    }
+    Ok(())
 }

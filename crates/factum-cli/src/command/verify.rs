@@ -8,7 +8,7 @@ use crate::cli::Format;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::store::{self, Finding, Severity, Verified, VerifyDepth};
+use crate::store::{self, Severity, VerifyDepth, VerifyFinding, VerifyReport};
 use crate::ui::progress::{self, counted};
 use crate::ui::table::{Align, Column, Table};
 
@@ -48,16 +48,31 @@ pub(crate) fn run(args: &VerifyArgs, context: &mut Context) -> Outcome {
         store::verify(&data, depth, &env, on_progress)
     })?;
     print(&verified, args, context)?;
-    if verified.is_clean {
-        return Ok(());
+    match worst(&verified) {
+        None | Some(Severity::Harmless) => Ok(()),
+        Some(Severity::Repairable) => Err(Failure::new(
+            Exit::Integrity,
+            "corrupt",
+            "the store is damaged, but no event is lost",
+        )
+        .hint("what is damaged exists twice or can be made again; take a backup now")),
+        Some(Severity::Lost) => Err(
+            Failure::new(Exit::Integrity, "corrupt", "events are damaged").hint(
+                "restore from a backup, or accept the loss with `factum doctor --accept-loss`",
+            ),
+        ),
     }
-    Err(
-        Failure::new(Exit::Integrity, "corrupt", "the store is damaged")
-            .hint("restore from a backup, or accept the loss with `factum doctor --accept-loss`"),
-    )
 }
 
-fn print(verified: &Verified, args: &VerifyArgs, context: &mut Context) -> Outcome {
+fn worst(verified: &VerifyReport) -> Option<Severity> {
+    verified
+        .findings
+        .iter()
+        .map(|finding| finding.severity)
+        .max()
+}
+
+fn print(verified: &VerifyReport, args: &VerifyArgs, context: &mut Context) -> Outcome {
     let findings = &verified.findings;
     if context.ui.answer_format() == Format::Table && !findings.is_empty() {
         let mut table = Table::new(COLUMNS);
@@ -79,13 +94,13 @@ fn print(verified: &Verified, args: &VerifyArgs, context: &mut Context) -> Outco
     }
     let words = format!(
         "{}: {} in {}, {} checked{}",
-        if verified.is_clean {
+        if verified.is_clean() {
             "intact"
         } else {
             "damaged"
         },
         counted(verified.records, "record"),
-        counted(verified.segments, "segment"),
+        counted(verified.segments as u64, "segment"),
         progress::bytes(verified.bytes),
         if args.full {
             ""
@@ -94,7 +109,7 @@ fn print(verified: &Verified, args: &VerifyArgs, context: &mut Context) -> Outco
         },
     );
     let answer = json!({
-        "clean": verified.is_clean,
+        "clean": verified.is_clean(),
         "depth": if args.full { "full" } else { "quick" },
         "segments": verified.segments,
         "frames": verified.frames,
@@ -105,7 +120,7 @@ fn print(verified: &Verified, args: &VerifyArgs, context: &mut Context) -> Outco
     context.ui.answer(&words, &answer)
 }
 
-fn as_json(finding: &Finding) -> serde_json::Value {
+fn as_json(finding: &VerifyFinding) -> serde_json::Value {
     json!({
         "severity": severity(finding.severity),
         "file": finding.file,

@@ -5,7 +5,7 @@ use std::path::Path;
 use factum_io::Env;
 
 use super::Check;
-use crate::store::{self, VerifyDepth};
+use crate::store::{self, Severity, VerifyDepth};
 use crate::ui::progress::counted;
 
 pub(super) fn checks(data: &Path, env: &Env) -> Vec<Check> {
@@ -46,11 +46,19 @@ fn files(data: &Path, env: &Env) -> Check {
     let name = "files";
     match store::verify(data, VerifyDepth::Quick, env, &mut |_, _| {}) {
         Err(failure) => Check::fail(name, failure.message, "factum verify --full"),
-        Ok(verified) if verified.is_clean => Check::ok(name, "all there, and they fit together"),
-        Ok(verified) => Check::fail(
-            name,
-            format!("{} findings", verified.findings.len()),
-            "factum verify --full names them",
-        ),
+        Ok(verified) if verified.is_clean() => Check::ok(name, "all there, and they fit together"),
+        Ok(verified) => {
+            let found = counted(verified.findings.len() as u64, "finding");
+            let fix = "factum verify --full names them";
+            if verified
+                .findings
+                .iter()
+                .all(|finding| finding.severity == Severity::Harmless)
+            {
+                Check::warn(name, found, fix)
+            } else {
+                Check::fail(name, found, fix)
+            }
+        }
     }
 }

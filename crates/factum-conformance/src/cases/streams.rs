@@ -24,7 +24,8 @@ fn request(prefix: &str, after: Option<&str>, limit: usize) -> StreamsRequest {
 }
 
 /// By bytes, whatever the language.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
+    "reorder-1",
     "Order-1",
     "item-1",
     "order",

@@ -1,7 +1,10 @@
 //! Subscriptions: everything from the starting point on, once, in order, and then what comes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use factum_store::{
-    Change, Kind, ReadFrom, ReadRequest, Source, SubscribeFrom, SubscribeRequest, SubscriptionItem,
+    Change, Checkpoint, Kind, ReadFrom, ReadRequest, Source, SubscribeFrom, SubscribeRequest,
+    SubscriptionItem,
 };
 use factum_types::{
     ExpectedRevision, Position, RecordKind, RecordedEvent, Revision, StreamSettings,
@@ -364,41 +367,107 @@ pub(crate) fn checkpoints_never_lag(t: &Trial) -> Outcome {
 pub(crate) fn saving_checkpoints_comes_to_rest(t: &Trial) -> Outcome {
     let mut follow = t.follow_from_start(Source::Stream(stream("order-1")));
     let mut last = follow.caught_up()?.1;
-    for _ in 0..10 {
-        unmeant(t)?;
-    }
-    let save = |position| {
-        let checkpoint = factum_store::Checkpoint {
-            positions: vec![position],
+    // That an item passes something a reader could be shown; a checkpoint is saved at once.
+    let mut take = |item| -> Outcome {
+        let position = match item {
+            SubscriptionItem::Event(event) => event.position,
+            SubscriptionItem::Checkpoint(position) => {
+                let records = t.read(ReadRequest::all().with_control())?;
+                let mut passed = records.iter().map(|record| record.position);
+                let new = passed.any(|passed| Some(passed) > last && passed <= position);
+                that(
+                    format!("the checkpoint at {position} passes something"),
+                    new,
+                )?;
+                let positions = vec![position];
+                let saving = t
+                    .store
+                    .save_checkpoint("consumer".to_owned(), Checkpoint { positions });
+                t.wait("save_checkpoint", saving)??;
+                position
+            }
+            _ => return Ok(()),
         };
-        t.wait(
-            "save",
-            t.store.save_checkpoint("consumer".to_owned(), checkpoint),
-        )?
+        last = Some(position);
+        Ok(())
     };
-    for round in 0..20 {
-        unmeant(t)?;
+    for _ in 0..20 {
+        let quiet = unmeant(t)?;
+        take(SubscriptionItem::Checkpoint(follow.checkpoint_at(quiet)?))?;
+        // Nothing happened but the saving.
+        while let Some(item) = follow.next_if_ready()? {
+            take(item)?;
+        }
         let event = meant(t)?;
-        while last < Some(event.position) {
-            match follow.next()? {
-                Some(SubscriptionItem::Event(found)) => last = Some(found.position),
-                Some(SubscriptionItem::Checkpoint(position)) => {
-                    let records = t.read(ReadRequest::all().with_control())?;
-                    let mut passed = records.iter().map(|record| record.position);
-                    let new = passed.any(|passed| Some(passed) > last && passed <= position);
-                    that(
-                        format!("round {round}: the checkpoint at {position} passes something"),
-                        new,
-                    )?;
-                    last = Some(position);
-                    save(position)?;
-                }
-                Some(_) => {}
-                None => return fail("the subscription ended"),
+        loop {
+            let Some(item) = follow.next()? else {
+                return fail("the subscription ended");
+            };
+            let is_event = matches!(item, SubscriptionItem::Event(_));
+            take(item)?;
+            if is_event {
+                break;
             }
         }
+        while let Some(item) = follow.next_if_ready()? {
+            take(item)?;
+        }
+        that("the event is passed", t.head()? >= Some(event.position))?;
     }
     Ok(())
+}
+
+/// A subscription that waits is woken by what it waits for, and by a tombstone.
+pub(crate) fn waiting_is_woken(t: &Trial) -> Outcome {
+    let waits = |follow: &mut Follow<'_>| -> Outcome {
+        while follow.next_if_ready()?.is_some() {}
+        Ok(())
+    };
+    for round in 0..20 {
+        for source in sources() {
+            let what = format!("{source:?}, round {round}");
+            let mut follow = t.follow(SubscribeRequest::new(source).from(SubscribeFrom::End));
+            follow.caught_up()?;
+            waits(&mut follow)?;
+            let mut expected = None;
+            let found = follow
+                .next_while(|| expected = Some(meant(t)))
+                .map_err(|error| Stop::from(error).at(&what))?;
+            let expected = expected
+                .transpose()?
+                .map(Box::new)
+                .map(SubscriptionItem::Event);
+            same(&what, found, expected)?;
+        }
+    }
+    let name = stream("closing");
+    t.fill(&name, 1)?;
+    let mut follow = t.follow_from_start(Source::Stream(name.clone()));
+    follow.caught_up()?;
+    waits(&mut follow)?;
+    let mut closed = Ok(());
+    let end = follow.next_while(|| closed = t.change(&name, Change::Tombstone).map(|_| ()));
+    closed?;
+    refused("the tombstone", end, Kind::Deleted).map(|_| ())
+}
+
+/// All who wait are woken, each by one append.
+pub(crate) fn all_waiting_are_woken(t: &Trial) -> Outcome {
+    let subscribed = AtomicUsize::new(0);
+    t.threads(SUBSCRIBERS / 8 + 1, |number| {
+        if number == 0 {
+            // The first event may come before a subscriber waits; then it is caught up with.
+            while subscribed.load(Ordering::SeqCst) < SUBSCRIBERS / 8 {
+                std::thread::yield_now();
+            }
+            return meant(t).map(|_| ());
+        }
+        let mut follow = t.follow_from_start(Source::All);
+        follow.caught_up()?;
+        subscribed.fetch_add(1, Ordering::SeqCst);
+        follow.event().map(|_| ())
+    })
+    .map(|_| ())
 }
 
 pub(crate) fn tombstone_ends(t: &Trial) -> Outcome {

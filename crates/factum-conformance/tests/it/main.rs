@@ -1,3 +1,7 @@
-//! The memory store passes the suite, and the suite fails stores that do not keep the promise.
+//! The memory store passes the suite, a store with gaps between its positions passes it too, and stores that break a promise do not.
 
+mod broken;
+mod gaps;
 mod memory;
+#[cfg(test)]
+mod support;
