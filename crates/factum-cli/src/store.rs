@@ -4,8 +4,9 @@
 
 mod engine;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use factum_store::{EventStore, MemoryStore};
 
@@ -70,6 +71,30 @@ pub(crate) fn open_or_empty(context: &Context) -> Outcome<Store> {
     } else {
         Ok(empty())
     }
+}
+
+/// What the files of a store look like from outside; it changes when something is written, and looking is cheap.
+pub(crate) fn trace(data: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let mut trace = Vec::new();
+    let mut directories = vec![data.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let Ok(status) = entry.metadata() else {
+                continue;
+            };
+            if status.is_dir() {
+                directories.push(entry.path());
+            } else {
+                trace.push((entry.path(), status.len(), status.modified().ok()));
+            }
+        }
+    }
+    trace.sort_unstable();
+    trace
 }
 
 /// A store in memory.

@@ -101,9 +101,27 @@ impl Core {
             let view = self.reader.published.view();
             let keys = SourceKeys::query(&query.query, &self.reader.keyer);
             if let Some(position) = last_match(&view, &keys, query.clear_to, end)? {
-                return Ok(Some(Refusal::Match { index, position }));
+                let refusal = Refusal::Match { index, position };
+                return Ok(Some(self.earlier_refusal(request, index)?.unwrap_or(refusal)));
             }
             query.clear_to = end;
+        }
+        Ok(None)
+    }
+
+    /// A condition on a stream before this one that does not hold either: the first one is what an append fails on.
+    fn earlier_refusal(
+        &self,
+        request: &Prepared,
+        before: usize,
+    ) -> Result<Option<Refusal>, StoreError> {
+        for (index, condition) in request.conditions.iter().enumerate().take(before) {
+            let PreparedCondition::Stream { stream, expected, .. } = condition else { continue };
+            let tail = self.reader.stream_tail(stream)?;
+            if !tail.meets(*expected) {
+                let next_revision = tail.next_revision;
+                return Ok(Some(Refusal::StreamCondition { index, next_revision }));
+            }
         }
         Ok(None)
     }
@@ -263,6 +281,7 @@ impl Core {
             from: 0,
             revisions,
             control: false,
+            control_revisions: 0..0,
         });
         let mut page = Page::default();
         cursor.fill(&self.reader.published, &mut page, (usize::MAX, usize::MAX))?;

@@ -26,7 +26,7 @@ use crate::read::lookup::{last_snapshot, stream_names};
 use crate::read::{Cursor, Page};
 use crate::reader::Reader;
 use crate::report::{OpenReport, Stats};
-use crate::request::Prepared;
+use crate::request::{Prepared, snapshot_key};
 use crate::seal::Sealer;
 use crate::sequence::{IdWindow, SegmentContext, Sequencer, StreamTail, TailState};
 use crate::subscribe::Waiters;
@@ -646,8 +646,12 @@ impl SnapshotStore for Engine {
                     snapshot.data.len()
                 )));
             }
-            EventType::new(&snapshot.key)
-                .map_err(|error| StoreError::invalid(format!("snapshot key: {error}")))?;
+            if snapshot.key.len() > SNAPSHOT_KEY_BYTES_MAX {
+                return Err(StoreError::invalid(format!(
+                    "the snapshot's key has {} bytes, more than the limit of {SNAPSHOT_KEY_BYTES_MAX}",
+                    snapshot.key.len()
+                )));
+            }
             let core = self.core()?;
             let request = Prepared::snapshot(snapshot, &self.inner.reader.keyer);
             core.append_prepared(Box::new(request)).await.map(drop)
@@ -664,8 +668,8 @@ impl SnapshotStore for Engine {
             let reader = &self.inner.reader;
             let hash = reader.keyer.snapshot(stream.as_str(), &key);
             let view = reader.published.view();
-            let mut wanted = |record: &factum_format::record::RecordView<'_>, base: i64, fold: &str| {
-                let fits = fold == key && at_most.is_none_or(|limit| record.revision <= limit);
+            let mut wanted = |record: &factum_format::record::RecordView<'_>, base: i64| {
+                let fits = snapshot_key(record) == key && at_most.is_none_or(|limit| record.revision <= limit);
                 fits.then(|| Snapshot {
                     stream: stream.clone(),
                     key: key.clone(),
@@ -678,6 +682,9 @@ impl SnapshotStore for Engine {
         })
     }
 }
+
+/// The longest key of a snapshot, in bytes.
+const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
 
 /// Where checkpoints are kept: as snapshots of a stream that has no events.
 const CHECKPOINTS: &str = "$checkpoints";

@@ -51,14 +51,8 @@ pub(crate) enum PreparedChange {
     Settings(StreamSettings),
     Delete,
     Tombstone,
-    /// A cached fold is stored under this key, at this version.
-    Snapshot {
-        key: String,
-        key_hash: KeyHash,
-        version: u64,
-        body: Range<usize>,
-        body_crc: u32,
-    },
+    /// A cached fold is stored, at this version; the body names its key.
+    Snapshot { version: u64, body: Range<usize>, body_crc: u32 },
 }
 
 /// One event, its body already encoded.
@@ -143,10 +137,9 @@ impl Prepared {
     /// Makes a snapshot ready.
     pub(crate) fn snapshot(snapshot: Snapshot, keyer: &Keyer) -> Self {
         let mut prepared = Self::empty(1, 0);
+        section::push(&mut prepared.bodies, SectionType::SNAPSHOT, snapshot.key.as_bytes());
         section::push(&mut prepared.bodies, SectionType::DATA, &snapshot.data);
         let change = PreparedChange::Snapshot {
-            key_hash: keyer.hash(KeyKind::EventType, &snapshot.key),
-            key: snapshot.key,
             version: snapshot.version,
             body: 0..prepared.bodies.len(),
             body_crc: crc32c::crc32c(&prepared.bodies),
@@ -339,6 +332,12 @@ pub(crate) fn control_body(control: &ControlState) -> Vec<u8> {
     body
 }
 
+/// The fold that a snapshot record belongs to.
+pub(crate) fn snapshot_key<'a>(record: &RecordView<'a>) -> &'a str {
+    let key = record.section(SectionType::SNAPSHOT).unwrap_or_default();
+    std::str::from_utf8(key).unwrap_or_default()
+}
+
 /// What such a record says.
 pub(crate) fn decode_control(record: &RecordView<'_>) -> Result<ControlState, FormatError> {
     let content = record.section(SectionType::SETTINGS).unwrap_or_default();
@@ -358,6 +357,7 @@ pub(crate) const fn control_type(kind: RecordKind) -> &'static str {
         RecordKind::TOMBSTONE => "$tombstoned",
         RecordKind::DELETE => "$deleted",
         RecordKind::SETTINGS => "$settings",
+        RecordKind::SNAPSHOT => "$snapshot",
         _ => "$record",
     }
 }

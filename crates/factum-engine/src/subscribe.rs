@@ -167,6 +167,7 @@ impl Following {
     fn new(reader: Arc<Reader>, request: &SubscribeRequest) -> Result<Self, StoreError> {
         request.validate()?;
         let mut revisions = 0..u64::MAX;
+        let mut asked = 0..u64::MAX;
         let mut oldest = None;
         let mut stream = None;
         if let Source::Stream(name) = &request.source {
@@ -182,7 +183,7 @@ impl Following {
             SubscribeFrom::End => reader.published.end(),
             SubscribeFrom::After(position) => position.raw().saturating_add(1),
             SubscribeFrom::AfterRevision(revision) => {
-                revisions.start = revisions.start.max(revision.number().saturating_add(1));
+                asked.start = revision.number().saturating_add(1);
                 0
             }
             _ => return Err(StoreError::invalid("this start is not known to the engine")),
@@ -191,7 +192,10 @@ impl Following {
         let filtered = !matches!(source, SourceKeys::All);
         let control = request.control;
         let direction = Direction::Forward;
-        let cursor = Cursor::new(CursorStart { source, direction, from, revisions, control });
+        revisions.start = revisions.start.max(asked.start);
+        let control_revisions = asked;
+        let start = CursorStart { source, direction, from, revisions, control, control_revisions };
+        let cursor = Cursor::new(start);
         Ok(Self {
             reader,
             cursor,
@@ -231,7 +235,8 @@ impl Following {
             self.reported = end;
             return Some(SubscriptionItem::CaughtUp(head));
         }
-        let moved = end > self.reported && self.filtered;
+        // What nobody is shown, such as a saved checkpoint, is no reason for one: its saving would go on for ever.
+        let moved = self.filtered && self.reader.published.shown_end() > self.reported;
         self.reported = end;
         head.filter(|_| moved).map(SubscriptionItem::Checkpoint)
     }

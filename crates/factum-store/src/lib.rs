@@ -27,7 +27,7 @@ use factum_types::{Position, StreamName};
 /// A store of events.
 ///
 /// Every implementation passes the suite of `factum-conformance`; what that suite asks is what this trait promises. All methods may
-/// be called from any thread and any runtime, many at once.
+/// be called from any thread and any runtime, many at once. The rules in full, with their order, are in [`memory`].
 pub trait EventStore: Send + Sync {
     /// Appends a batch, all of it or none, and says where it landed.
     ///
@@ -35,8 +35,11 @@ pub trait EventStore: Send + Sync {
     /// order: a later write to the same stream sees the earlier one. When this returns `Ok`, the events survive a power failure
     /// and are visible to every read that begins afterwards.
     ///
+    /// Conditions are judged against what was there before the batch.
+    ///
     /// The same events again (the same ids in the same streams, under the same expectations) are answered with the first receipt and
-    /// `replayed: true`. For exact expectations that holds for ever; for [`Any`](factum_types::ExpectedRevision::Any), for
+    /// `replayed: true`; changes without events in the batch are not looked at then. Ids are compared within one stream only, and an
+    /// exact expectation that holds is not compared with what is there. For exact expectations that holds for ever; for [`Any`](factum_types::ExpectedRevision::Any), for
     /// [`StreamExists`](factum_types::ExpectedRevision::StreamExists) and for query conditions it holds within the store's
     /// window of recent ids.
     ///
@@ -59,6 +62,10 @@ pub trait EventStore: Send + Sync {
     /// a gap. A damaged event is an `Err` of [`Kind::Corrupt`] *in its place*, and the stream goes on after it; every other error ends
     /// the stream.
     ///
+    /// Reading one stream gives what its settings leave; it may be nothing, which is not the same as missing. Reading across streams
+    /// gives everything stored. A start beyond the end gives nothing forwards and begins at the last event backwards. Control
+    /// records, when asked for, count for the limit and are not hidden by settings.
+    ///
     /// # Errors (as the first item)
     /// - [`Kind::NotFound`]: the stream never had an event, or was deleted.
     /// - [`Kind::Deleted`]: the stream has a tombstone.
@@ -66,6 +73,11 @@ pub trait EventStore: Send + Sync {
     fn read(&self, request: ReadRequest) -> EventStream;
 
     /// Follows events: everything from the starting point on, then what is appended, without a gap or a repeat.
+    ///
+    /// A subscription to a missing or deleted stream waits; one to a stream with a tombstone ends with [`Kind::Deleted`] after the
+    /// events before it, and at once when the tombstone was there first. What a stream's settings hid when the subscription was made
+    /// is left out. A filtered one is sent a checkpoint when only other events came; saving snapshots and checkpoints sends none, or
+    /// a consumer that saves each checkpoint would never come to rest.
     ///
     /// # Cancel safety
     /// Dropping the subscription ends it. An item is lost only if it was already taken.

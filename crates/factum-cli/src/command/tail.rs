@@ -113,7 +113,8 @@ fn follow(
     })
 }
 
-/// Follows a store that another process may write: nobody tells us of its appends, so the store is opened again and again.
+/// Follows a store that another process may write: nobody tells us of its appends, so the store is opened again
+/// whenever its files have changed.
 fn look_again(
     source: &Source,
     mut after: Option<Position>,
@@ -121,9 +122,19 @@ fn look_again(
     mut printer: Printer,
     context: &mut Context,
 ) -> Outcome {
+    let mut seen = store::trace(&context.data);
+    let mut changed = true;
     loop {
         context.env.clock.sleep(LOOK_AGAIN);
         interrupt.check()?;
+        let trace = store::trace(&context.data);
+        // One look more after the last change: times of files are too coarse to tell two changes in a row apart.
+        let look = changed;
+        changed = trace != seen;
+        seen = trace;
+        if !look && !changed {
+            continue;
+        }
         let store = store::open(context, Access::Read)?;
         let from = match after {
             None => ReadFrom::Start,

@@ -147,6 +147,33 @@ fn doctor_says_how_it_is() {
     );
 }
 
+/// A follower sees what other processes append, and ends in order by Ctrl-C.
+#[test]
+fn a_follower_sees_what_others_append() {
+    let place = Place::new();
+    let append = |data: &str| place.ok(&["append", "s-1", "-t", "T", "--data", data]);
+    append("0");
+    append("1");
+    let mut child = place
+        .command(&["tail", "-f", "-n", "1", "-o", "ndjson", "s-1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    for n in 1..5 {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["data"], n, "without a gap or a repeat");
+        append(&(n + 1).to_string());
+        place.ok(&["append", "other-1", "-t", "T"]);
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
 /// Ctrl-C ends a follower in order: what it printed is whole, and the code is 130.
 #[test]
 fn a_follower_ends_by_ctrl_c() {

@@ -365,7 +365,14 @@ pub(crate) fn checkpoints_never_lag(t: &Trial) -> Outcome {
 
 /// Saving a checkpoint takes a position. If that alone made the next checkpoint, a consumer that saves each would never come to rest.
 pub(crate) fn saving_checkpoints_comes_to_rest(t: &Trial) -> Outcome {
-    let mut follow = t.follow_from_start(Source::Stream(stream("order-1")));
+    for source in filtered() {
+        comes_to_rest(t, &source).map_err(|stop| stop.at(format!("{source:?}")))?;
+    }
+    Ok(())
+}
+
+fn comes_to_rest(t: &Trial, source: &Source) -> Outcome {
+    let mut follow = t.follow_from_start(source.clone());
     let mut last = follow.caught_up()?.1;
     // That an item passes something a reader could be shown; a checkpoint is saved at once.
     let mut take = |item| -> Outcome {
@@ -398,6 +405,7 @@ pub(crate) fn saving_checkpoints_comes_to_rest(t: &Trial) -> Outcome {
         while let Some(item) = follow.next_if_ready()? {
             take(item)?;
         }
+        unmeant(t)?;
         let event = meant(t)?;
         loop {
             let Some(item) = follow.next()? else {
@@ -463,8 +471,10 @@ pub(crate) fn all_waiting_are_woken(t: &Trial) -> Outcome {
             return meant(t).map(|_| ());
         }
         let mut follow = t.follow_from_start(Source::All);
-        follow.caught_up()?;
+        let caught_up = follow.caught_up();
+        // Counted even when it failed, so that the writer does not wait for it.
         subscribed.fetch_add(1, Ordering::SeqCst);
+        caught_up?;
         follow.event().map(|_| ())
     })
     .map(|_| ())

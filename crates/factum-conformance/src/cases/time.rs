@@ -143,6 +143,14 @@ pub(crate) fn order_within_a_batch(t: &Trial) -> Outcome {
         t.append(over_streams),
         Kind::Invalid,
     )?;
+    let settings = Change::Settings(StreamSettings::default());
+    let after_settings =
+        AppendBatch::change(name.clone(), Any, settings).and(write(&name, Any, vec![at(t, old)]));
+    refused(
+        "old after settings",
+        t.append(after_settings),
+        Kind::Invalid,
+    )?;
     same("nothing is written", t.read_all()?.len(), 0)?;
     t.add(
         &name,

@@ -340,8 +340,8 @@ impl Core {
     }
 
     fn publish_one(&self, publisher: &mut Publisher, job: Job) -> Vec<(Pending, Outcome2)> {
-        publisher.apply(&self.reader, &job.placed);
-        self.reader.published.set_end(job.end);
+        let shown_end = publisher.apply(&self.reader, &job.placed);
+        self.reader.published.set_end(job.end, shown_end);
         self.reader.waiters.publish(job.end);
         let seq = job.placed.header.frame_seq;
         let mut answers: Vec<_> = job
@@ -374,7 +374,6 @@ impl Core {
             return;
         }
         let mut stalled = std::mem::take(&mut stage.stalled);
-        stalled.sort_by_key(|job| job.placed.header.frame_seq);
         let mut publisher = lock(&self.publisher);
         let next = publisher.published_seq() + 1;
         let logged = match self.log.read_from(next) {
@@ -390,10 +389,17 @@ impl Core {
             }
         };
         let mut answers = Vec::new();
+        // Frames whose answer came in order, but behind one whose answer did not, are among them too.
+        stalled.extend(publisher.take_waiting());
+        stalled.sort_by_key(|job| job.placed.header.frame_seq);
         let mut ours = stalled.into_iter().peekable();
         for frame in &logged {
             match ours.next_if(|job| job.placed.header == frame.header) {
-                Some(job) => answers.extend(self.publish_one(&mut publisher, job)),
+                Some(job) => {
+                    answers.extend(self.publish_one(&mut publisher, job));
+                    // Published frames are the oldest of those that could be undone.
+                    stage.undo.pop_front();
+                }
                 None => publisher.pass_over(frame.header.frame_seq),
             }
         }
@@ -413,12 +419,9 @@ impl Core {
         self.queue.notify();
     }
 
-    /// Takes back every frame after the published ones.
+    /// Takes back every frame that is not published. Another's frame may stand in its place.
     fn rewind(&self, stage: &mut Stage, published: u64, last: Option<&FrameHeader>) {
-        while let Some((seq, undo)) = stage.undo.pop_back() {
-            if seq <= published {
-                continue;
-            }
+        while let Some((_, undo)) = stage.undo.pop_back() {
             stage.sequencer.undo(undo);
         }
         stage.last_seq = published;

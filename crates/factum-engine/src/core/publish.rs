@@ -86,8 +86,8 @@ impl Publisher {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
 
-    /// Applies a frame to the segment it stands in.
-    pub(crate) fn apply(&mut self, reader: &Reader, placed: &Placed) {
+    /// Applies a frame to the segment it stands in. Gives one more than the position of its last record that readers may be shown.
+    pub(crate) fn apply(&mut self, reader: &Reader, placed: &Placed) -> Option<u64> {
         let seq = placed.header.frame_seq;
         self.published_seq = self.published_seq.max(seq);
         if placed.segment != self.current.head.number {
@@ -99,6 +99,6 @@ impl Publisher {
             self.current = next;
             (self.on_rolled)();
         }
-        self.current.apply(&placed.header, placed.offset, &placed.bytes, true);
+        self.current.apply(&placed.header, placed.offset, &placed.bytes, true)
     }
 }

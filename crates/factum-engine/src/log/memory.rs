@@ -76,6 +76,10 @@ impl State {
         self.frames.len() as u64 + 1
     }
 
+    fn last_hash(&self) -> u32 {
+        self.frames.last().map_or(0, |last| last.header.header_hash)
+    }
+
     /// Another writer's frame: it has no records, but it takes the place.
     fn take_place(&mut self, offset: u64) {
         let mut bytes = Vec::new();
@@ -88,7 +92,7 @@ impl State {
             }),
             durable_seq: self.next_seq() - 1,
             time: 0,
-            prev_hash: self.frames.last().map_or(0, |last| last.header.header_hash),
+            prev_hash: self.last_hash(),
         };
         let finished = FrameBuilder::finish_empty(&fields, KEY, offset, &mut bytes);
         let Ok(header) = finished else { unreachable!("an empty frame is sound: {finished:?}") };
@@ -142,7 +146,9 @@ impl FrameLog for MemoryLog {
         if state.happens(self.trouble.lost_request) {
             return lost();
         }
-        if placed.header.frame_seq != state.next_seq() {
+        // The place alone is not enough: behind another writer's frame it would be free again for the one after ours.
+        let follows = placed.header.prev_hash == state.last_hash();
+        if placed.header.frame_seq != state.next_seq() || !follows {
             return Commit::Conflict;
         }
         state.frames.push(LoggedFrame { header: placed.header, bytes: placed.bytes.clone() });
@@ -162,6 +168,10 @@ impl FrameLog for MemoryLog {
     fn rewind(&self, seq: u64, previous: Option<&FrameHeader>) {
         let mut state = lock(&self.state);
         state.cursor.next_seq = seq;
-        state.cursor.prev_hash = previous.map_or(0, |header| header.header_hash);
+        if let Some(previous) = previous {
+            state.cursor.prev_hash = previous.header_hash;
+        } else {
+            state.cursor.prev_hash = state.last_hash();
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct CursorStart {
     /// For a stream: the revisions meant.
     pub(crate) revisions: Range<u64>,
     pub(crate) control: bool,
+    /// The revisions at which control records are meant; those of hidden events are too.
+    pub(crate) control_revisions: Range<u64>,
 }
 
 /// Walks the records of a source.
@@ -60,7 +62,8 @@ impl Cursor {
         page: &mut Page,
         (count, bytes): (usize, usize),
     ) -> Result<bool, StoreError> {
-        let want = Want { count, bytes, control: self.start.control, snapshots: false };
+        let (control, control_revisions) = (self.start.control, self.start.control_revisions.clone());
+        let want = Want { count, bytes, control, control_revisions };
         // The end first: what lies before it is in the view that is taken afterwards.
         let end = published.end();
         let view = published.view();

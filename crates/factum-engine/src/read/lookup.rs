@@ -11,7 +11,7 @@ use crate::catalog::HAS_CONTROL;
 use crate::key::{KeyHash, KeyKind};
 use crate::request::decode_control;
 use crate::sequence::{ControlState, StreamTail, TailState};
-use crate::view::{Sealed, Segment, Unsealed, View};
+use crate::view::{Sealed, Unsealed, View};
 
 /// The tail of a stream as far as the view goes; the default when it holds nothing of it.
 pub(crate) fn stream_tail(
@@ -170,7 +170,7 @@ fn ordinal(number: u64) -> u32 {
 pub(crate) fn last_snapshot<T>(
     view: &View,
     (stream, key): (&str, KeyHash),
-    wanted: &mut dyn FnMut(&RecordView<'_>, i64, &str) -> Option<T>,
+    wanted: &mut dyn FnMut(&RecordView<'_>, i64) -> Option<T>,
 ) -> Result<Option<T>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         let content = unsealed.read();
@@ -180,8 +180,7 @@ pub(crate) fn last_snapshot<T>(
             let position = unsealed.head.base_position + u64::from(*ordinal);
             let bytes = content.record_bytes(*ordinal).unwrap_or_default();
             let Ok((record, _)) = record::decode(bytes, position) else { continue };
-            let fold = content.types[record.type_ref as usize].name.as_str();
-            if let Some(found) = wanted(&record, unsealed.head.base_time, fold) {
+            if let Some(found) = wanted(&record, unsealed.head.base_time) {
                 return Ok(Some(found));
             }
         }
@@ -197,7 +196,7 @@ pub(crate) fn last_snapshot<T>(
 fn last_snapshot_sealed<T>(
     sealed: &Arc<Sealed>,
     (stream, key): (&str, KeyHash),
-    wanted: &mut dyn FnMut(&RecordView<'_>, i64, &str) -> Option<T>,
+    wanted: &mut dyn FnMut(&RecordView<'_>, i64) -> Option<T>,
 ) -> Result<Option<T>, StoreError> {
     let index = sealed.index()?;
     let bad = |error: FormatError| sealed.bad_index(&error);
@@ -213,8 +212,7 @@ fn last_snapshot_sealed<T>(
         if record.kind != RecordKind::SNAPSHOT {
             continue;
         }
-        let fold = index.type_name(record.type_ref).map_err(bad)?;
-        if let Some(found) = wanted(&record, sealed.entry.base_time, fold) {
+        if let Some(found) = wanted(&record, sealed.entry.base_time) {
             return Ok(Some(found));
         }
     }
@@ -249,11 +247,4 @@ pub(crate) fn stream_names(
         unsealed.read().streams.iter().for_each(|stream| take(stream.name.as_str()));
     }
     Ok(found)
-}
-
-/// The segment that holds a position.
-pub(crate) fn segment_of(view: &View, position: u64) -> Option<Segment> {
-    view.segment(view.segment_at(position)).filter(|segment| {
-        segment.base_position() <= position && position < segment.end_position()
-    })
 }

@@ -148,7 +148,7 @@ impl Page {
             let error = damaged_unsealed(unsealed, content, ordinal);
             return self.slots.push(Slot::Damaged(error));
         };
-        if !want.kind(record.kind) {
+        if !want.record(record.kind, record.revision) {
             return;
         }
         let start = self.bytes.len();
@@ -266,17 +266,18 @@ impl Page {
         let length = extent.1 as usize;
         let verified = record::decode(&self.bytes[start..start + length], position);
         let (start, record) = match verified {
-            Ok((record, _)) => (start, Ok((record.kind, source.knows(&record)))),
+            Ok((record, _)) => (start, Ok((want.record(record.kind, record.revision), source.knows(&record)))),
             Err(first) => {
                 let again = source.sealed.read_again(extent.0, length).unwrap_or_default();
                 let start = self.bytes.len();
                 self.bytes.extend_from_slice(&again);
                 let second = record::decode(&self.bytes[start..], position);
-                (start, second.map(|(r, _)| (r.kind, source.knows(&r))).map_err(|_| first))
+                let checked = second.map(|(r, _)| (want.record(r.kind, r.revision), source.knows(&r)));
+                (start, checked.map_err(|_| first))
             }
         };
         match record {
-            Ok((kind, _)) if !want.kind(kind) => None,
+            Ok((false, _)) => None,
             Ok((_, true)) => {
                 let at = At { position, start, base_time: source.base_time };
                 Some(Slot::Sealed { at, index: source.number })
@@ -294,23 +295,23 @@ impl Page {
 }
 
 /// How much is wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Want {
     pub(crate) count: usize,
     pub(crate) bytes: usize,
     /// Whether control records are wanted too.
     pub(crate) control: bool,
-    /// Whether snapshots are what is wanted, and nothing else.
-    pub(crate) snapshots: bool,
+    /// The revisions at which they are.
+    pub(crate) control_revisions: std::ops::Range<u64>,
 }
 
 impl Want {
-    const fn kind(&self, kind: RecordKind) -> bool {
+    fn record(&self, kind: RecordKind, revision: u64) -> bool {
         match kind {
-            RecordKind::SNAPSHOT | RecordKind::CHECKPOINT => self.snapshots,
-            _ if self.snapshots => false,
             RecordKind::EVENT => true,
-            RecordKind::TOMBSTONE | RecordKind::DELETE | RecordKind::SETTINGS => self.control,
+            RecordKind::TOMBSTONE | RecordKind::DELETE | RecordKind::SETTINGS => {
+                self.control && self.control_revisions.contains(&revision)
+            }
             _ => false,
         }
     }

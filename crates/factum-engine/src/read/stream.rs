@@ -69,6 +69,7 @@ impl Reader {
         request.validate()?;
         let source = SourceKeys::new(&request.source, &self.keyer)?;
         let mut revisions = 0..u64::MAX;
+        let mut asked = 0..u64::MAX;
         let (mut oldest, mut stream) = (None, None);
         if let Source::Stream(name) = &request.source {
             let tail = self.stream_tail(name)?;
@@ -84,16 +85,18 @@ impl Reader {
             ReadFrom::Position(position) if forward => position.raw(),
             ReadFrom::Position(position) => position.raw().saturating_add(1),
             ReadFrom::Revision(revision) if forward => {
-                revisions.start = revisions.start.max(revision.number());
+                asked.start = revision.number();
                 0
             }
             ReadFrom::Revision(revision) => {
-                revisions.end = revision.number().saturating_add(1);
+                asked.end = revision.number().saturating_add(1);
                 u64::MAX
             }
             _ => return Err(StoreError::invalid("this start is not known to the engine")),
         };
+        revisions = revisions.start.max(asked.start)..asked.end;
         let cursor = Cursor::new(CursorStart {
+            control_revisions: asked,
             source,
             direction: request.direction,
             from,

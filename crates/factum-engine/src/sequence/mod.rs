@@ -343,9 +343,10 @@ impl Sequencer {
         undo: &mut Undo,
     ) -> WriteLanded {
         let stream_ref = self.names.stream(write.key, write.stream.as_str(), frame, &mut undo.names);
-        if let PreparedChange::Snapshot { key, key_hash, version, body, body_crc } = &write.change {
-            // A snapshot's key is defined among the types.
-            let type_ref = self.names.event_type(*key_hash, key, frame, &mut undo.names);
+        if let PreparedChange::Snapshot { version, body, body_crc } = &write.change {
+            let name = control_type(RecordKind::SNAPSHOT);
+            let key = self.keyer.hash(KeyKind::EventType, name);
+            let type_ref = self.names.event_type(key, name, frame, &mut undo.names);
             let body = (request.body(body), *body_crc);
             let head = Head { kind: RecordKind::SNAPSHOT, stream_ref, revision: *version, type_ref };
             return self.plain_record(head, body, now, frame);

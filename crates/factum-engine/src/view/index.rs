@@ -133,11 +133,6 @@ impl Index {
         }
         Ok(found)
     }
-
-    /// How many lists there are of all kinds.
-    pub(crate) fn key_count(&self) -> Result<u32, FormatError> {
-        Ok(self.directory()?.count())
-    }
 }
 
 /// How many events of a type or category stand before the segment.
@@ -193,7 +188,7 @@ fn push_lists(
         lists.push(KeyKind::Category, u32_of(number), before, list)?;
     }
     for list in &content.snapshots {
-        lists.push(KeyKind::Snapshot, list.name.0, 0, list)?;
+        lists.push(KeyKind::Snapshot, list.name, 0, list)?;
     }
     for list in &content.controls {
         lists.push(KeyKind::Control, list.name, 0, list)?;

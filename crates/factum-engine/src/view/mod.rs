@@ -49,14 +49,6 @@ impl Segment {
         }
     }
 
-    /// Whether both are the same segment in the same form.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Sealed(a), Self::Sealed(b)) => Arc::ptr_eq(a, b),
-            (Self::Unsealed(a), Self::Unsealed(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
-    }
 }
 
 impl View {
@@ -88,11 +80,14 @@ pub(crate) struct Published {
     view: RwLock<Arc<View>>,
     /// One more than the position of the last published record.
     end: AtomicU64,
+    /// One more than the position of the last published record that readers may be shown.
+    shown_end: AtomicU64,
 }
 
 impl Published {
     pub(crate) fn new(view: View, end: u64) -> Self {
-        Self { view: RwLock::new(Arc::new(view)), end: AtomicU64::new(end) }
+        let shown_end = AtomicU64::new(end);
+        Self { view: RwLock::new(Arc::new(view)), end: AtomicU64::new(end), shown_end }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
@@ -104,8 +99,16 @@ impl Published {
         self.end.load(Ordering::Acquire)
     }
 
+    /// One more than the position of the last published record that readers may be shown: snapshots are not.
+    pub(crate) fn shown_end(&self) -> u64 {
+        self.shown_end.load(Ordering::Acquire)
+    }
+
     /// Moves the end; what lies before it must be in the view already.
-    pub(crate) fn set_end(&self, end: u64) {
+    pub(crate) fn set_end(&self, end: u64, shown_end: Option<u64>) {
+        if let Some(shown_end) = shown_end {
+            self.shown_end.store(shown_end, Ordering::Release);
+        }
         let before = self.end.swap(end, Ordering::AcqRel);
         assert!(before <= end, "published events were taken back: {before} to {end}");
     }

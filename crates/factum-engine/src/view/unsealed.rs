@@ -11,6 +11,7 @@ use factum_types::{EventType, FixedMap, StreamName, Tag};
 
 use super::image::Image;
 use crate::key::{KeyHash, KeyKind, Keyer};
+use crate::request::snapshot_key;
 use crate::sync::{RwLock, RwLockReadGuard, read, write};
 
 /// The place of a record that was lost.
@@ -78,8 +79,8 @@ pub(crate) struct Content {
     pub(crate) types: Vec<Posting<EventType>>,
     pub(crate) tags: Vec<Posting<Tag>>,
     pub(crate) categories: Vec<Posting<String>>,
-    /// By stream number and the number of the fold's key among the types.
-    pub(crate) snapshots: Vec<Posting<(u32, u32)>>,
+    /// By stream number.
+    pub(crate) snapshots: Vec<Posting<u32>>,
     /// By stream number: the records that change the stream.
     pub(crate) controls: Vec<Posting<u32>>,
     /// By category number: the records that change its streams.
@@ -105,23 +106,34 @@ impl Unsealed {
         self.head.base_position + self.read().record_count() as u64
     }
 
-    /// Applies a verified frame.
-    pub(crate) fn apply(&self, header: &FrameHeader, file_offset: u64, bytes: &[u8], intact: bool) {
+    /// Applies a verified frame. Gives one more than the position of its last record that readers may be shown.
+    pub(crate) fn apply(
+        &self,
+        header: &FrameHeader,
+        file_offset: u64,
+        bytes: &[u8],
+        intact: bool,
+    ) -> Option<u64> {
         let view = FrameView::new(*header, bytes);
         let Ok(view) = view else { unreachable!("a verified frame is as long as its header says") };
         let mut content = write(&self.content);
         let image_offset = content.begin_frame(header, file_offset, bytes, intact);
         content.define(&view, &self.keyer);
+        let mut shown_end = None;
         for item in view.records(Verify::Structure) {
             match item {
                 // A name may be lost with the frame that defined it, and then this record with it.
                 Ok(at) if !content.knows(&at.record) => content.records.push(LOST),
                 Ok(at) => {
                     content.push(&at.record, image_offset + at.offset, &self.keyer, &self.head);
+                    if !matches!(at.record.kind, RecordKind::SNAPSHOT | RecordKind::CHECKPOINT) {
+                        shown_end = Some(at.record.position + 1);
+                    }
                 }
                 Err(error) => unreachable!("a frame whose hash verifies decodes: {error}"),
             }
         }
+        shown_end
     }
 
     /// Applies a damaged frame as far as its records verify. Returns how many were lost.
@@ -315,11 +327,9 @@ impl Content {
 
     fn push_snapshot(&mut self, record: &RecordView<'_>, ordinal: u32, keyer: &Keyer) {
         let stream = self.streams[record.stream_ref as usize].name.as_str();
-        let fold = self.types[record.type_ref as usize].name.as_str();
-        let key = keyer.snapshot(stream, fold);
-        let name = (record.stream_ref, record.type_ref);
+        let key = keyer.snapshot(stream, snapshot_key(record));
         let list = (&mut self.snapshots, KeyKind::Snapshot);
-        push_to(list, &mut self.keys, key, name, ordinal);
+        push_to(list, &mut self.keys, key, record.stream_ref, ordinal);
     }
 }
 

@@ -2,4 +2,8 @@
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod troubled;

@@ -1,20 +1,15 @@
 //! What only the memory store promises: its clocks. Everything else is asked by the suite of `factum-conformance`.
 
-use std::pin::pin;
+#[cfg(test)]
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::{Context, Poll, Waker};
 
 use factum_store::{AppendBatch, EventStore, MemoryStore, ReadRequest};
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName, Timestamp};
 
-/// The memory store never waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("the memory store waits"),
-    }
-}
+use support::ready;
 
 fn append(store: &MemoryStore, number: u8) {
     let stream = StreamName::new("order-1").expect("a valid name");
