@@ -529,6 +529,9 @@ impl Drop for Inner {
 /// A committer: makes frames and makes them durable, until the queue is closed and empty.
 fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
     loop {
+        if let Some(maintenance) = maintenance {
+            maintenance.hold_back(core);
+        }
         if let Some(job) = core.build() {
             core.run(job);
             if let Some(maintenance) = maintenance {
@@ -536,12 +539,13 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
             }
             continue;
         }
-        if number == 0 && !core.queue.wait_a_while(number, IDLE) {
+        if number == 0
+            && !core.queue.wait_a_while(number, IDLE)
+            && let Some(job) = core.build_checkpoint()
+        {
             // Whoever recovers this log will know that everything up to here was durable.
-            if let Some(job) = core.build_checkpoint() {
-                core.run(job);
-                continue;
-            }
+            core.run(job);
+            continue;
         }
         if !core.queue.wait_for_work(number) {
             return;

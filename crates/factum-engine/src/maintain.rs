@@ -13,6 +13,8 @@ use crate::sync::{Condvar, Mutex, lock, wait};
 
 /// Preparing ahead begins when less than this part of the segment is left: one in so many.
 const PREPARE_AT: u64 = 2;
+/// Committers wait when more segments than this have no index yet.
+const UNSEALED_MAX: usize = 8;
 
 /// Work in the background.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Maintenance {
     pub(crate) supply: Arc<Supply>,
     state: Mutex<State>,
     changed: Condvar,
+    /// A step is done.
+    sealed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +37,8 @@ struct State {
 
 impl Maintenance {
     pub(crate) fn new(sealer: Arc<Sealer>, supply: Arc<Supply>) -> Self {
-        Self { sealer, supply, state: Mutex::default(), changed: Condvar::new() }
+        let state = Mutex::default();
+        Self { sealer, supply, state, changed: Condvar::new(), sealed: Condvar::new() }
     }
 
     /// Says that there may be work.
@@ -57,6 +62,25 @@ impl Maintenance {
     pub(crate) fn stop(&self) {
         lock(&self.state).stopped = true;
         self.changed.notify_all();
+        self.sealed.notify_all();
+    }
+
+    /// Holds a committer back while too many segments wait to be sealed: each of them is held in memory.
+    pub(crate) fn hold_back(&self, core: &Core) {
+        if !Self::is_behind(core) {
+            return;
+        }
+        let mut state = lock(&self.state);
+        state.wanted = true;
+        self.changed.notify_one();
+        // If sealing fails, memory is what must give: appends go on until there is no room for a segment.
+        while Self::is_behind(core) && !state.stopped && state.failure.is_none() {
+            state = wait(&self.sealed, state);
+        }
+    }
+
+    fn is_behind(core: &Core) -> bool {
+        core.reader.published.view().unsealed.len() > UNSEALED_MAX
     }
 
     /// Does one thing, if there is one to do.
@@ -94,14 +118,14 @@ impl Maintenance {
             if lock(&self.state).stopped {
                 return;
             }
-            match self.step(core) {
-                Ok(true) => lock(&self.state).failure = None,
-                Ok(false) => return,
-                Err(error) => {
-                    // Appends go on while there is room; the next wish tries again. Without space they are told so.
-                    lock(&self.state).failure = Some(error.to_string());
-                    return;
-                }
+            let done = self.step(core);
+            let mut state = lock(&self.state);
+            // Appends go on while there is room; the next wish tries again. Without space they are told so.
+            state.failure = done.as_ref().err().map(ToString::to_string);
+            drop(state);
+            self.sealed.notify_all();
+            if !done.unwrap_or(false) {
+                return;
             }
         }
     }

@@ -589,14 +589,16 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Whether a prepared file has its size, and nothing but zeros in it: recovery depends on that.
+    /// Whether a prepared file has its size, and no header yet. Behind the header nothing was written: the manifest named the file only
+    /// when it had been zeroed and synced, and frames follow the header.
     fn usable(&self, file: &dyn DiskFile) -> io::Result<bool> {
+        use factum_io::disk::DiskFileExt;
         if file.len()? != self.manifest.segment_bytes {
             return Ok(false);
         }
-        let bytes = read_whole(file)?;
-        let zeros = [0_u8; PAGE_BYTES as usize];
-        Ok(bytes.as_slice().chunks(zeros.len()).all(|chunk| *chunk == zeros[..chunk.len()]))
+        let mut front = AlignedBuf::zeroed(PAGE_BYTES as usize);
+        file.read_exact_at(front.as_mut_slice(), 0)?;
+        Ok(front.as_slice().iter().all(|byte| *byte == 0))
     }
 
     /// Removes files that a crash left behind before the manifest named them, or after it ceased to.

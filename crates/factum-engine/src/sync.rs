@@ -30,6 +30,26 @@ pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> Mute
     condition.wait(guard).unwrap_or_else(|_| stopped())
 }
 
+/// Waits on a condition, but not longer than this.
+#[cfg(not(feature = "unstable-shuttle"))]
+pub(crate) fn wait_timeout<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    limit: std::time::Duration,
+) -> MutexGuard<'a, T> {
+    condition.wait_timeout(guard, limit).unwrap_or_else(|_| stopped()).0
+}
+
+/// The schedule explorer knows no time: the limit has always passed.
+#[cfg(feature = "unstable-shuttle")]
+pub(crate) fn wait_timeout<'a, T>(
+    _: &Condvar,
+    guard: MutexGuard<'a, T>,
+    _: std::time::Duration,
+) -> MutexGuard<'a, T> {
+    guard
+}
+
 fn stopped() -> ! {
     unreachable!("a thread of the engine panicked while it held a lock; its state cannot be trusted")
 }

@@ -143,18 +143,16 @@ impl Session {
                 engine.save_checkpoint(consumer, checkpoint).await.map(|()| None)
             }),
         };
-        let after_failure = self.engine.trouble().is_some_and(|why| why.contains("log") || !why.is_empty())
-            && self.steps.is_writable()
-            && self.poisoned();
+        let after_failure = self.poisoned();
         self.waiting.push(Waiting { ticket, answer, after_failure });
         self.collect(history)?;
         Ok(ticket)
     }
 
-    /// Whether the log has failed: a request is refused at once then.
+    /// Whether the log has failed, as far as anybody was told.
     #[must_use]
     pub fn poisoned(&self) -> bool {
-        self.engine.trouble().is_some() && self.refusals.contains(&Kind::Unknown)
+        self.refusals.contains(&Kind::Unknown)
     }
 
     /// Builds a frame, if fewer than two are under way and something waits.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use factum_store::{Kind, StoreError};
 
 use super::{Outcome, Pending};
-use crate::sync::{Condvar, Mutex, lock, wait};
+use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 
 /// What waits for a frame with so much room.
 #[derive(Debug)]
@@ -135,16 +135,12 @@ impl Queue {
         !(state.closed && state.requests.is_empty())
     }
 
-    /// As `wait_for_work`, but comes back after a while; says whether there is work.
-    #[cfg(not(feature = "unstable-shuttle"))]
+    /// Waits for work, but not for long; says whether there is some.
     pub(crate) fn wait_a_while(&self, committer: usize, limit: std::time::Duration) -> bool {
         let mut state = lock(&self.state);
         if state.requests.is_empty() && !state.closed {
             state.idle[committer] = true;
-            state = match self.work[committer].wait_timeout(state, limit) {
-                Ok((state, _)) => state,
-                Err(_) => unreachable!("a thread panicked while it held the queue"),
-            };
+            state = wait_timeout(&self.work[committer], state, limit);
             state.idle[committer] = false;
         }
         !state.requests.is_empty() || state.closed

@@ -35,6 +35,9 @@ pub(crate) struct LogStart {
     pub(crate) epoch: u16,
 }
 
+/// If frames are longer than this on average, the next segments are not zeroed ahead.
+const LARGE_FRAME_BYTES: u64 = 256 << 10;
+
 /// The frame log in the segments of the data directory.
 #[derive(Debug)]
 pub(crate) struct SegmentLog {
@@ -50,6 +53,8 @@ struct State {
     /// Buffers to be used again.
     spare: Vec<(Vec<u8>, AlignedBuf)>,
     broken: bool,
+    /// Frames placed in the segment.
+    frames: u64,
     /// Whether the last frame placed says that all before it are durable.
     checkpointed: bool,
 }
@@ -73,6 +78,7 @@ impl SegmentLog {
             file: start.file,
             spare: Vec::new(),
             broken: false,
+            frames: 0,
             checkpointed: true,
         };
         Self { supply, state: Mutex::new(state) }
@@ -82,6 +88,7 @@ impl SegmentLog {
 impl State {
     fn placed(&mut self, laid: Laid, (bytes, pages): (Vec<u8>, AlignedBuf)) -> Placed {
         self.cursor.in_flight += 1;
+        self.frames += 1;
         Placed {
             header: laid.header,
             segment: self.context.number,
@@ -116,7 +123,11 @@ impl FrameLog for SegmentLog {
             prev_hash: u64::from(state.cursor.prev_hash),
             epoch: state.cursor.epoch,
         };
+        // Zeroing ahead pays for small commits; large ones write faster without.
+        let mean = (state.cursor.offset - SEGMENT_HEADER_BYTES) / state.frames.max(1);
+        self.supply.skip_zeroing(mean > LARGE_FRAME_BYTES);
         let segment = self.supply.begin(begin)?;
+        state.frames = 0;
         state.context = SegmentContext { number: segment.number, base_time: now };
         state.file = segment.file;
         state.cursor = Cursor {

@@ -46,7 +46,7 @@ fn knobs(ahead_us: &Arc<AtomicI64>) -> Knobs {
     Knobs { advance_time: Some(Arc::new(advance)), patience: Duration::from_secs(60), ..Knobs::default() }
 }
 
-/// Stores in segments so small that sealing and rolling happen all the time.
+/// Stores in segments that hold the largest append.
 struct Segments {
     dir: TempDir,
     next: AtomicU64,
@@ -59,10 +59,27 @@ impl Segments {
     }
 }
 
+/// Stores in segments of 128 KiB, so that sealing and rolling happen all the time; large appends do not fit.
+struct Tiny(Segments);
+
+impl Factory for Tiny {
+    fn make(&self) -> BoxFuture<'_, Arc<dyn TestStore>> {
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let directory = self.0.dir.path().join(number.to_string());
+        let options = Options::new(directory).segment_bytes(2 * Options::SEGMENT_BYTES_MIN);
+        let store = Engine::open(options, moved_env(&self.0.ahead_us)).unwrap();
+        Box::pin(std::future::ready(Arc::new(store) as Arc<dyn TestStore>))
+    }
+
+    fn knobs(&self) -> Knobs {
+        knobs(&self.0.ahead_us)
+    }
+}
+
 impl Factory for Segments {
     fn make(&self) -> BoxFuture<'_, Arc<dyn TestStore>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        // Every other store has segments that hold the largest append.
+        // Of two sizes, to be sure that nothing depends on it.
         let bytes = if number.is_multiple_of(2) { 32 << 20 } else { 24 << 20 };
         let options = Options::new(self.dir.path().join(number.to_string())).segment_bytes(bytes);
         let store = Engine::open(options, moved_env(&self.ahead_us)).unwrap();
@@ -106,4 +123,58 @@ mod on_segments {
 mod on_a_troubled_log {
     use super::Troubled;
     factum_conformance::conformance_tests!(Troubled::new());
+}
+
+mod on_tiny_segments {
+    use std::sync::Arc;
+
+    use factum_conformance::{Factory, run_named};
+
+    use super::{Segments, Tiny};
+
+    fn check(area: &str) {
+        let factory: Arc<dyn Factory> = Arc::new(Tiny(Segments::new()));
+        let report = run_named(&factory, area, 2);
+        assert!(report.is_success(), "{report}");
+    }
+
+    #[test]
+    fn reads() {
+        check("read::");
+    }
+
+    #[test]
+    fn races() {
+        check("race::");
+    }
+
+    #[test]
+    fn models() {
+        check("model::");
+    }
+
+    #[test]
+    fn subscriptions() {
+        check("subscribe::");
+    }
+
+    #[test]
+    fn retries() {
+        check("retry::");
+    }
+
+    #[test]
+    fn conditions() {
+        check("condition::");
+    }
+
+    #[test]
+    fn control_records() {
+        ["control::", "delete::", "tombstone::", "settings::", "streams::"].into_iter().for_each(check);
+    }
+
+    #[test]
+    fn snapshots_and_checkpoints() {
+        ["snapshot::", "checkpoint::"].into_iter().for_each(check);
+    }
 }
