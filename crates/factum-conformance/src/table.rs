@@ -103,7 +103,7 @@ macro_rules! __each_case {
             }
             snapshot {
                 none, round_trip, last_saved_wins, at_most, keys_and_streams_are_apart,
-                invisible_to_readers, empty_and_binary,
+                invisible_to_readers, empty_and_binary, not_from_before_a_delete,
             }
             checkpoint {
                 none, round_trip, last_saved_wins, consumers_are_apart, many_positions,

@@ -671,9 +671,16 @@ impl SnapshotStore for Engine {
         Box::pin(async move {
             let reader = &self.inner.reader;
             let hash = reader.keyer.snapshot(stream.as_str(), &key);
+            // A fold of events that were deleted since is not a fold of this stream any more.
+            let tail = reader.stream_tail(&stream)?;
+            let deleted = tail.deleted_before();
+            let gone = tail.state != TailState::Live;
             let view = reader.published.view();
             let mut wanted = |record: &factum_format::record::RecordView<'_>, base: i64| {
-                let fits = snapshot_key(record) == key && at_most.is_none_or(|limit| record.revision <= limit);
+                let fits = snapshot_key(record) == key
+                    && !gone
+                    && deleted.is_none_or(|deleted| record.revision > deleted)
+                    && at_most.is_none_or(|limit| record.revision <= limit);
                 fits.then(|| Snapshot {
                     stream: stream.clone(),
                     key: key.clone(),

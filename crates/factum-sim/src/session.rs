@@ -394,9 +394,13 @@ impl Session {
     /// Ends the process without closing: its writes stay as they are.
     #[must_use]
     pub fn kill(self) -> SimEnv {
-        let Self { world, .. } = self;
-        let disk = world.disk.fork();
-        SimEnv { disk, ..world }
+        self.replace_world()
+    }
+
+    /// The world as it is for the next process, when this one is killed now.
+    #[must_use]
+    pub fn replace_world(&self) -> SimEnv {
+        SimEnv { disk: self.world.disk.fork(), ..self.world.clone() }
     }
 }
 

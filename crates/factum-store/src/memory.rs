@@ -182,8 +182,8 @@ impl EventStore for MemoryStore {
     fn read(&self, request: ReadRequest) -> EventStream {
         let state = self.shared.lock();
         match state.read(&request, self.shared.now(&state)) {
-            Ok(events) => EventStream::from_iter(events.into_iter().map(Ok)),
-            Err(error) => EventStream::from_iter([Err(error)]),
+            Ok(events) => EventStream::of(events.into_iter().map(Ok)),
+            Err(error) => EventStream::of([Err(error)]),
         }
     }
 

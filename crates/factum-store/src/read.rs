@@ -181,7 +181,7 @@ impl EventStream {
     }
 
     /// The events of an iterator, for stores that have them at hand.
-    pub fn from_iter<I>(items: I) -> Self
+    pub fn of<I>(items: I) -> Self
     where
         I: IntoIterator<Item = Result<RecordedEvent, StoreError>>,
         I::IntoIter: Send + Unpin + 'static,

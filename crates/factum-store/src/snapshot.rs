@@ -29,6 +29,8 @@ pub trait SnapshotStore: Send + Sync {
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The last snapshot of a stream for a key; with `at_most`, the last of those up to that version.
+    ///
+    /// Snapshots of events that were deleted since do not count, and a stream that is closed for ever has none.
     fn load_snapshot(
         &self,
         stream: StreamName,

@@ -1,9 +1,10 @@
 //! The device alone: durable writes into space that was written before, and direct reads.
 //!
-//! Relies on: direct files; where the file system refuses them, everything goes through the page cache, and the rows say so.
+//! Relies on: direct files; where the file system refuses them, everything goes through the page cache, and `bench disk` says so.
 //! Never: does less than what the figure's name says.
 
 use std::hint::black_box;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,32 +20,66 @@ use crate::failure::{Failure, Outcome};
 pub(super) const PAGE_BYTES: usize = 4 << 10;
 pub(super) const MIB: usize = 1 << 20;
 /// How long the file is that writes go to.
-const FILE_BYTES: usize = 128 * MIB;
-const FILE_PARTS: u64 = (FILE_BYTES / MIB) as u64;
+const FILE_MIB: u64 = 128;
+const FILE_BYTES: u64 = FILE_MIB * MIB as u64;
+
+/// One thing that is done again and again.
+pub(super) type Call = Box<dyn FnMut() -> io::Result<()>>;
+
+/// Calls what `make` gives again and again on each of some threads, for as long as a measurement lasts; counts calls.
+///
+/// `make` runs on the thread itself, before time is taken.
+pub(super) fn timed(
+    session: &Session<'_>,
+    threads: usize,
+    make: impl Fn(usize) -> Outcome<Call> + Send + Sync + 'static,
+) -> Outcome<Measured> {
+    let clock = Arc::clone(&session.env.clock);
+    let window = session.window_ns();
+    let meter = Meter::start(&*session.env.clock);
+    let results = side_by_side(&session.env, threads, move |number| {
+        let mut call = make(number)?;
+        let mut times = Histogram::default();
+        let start = clock.monotonic_ns();
+        let mut now = start;
+        while now - start < window {
+            call().map_err(|error| Failure::io("measuring the device", &error))?;
+            let after = clock.monotonic_ns();
+            times.add(after - now);
+            now = after;
+        }
+        Ok((times, now - start))
+    })?;
+    let mut all = Measured { spent: meter.stop(&*session.env.clock), ..Measured::default() };
+    for (times, ns) in results {
+        all.figure += per_second(times.count(), ns);
+        all.items += times.count();
+        all.times.merge(&times);
+    }
+    Ok(all)
+}
 
 /// A file that was written before and is written again.
 #[derive(Debug, Clone)]
-pub(super) struct Written {
-    pub(super) file: Arc<dyn DiskFile>,
-}
+pub(super) struct Written(pub(super) Arc<dyn DiskFile>);
 
 impl Written {
     /// Makes the file at a path where there is none.
     pub(super) fn new(path: &Path, env: &Env) -> Outcome<Self> {
         let failed = |error| Failure::io("cannot make the file to write to", &error);
         let file = env.disk.open(path, Open::create_new_direct()).map_err(failed)?;
-        file.allocate(FILE_BYTES as u64).map_err(failed)?;
+        file.allocate(FILE_BYTES).map_err(failed)?;
         let zeros = AlignedBuf::zeroed(MIB);
-        for part in 0..FILE_PARTS {
+        for part in 0..FILE_MIB {
             file.write_all_at(zeros.as_slice(), part * MIB as u64).map_err(failed)?;
         }
         file.sync_all().map_err(failed)?;
-        Ok(Self { file })
+        Ok(Self(file))
     }
 
-    /// The bytes of it.
-    pub(super) const fn len(&self) -> u64 {
-        FILE_BYTES as u64
+    /// Its length in bytes.
+    pub(super) const fn len() -> u64 {
+        FILE_BYTES
     }
 
     /// Durable writes of so many bytes, so many at once, each to the next place; counts writes.
@@ -54,39 +89,96 @@ impl Written {
         bytes: usize,
         in_flight: usize,
     ) -> Outcome<Measured> {
-        let file = Arc::clone(&self.file);
-        let places = (FILE_BYTES / bytes) as u64;
-        let next = AtomicU64::new(0);
-        timed(session, in_flight, move || {
-            let mut buffer = AlignedBuf::zeroed(bytes);
-            fastrand::Rng::with_seed(7).fill(buffer.as_mut_slice());
-            let (file, next) = (Arc::clone(&file), &next);
-            Ok(move || {
+        let file = Arc::clone(&self.0);
+        let next = Arc::new(AtomicU64::new(0));
+        let places = FILE_BYTES / bytes as u64;
+        timed(session, in_flight, move |_number| {
+            let buffer = noise(bytes);
+            let (file, next) = (Arc::clone(&file), Arc::clone(&next));
+            Ok(Box::new(move || {
                 let place = next.fetch_add(1, Ordering::Relaxed) % places;
                 file.write_all_durable_at(buffer.as_slice(), place * bytes as u64)
-            })
+            }))
         })
     }
 }
 
-/// Runs what `make` gives again and again on each of some threads, for as long as a measurement lasts; counts calls.
-///
-/// `make` runs on the thread itself, before time is taken.
-pub(super) fn timed<M, O>(session: &Session<'_>, threads: usize, make: M) -> Outcome<Measured>
-where
-    M: for<'a> Call<'a, O> + Send + Sync + 'static,
-{
-    let clock = Arc::clone(&session.env.clock);
-    let window = session.window_ns();
-    let meter = Meter::start(&*clock);
-    let body = move |_number| make.call(&*clock, window);
-    let results = side_by_side(&session.env, threads, body)?;
-    let spent = meter.stop(&*session.env.clock);
-    let mut all = Measured { spent, ..Measured::default() };
-    for Ran { times, ns } in results {
-        all.figure += per_second(times.count(), ns);
-        all.items += times.count();
-        all.times.merge(&times);
+/// Bytes that no device can make smaller.
+pub(super) fn noise(bytes: usize) -> AlignedBuf {
+    let mut buffer = AlignedBuf::zeroed(bytes);
+    fastrand::Rng::with_seed(7).fill(buffer.as_mut_slice());
+    buffer
+}
+
+/// Files that are read around the page cache, as one row of bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Stretch {
+    /// Each with how many bytes of it count.
+    files: Arc<Vec<(Arc<dyn DiskFile>, u64)>>,
+}
+
+impl Stretch {
+    /// Files of this length; what is behind the last whole MiB of each does not count.
+    pub(super) fn new(files: Vec<(Arc<dyn DiskFile>, u64)>) -> Outcome<Self> {
+        let whole = |bytes: u64| bytes - bytes % MIB as u64;
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|(file, bytes)| (file, whole(bytes)))
+            .filter(|(_, bytes)| *bytes > 0)
+            .collect();
+        if files.is_empty() {
+            return Err(Failure::error("there is less than 1 MiB to read, too little to measure"));
+        }
+        Ok(Self { files: Arc::new(files) })
     }
-    Ok(all)
+
+    /// Bytes that count.
+    pub(super) fn len(&self) -> u64 {
+        self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn at(&self, mut offset: u64) -> io::Result<(&Arc<dyn DiskFile>, u64)> {
+        for (file, bytes) in &*self.files {
+            if offset < *bytes {
+                return Ok((file, offset));
+            }
+            offset -= bytes;
+        }
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+    }
+
+    /// Reads of 1 MiB one after the other, so many at once; counts reads.
+    pub(super) fn read_through(&self, session: &Session<'_>, in_flight: usize) -> Outcome<Measured> {
+        let stretch = self.clone();
+        let next = Arc::new(AtomicU64::new(0));
+        timed(session, in_flight, move |_number| {
+            let (stretch, next) = (stretch.clone(), Arc::clone(&next));
+            let mut buffer = AlignedBuf::zeroed(MIB);
+            let length = stretch.len();
+            Ok(Box::new(move || {
+                let offset = next.fetch_add(MIB as u64, Ordering::Relaxed) % length;
+                let (file, at) = stretch.at(offset)?;
+                file.read_exact_at(buffer.as_mut_slice(), at)?;
+                black_box(buffer.as_slice());
+                Ok(())
+            }))
+        })
+    }
+
+    /// Reads of 4 KiB anywhere, so many at once; counts reads.
+    pub(super) fn read_anywhere(&self, session: &Session<'_>, in_flight: usize) -> Outcome<Measured> {
+        let stretch = self.clone();
+        timed(session, in_flight, move |number| {
+            let stretch = stretch.clone();
+            let mut random = fastrand::Rng::with_seed(number as u64 + 1);
+            let mut buffer = AlignedBuf::zeroed(PAGE_BYTES);
+            let pages = stretch.len() / PAGE_BYTES as u64;
+            Ok(Box::new(move || {
+                let (file, at) = stretch.at(random.u64(..pages) * PAGE_BYTES as u64)?;
+                file.read_exact_at(buffer.as_mut_slice(), at)?;
+                black_box(buffer.as_slice());
+                Ok(())
+            }))
+        })
+    }
 }

@@ -180,7 +180,9 @@ pub(crate) fn settings_table(t: &Trial) -> Outcome {
         |_| true,
         |stage, before, info| {
             // What was deleted stays hidden.
-            let truncate_before = (stage == Stage::Deleted).then_some(Revision::new(3));
+            // What was deleted stays hidden, whatever the settings say.
+            let was_deleted = matches!(stage, Stage::Deleted | Stage::Rewritten);
+            let truncate_before = was_deleted.then_some(Revision::new(3));
             same(
                 "settings",
                 info.settings,

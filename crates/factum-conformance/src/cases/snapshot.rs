@@ -1,7 +1,9 @@
 //! Snapshots: cached folds, by stream and key; the last one saved wins.
 
-use factum_store::{ReadRequest, Snapshot, Source, StreamState, StreamsRequest};
-use factum_types::{Bytes, Timestamp};
+use factum_store::{
+    AppendBatch, Change, ReadRequest, Snapshot, Source, StreamState, StreamsRequest,
+};
+use factum_types::{Bytes, ExpectedRevision, Timestamp};
 
 use crate::check::{Outcome, same, that};
 use crate::trial::Trial;
@@ -172,4 +174,21 @@ pub(crate) fn empty_and_binary(t: &Trial) -> Outcome {
         )?;
     }
     Ok(())
+}
+
+pub(crate) fn not_from_before_a_delete(t: &Trial) -> Outcome {
+    let name = stream("order-1");
+    t.fill(&name, 3)?;
+    t.save(snapshot("order-1", "k", 3, "old"))?;
+    let delete = AppendBatch::change(name.clone(), ExpectedRevision::Any, Change::Delete);
+    t.append(delete)?;
+    same("deleted", load(t, "order-1", "k", None)?, None)?;
+    t.fill(&name, 1)?;
+    same("written again", load(t, "order-1", "k", None)?, None)?;
+    t.save(snapshot("order-1", "k", 4, "new"))?;
+    let new = Some((4, Bytes::from_static(b"new")));
+    same("folded again", load(t, "order-1", "k", None)?, new)?;
+    let tombstone = AppendBatch::change(name, ExpectedRevision::Any, Change::Tombstone);
+    t.append(tombstone)?;
+    same("closed", load(t, "order-1", "k", None)?, None)
 }

@@ -116,7 +116,7 @@ impl Reader {
     /// Reads as a stream of events.
     pub(crate) fn read(self: &Arc<Self>, request: &ReadRequest) -> EventStream {
         match self.prepare(request) {
-            Err(error) => EventStream::from_iter([Err(error)]),
+            Err(error) => EventStream::of([Err(error)]),
             Ok(prepared) => EventStream::new(Reading {
                 reader: Arc::clone(self),
                 read: prepared,

@@ -113,15 +113,13 @@ impl StreamTail {
         }
     }
 
-    /// What new settings leave behind: a deleted stream stays deleted, and keeps its events hidden.
+    /// What new settings leave behind: a deleted stream stays deleted, and what was deleted stays hidden for ever.
     pub(crate) fn with_settings(&self, mut settings: StreamSettings) -> ControlState {
         let deleted_before = self.deleted_before();
-        let mut state = Stored::Live;
-        if self.state == TailState::Deleted {
-            state = Stored::Deleted;
-            settings.truncate_before =
-                settings.truncate_before.max(deleted_before.map(Revision::new));
-        }
+        let deleted = self.state == TailState::Deleted;
+        let state = if deleted { Stored::Deleted } else { Stored::Live };
+        settings.truncate_before =
+            settings.truncate_before.max(deleted_before.map(Revision::new));
         ControlState { settings, deleted_before, state }
     }
 }

@@ -263,10 +263,8 @@ impl Heading {
 
     /// The settings, but what was deleted stays hidden.
     fn settings_kept(&self, mut settings: StreamSettings) -> StreamSettings {
-        if self.state == StreamState::Deleted {
-            let deleted = self.deleted_before.map(Revision::new);
-            settings.truncate_before = settings.truncate_before.max(deleted);
-        }
+        let deleted = self.deleted_before.map(Revision::new);
+        settings.truncate_before = settings.truncate_before.max(deleted);
         settings
     }
 }

@@ -145,12 +145,15 @@ impl State {
         key: String,
         at_most: Option<u64>,
     ) -> Option<Snapshot> {
+        let heading = self.heading(&stream);
+        if matches!(heading.state, StreamState::Deleted | StreamState::Tombstoned) {
+            return None;
+        }
+        // A fold of events that were deleted since is not a fold of this stream any more.
+        let is_of_now = |s: &&Snapshot| heading.deleted_before.is_none_or(|d| s.version > d);
         let saved = self.snapshots.get(&(stream, key))?;
-        saved
-            .iter()
-            .rev()
-            .find(|s| at_most.is_none_or(|version| s.version <= version))
-            .cloned()
+        let within = |s: &&Snapshot| at_most.is_none_or(|version| s.version <= version);
+        saved.iter().rev().filter(is_of_now).find(within).cloned()
     }
 }
 

@@ -1,0 +1,252 @@
+//! `factum bench append`: how many events become durable in a second, by how many writers.
+//!
+//! Every writer has a stream of its own and appends at the exact revision that it knows, one append after the other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use factum_engine::{Engine, Options};
+use factum_io::Clock;
+use factum_store::{AppendBatch, EventStore};
+use factum_types::{
+    Bytes, EventId, EventType, ExpectedRevision, NameError, NewEvent, Revision, StreamName,
+};
+
+use super::crowd::{self, Writer};
+use super::floor::{BareLog, HEAD_BYTES};
+use super::place::Place;
+use super::probe::{MIB, PAGE_BYTES, Written};
+use super::row::{Floor, Row, Unit};
+use super::session::{Measured, Session};
+use crate::failure::{Failure, Outcome};
+
+const GROUP: &str = "append";
+const BARE: &str = "a bare group-commit loop with the same writers";
+
+/// How many writers with how many events each time, and the part of the limit that must be reached.
+const CROWDS: &[(usize, usize, f64)] = &[
+    (8, 1, 0.49),
+    (64, 1, 0.46),
+    (256, 1, 0.43),
+    (1_024, 1, 0.34),
+    (64, 32, 0.41),
+];
+const LONE_FLOOR: f64 = 0.44;
+const BULK_FLOOR: f64 = 0.31;
+const BULK_TASKS: usize = 8;
+
+pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
+    let path = session.place.fresh("bare");
+    let written = Written::new(&path, &session.env)?;
+    lone(session, &written)?;
+    for (writers, events, floor) in CROWDS {
+        crowd(session, &written, (*writers, *events), *floor)?;
+    }
+    bulk(session, &written)?;
+    drop(written);
+    Place::remove(&path)
+}
+
+/// One writer can be no faster than one durable write after the other.
+fn lone(session: &mut Session<'_>, written: &Written) -> Outcome {
+    let name = "1 writer";
+    let (limit, found) = session.between(
+        name,
+        |session| written.durable_writes(session, PAGE_BYTES, 1),
+        |session| in_store(session, (1, 1)),
+    )?;
+    let limit_p50 = limit.times.per_mille(500);
+    let row = Row::new(GROUP, name, Unit::Events, found.figure)
+        .limit(limit.figure, "durable writes of 4 KiB, one after the other")
+        .floor(Some(Floor::Ratio(LONE_FLOOR)))
+        .times(&found.times)
+        .fact("write p50", super::stats::micros(limit_p50), "µs");
+    session.add(row.spent(&found.spent, found.items).note(found.note));
+    Ok(())
+}
+
+fn crowd(
+    session: &mut Session<'_>,
+    written: &Written,
+    (writers, events): (usize, usize),
+    floor: f64,
+) -> Outcome {
+    let batches = if events == 1 { String::new() } else { format!(", {events} events at once") };
+    let name = format!("{writers} writers{batches}");
+    let (limit, found) = session.between(
+        &name,
+        |session| in_bare_log(session, written, (writers, events)),
+        |session| in_store(session, (writers, events)),
+    )?;
+    let row = Row::new(GROUP, name, Unit::Events, found.figure)
+        .limit(limit.figure, BARE)
+        .floor(Some(Floor::Ratio(floor)))
+        .times(&found.times)
+        .spent(&found.spent, found.items)
+        .fact("bare cpu", super::stats::micros(limit.spent.own_ns) / (limit.items.max(1) as f64), "µs each");
+    session.add(row.note(found.note));
+    Ok(())
+}
+
+fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
+    let events = (MIB / (session.settings.payload + HEAD_BYTES)).max(1);
+    let name = format!("bulk: {BULK_TASKS} writers, {events} events at once");
+    let mut log_bytes_per_event = 0.0;
+    let (limit, found) = session.between(
+        &name,
+        |session| written.durable_writes(session, MIB, 2),
+        |session| {
+            let (mut found, bytes) = in_store_with_bytes(session, (BULK_TASKS, events))?;
+            log_bytes_per_event = bytes;
+            found.figure *= bytes / MIB as f64;
+            Ok(found)
+        },
+    )?;
+    let events_per_second = found.figure * MIB as f64 / log_bytes_per_event.max(1.0);
+    let row = Row::new(GROUP, name, Unit::Mebibytes, found.figure)
+        .limit(limit.figure, "durable writes of 1 MiB, two at once")
+        .floor(Some(Floor::Ratio(BULK_FLOOR)))
+        .fact("events", events_per_second, "/s")
+        .times(&found.times)
+        .spent(&found.spent, found.items);
+    session.add(row.note(found.note));
+    Ok(())
+}
+
+/// The limit.
+pub(super) fn in_bare_log(
+    session: &Session<'_>,
+    written: &Written,
+    (writers, events): (usize, usize),
+) -> Outcome<Measured> {
+    let log = BareLog::start(session, written)?;
+    let writers = (0..writers).map(|_| log.writer(events, session.settings.payload)).collect();
+    crowd::run(session, writers)
+}
+
+fn in_store(session: &mut Session<'_>, size: (usize, usize)) -> Outcome<Measured> {
+    Ok(in_store_with_bytes(session, size)?.0)
+}
+
+/// The figure, and how many bytes of log an event took.
+fn in_store_with_bytes(
+    session: &mut Session<'_>,
+    (writers, events): (usize, usize),
+) -> Outcome<(Measured, f64)> {
+    with_store(session, |session, engine| {
+        let writers: Outcome<Vec<_>> =
+            (0..writers).map(|number| StoreWriter::new(session, engine, number, events)).collect();
+        crowd::run(session, writers?)
+    })
+}
+
+/// Measures a new store and removes it; also gives how many bytes of log an event took.
+pub(super) fn with_store(
+    session: &mut Session<'_>,
+    measure: impl FnOnce(&Session<'_>, &Engine) -> Outcome<Measured>,
+) -> Outcome<(Measured, f64)> {
+    let path = session.place.fresh("store");
+    let engine = open(&path, session)?;
+    let mut found = measure(session, &engine)?;
+    let stats = engine.stats();
+    let bytes = stats.segment_bytes as f64 / (stats.records.max(1) as f64);
+    let behind = stats.unsealed_segments.saturating_sub(1);
+    if behind > 0 {
+        found.note = format!("{behind} full segments not yet sealed at the end");
+    }
+    engine.close()?;
+    drop(engine);
+    Place::remove(&path)?;
+    Ok((found, bytes))
+}
+
+/// A store with nothing but defaults.
+pub(super) fn open(path: &Path, session: &Session<'_>) -> Outcome<Engine> {
+    Ok(Engine::open(Options::new(path), session.env.clone())?)
+}
+
+/// Makes events of one type, as an application would: an id of version 7, data that cannot be made smaller.
+#[derive(Debug)]
+pub(super) struct Maker {
+    clock: Arc<dyn Clock>,
+    random: fastrand::Rng,
+    data: Vec<Bytes>,
+}
+
+impl Maker {
+    const DATA: usize = 16;
+
+    pub(super) fn new(clock: &Arc<dyn Clock>, payload: usize, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut some = || {
+            let mut data = vec![0; payload];
+            random.fill(&mut data);
+            Bytes::from(data)
+        };
+        let data = (0..Self::DATA).map(|_| some()).collect();
+        Self { clock: Arc::clone(clock), random, data }
+    }
+
+    pub(super) fn event(&mut self, event_type: &EventType) -> NewEvent {
+        let mut tail = [0; 10];
+        self.random.fill(&mut tail);
+        let unix_ms = u64::try_from(self.clock.now_us() / 1_000).unwrap_or_default();
+        let data = self.random.choice(&self.data).cloned().unwrap_or_default();
+        NewEvent::binary(EventId::v7(unix_ms, tail), event_type.clone(), data)
+    }
+
+    /// Data of which no two events have the same.
+    pub(super) fn event_of_its_own(&mut self, event_type: &EventType) -> NewEvent {
+        let mut event = self.event(event_type);
+        let mut data = event.data.to_vec();
+        self.random.fill(&mut data);
+        event.data = data.into();
+        event
+    }
+
+    pub(super) const fn random(&mut self) -> &mut fastrand::Rng {
+        &mut self.random
+    }
+}
+
+#[derive(Debug)]
+struct StoreWriter {
+    engine: Engine,
+    maker: Maker,
+    stream: StreamName,
+    event_type: EventType,
+    events: usize,
+    next_revision: u64,
+}
+
+impl StoreWriter {
+    fn new(session: &Session<'_>, engine: &Engine, number: usize, events: usize) -> Outcome<Self> {
+        Ok(Self {
+            engine: engine.clone(),
+            maker: Maker::new(&session.env.clock, session.settings.payload, number as u64),
+            stream: StreamName::new(format!("writer-{number:017}")).map_err(named)?,
+            event_type: EventType::new("Measured").map_err(named)?,
+            events,
+            next_revision: 0,
+        })
+    }
+}
+
+impl Writer for StoreWriter {
+    async fn write(&mut self) -> Outcome<u64> {
+        let expected = match self.next_revision.checked_sub(1) {
+            Some(last) => ExpectedRevision::Exactly(Revision::new(last)),
+            None => ExpectedRevision::NoStream,
+        };
+        let events = (0..self.events).map(|_| self.maker.event(&self.event_type)).collect();
+        let batch = AppendBatch::events(self.stream.clone(), expected, events);
+        self.engine.append(batch).await?;
+        self.next_revision += self.events as u64;
+        Ok(self.events as u64)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+pub(super) fn named(error: NameError) -> Failure {
+    Failure::error(error.to_string())
+}
