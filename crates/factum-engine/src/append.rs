@@ -72,7 +72,8 @@ impl Core {
     /// Finds the tails of streams that the sequencer may not know: all of them if it said so, else those that were not written lately.
     fn look_up(&self, request: &mut Prepared, all: bool) -> Result<(), StoreError> {
         let view = self.reader.published.view();
-        let hot = |key| view.unsealed.iter().any(|segment| segment.read().keys.contains_key(&key));
+        // The sequencer never forgets a stream that an unsealed segment has.
+        let hot = |key| view.unsealed.iter().any(|segment| segment.read().has_written(key));
         let wanted: Vec<(StreamName, u128)> = request
             .streams()
             .filter(|(_, key)| all || !hot(*key))

@@ -15,6 +15,7 @@ use factum_store::{
 use factum_types::{EventType, Position, StreamName};
 use futures_core::future::BoxFuture;
 
+use crate::catalog::HAS_CONTROL;
 use crate::core::{COMMITTERS, Core, HeadOf, Publisher, Queue};
 use crate::errors;
 use crate::key::id_fingerprint;
@@ -359,6 +360,7 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         options.streams_in_memory,
     );
     sequencer.know_names(&current.read());
+    know_streams(&mut sequencer, &reader);
     let log: Box<dyn FrameLog> = Box::new(SegmentLog::new(supply, start));
     let head_of = head_of(Arc::clone(&opened.catalog));
     let rolled = Arc::downgrade(&maintenance);
@@ -420,6 +422,32 @@ fn head_of(catalog: Arc<crate::catalog::Catalog>) -> HeadOf {
             base_time: entry.base_time,
         })
     })
+}
+
+/// The tails of all streams in the segments in memory. Callers rely on the sequencer to know these.
+fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
+    let view = reader.published.view();
+    let simple = view.sealed.iter().all(|sealed| sealed.entry.flags & HAS_CONTROL == 0)
+        && view.unsealed.iter().all(|unsealed| unsealed.read().controls.is_empty());
+    for unsealed in &view.unsealed {
+        let content = unsealed.read();
+        for stream in content.streams.iter().filter(|s| s.known && content.has_written(s.key)) {
+            let tail = match stream.ordinals.last() {
+                Some(last) if simple => {
+                    let after = unsealed.head.base_position + u64::from(*last) + 1;
+                    let next_revision = stream.first_revision + stream.ordinals.len() as u64;
+                    let (after_last_event, after_last_record) = (after, after);
+                    StreamTail { next_revision, after_last_event, after_last_record, ..StreamTail::default() }
+                }
+                // What cannot be read now is looked up, and reported, when the stream is written.
+                _ => match reader.stream_tail(&stream.name) {
+                    Ok(tail) => tail,
+                    Err(_) => continue,
+                },
+            };
+            sequencer.know_stream(stream.key, tail);
+        }
+    }
 }
 
 /// The ids of the last events, from the segments in memory.

@@ -27,6 +27,7 @@ mod errors;
 mod key;
 mod log;
 mod maintain;
+pub mod mutant;
 mod open;
 mod options;
 mod paths;

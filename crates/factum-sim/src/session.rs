@@ -86,6 +86,9 @@ pub struct Session {
     pub refusals: Vec<Kind>,
     /// How many appends were acknowledged.
     pub acknowledged: usize,
+    /// Whether calls of the disk are made to fail, so that errors are no surprise.
+    pub may_fail: bool,
+    dark: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -118,6 +121,8 @@ impl Session {
             followers: Vec::new(),
             refusals: Vec::new(),
             acknowledged: 0,
+            may_fail: false,
+            dark: false,
         })
     }
 
@@ -243,8 +248,16 @@ impl Session {
     #[must_use]
     pub fn is_off(&self) -> bool {
         use factum_io::Disk;
+        if self.dark {
+            return true;
+        }
         let gone = self.world.disk.exists(Path::new("/"));
         gone.is_err_and(|error| factum_io::sim::is_power_loss(&error))
+    }
+
+    /// The next process found no power.
+    pub const fn lose_power(&mut self) {
+        self.dark = true;
     }
 
     /// Forgets an answer before it came: its outcome is unknown to whoever asked.

@@ -238,7 +238,7 @@ impl Core {
         match self.log.roll(sequencer.next_position(), sequencer.last_time().max(self.clock.now_us())) {
             Ok(context) => {
                 sequencer.begin_segment(context);
-                sequencer.evict(self.reader.published.end());
+                sequencer.evict(self.reader.published.view().sealed_end());
                 frame.undo = sequencer.begin_frame();
                 Ok(())
             }

@@ -178,13 +178,17 @@ impl Sequencer {
         self.names = SegmentNames::new(context);
     }
 
-    /// Forgets streams that were not written lately, when too many are known. Their tails can be found again.
-    pub(crate) fn evict(&mut self, published: u64) {
+    /// Takes up the tail of a stream that was written before the store was opened.
+    pub(crate) fn know_stream(&mut self, key: KeyHash, tail: StreamTail) {
+        self.streams.insert(key, tail);
+    }
+
+    /// Forgets streams whose last record stands before `sealed_end`, when too many are known. Their tails can be found again.
+    pub(crate) fn evict(&mut self, sealed_end: u64) {
         if self.streams.len() <= self.streams_max {
             return;
         }
-        let keep_from = self.next_position.saturating_sub(self.streams_max as u64 / 2).min(published);
-        self.streams.retain(|_, tail| tail.after_last_record > keep_from);
+        self.streams.retain(|_, tail| tail.after_last_record > sealed_end);
         self.evictions += 1;
     }
 

@@ -56,6 +56,11 @@ impl View {
         self.sealed.len() + self.unsealed.len()
     }
 
+    /// One more than the last position that is sealed.
+    pub(crate) fn sealed_end(&self) -> u64 {
+        self.sealed.last().map_or(0, |sealed| sealed.end_position())
+    }
+
     pub(crate) fn segment(&self, number: usize) -> Option<Segment> {
         match self.sealed.get(number) {
             Some(sealed) => Some(Segment::Sealed(Arc::clone(sealed))),

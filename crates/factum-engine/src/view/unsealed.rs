@@ -56,6 +56,8 @@ pub(crate) struct Posting<N> {
     pub(crate) first_revision: u64,
     /// Streams: the category's number.
     pub(crate) category: Option<u32>,
+    /// Streams: whether there is a record that changes it.
+    pub(crate) has_control: bool,
     /// Whether the name is known; it is not when the frame that defined it is damaged.
     pub(crate) known: bool,
 }
@@ -258,6 +260,15 @@ impl Content {
         }
     }
 
+    /// Whether it holds an event of a stream, or a change of it.
+    pub(crate) fn has_written(&self, stream: KeyHash) -> bool {
+        let found = self.keys.get(&stream).filter(|found| found.kind == KeyKind::Stream);
+        found.is_some_and(|found| {
+            let stream = &self.streams[found.index as usize];
+            !stream.ordinals.is_empty() || stream.has_control
+        })
+    }
+
     /// Whether any record was lost.
     pub(crate) fn has_lost(&self) -> bool {
         self.records.contains(&LOST)
@@ -312,7 +323,8 @@ impl Content {
     }
 
     fn push_control(&mut self, stream_ref: u32, ordinal: u32, keyer: &Keyer) {
-        let stream = &self.streams[stream_ref as usize];
+        let stream = &mut self.streams[stream_ref as usize];
+        stream.has_control = true;
         let key = keyer.hash(KeyKind::Control, stream.name.as_str());
         let category = stream.category;
         let list = (&mut self.controls, KeyKind::Control);
@@ -382,7 +394,15 @@ fn define<N>(
 
 impl<N> Posting<N> {
     const fn new(name: N, key: KeyHash, known: bool) -> Self {
-        Self { name, key, ordinals: Vec::new(), first_revision: 0, category: None, known }
+        Self {
+            name,
+            key,
+            ordinals: Vec::new(),
+            first_revision: 0,
+            category: None,
+            has_control: false,
+            known,
+        }
     }
 }
 

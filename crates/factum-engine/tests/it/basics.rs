@@ -64,3 +64,43 @@ fn one_process_at_a_time_writes() {
     let refused = append(&reader, "a", ExpectedRevision::Any, vec![event(1)]).unwrap_err();
     assert_eq!(refused.kind(), Kind::ReadOnly);
 }
+
+/// Appends that are submitted one after the other without waiting are judged in that order, also by a store that was just opened and
+/// knows nothing by heart. (An import over a store that had been killed failed on this.)
+#[test]
+fn appends_keep_the_order_of_submission_after_reopening() {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+    let dir = TempDir::new();
+    for round in 0..4u64 {
+        let store = open(dir.path());
+        let mut pending: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> = Vec::new();
+        for step in 0..60u64 {
+            for name in 0..5u64 {
+                let revision = round * 60 + step;
+                let expected = match revision.checked_sub(1) {
+                    None => ExpectedRevision::NoStream,
+                    Some(last) => exactly(last),
+                };
+                let number = revision * 5 + name;
+                let batch = factum_store::AppendBatch::events(
+                    stream(&format!("order-{name}")),
+                    expected,
+                    vec![event(number)],
+                );
+                let mut append = store.append(batch);
+                let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                match polled {
+                    Poll::Ready(landed) => drop(landed.unwrap()),
+                    Poll::Pending => pending.push(append),
+                }
+            }
+        }
+        for append in pending {
+            pollster::block_on(append).unwrap();
+        }
+        store.close().unwrap();
+    }
+    let store = open(dir.path());
+    assert_eq!(read(&store, ReadRequest::all()).len(), 4 * 60 * 5);
+}

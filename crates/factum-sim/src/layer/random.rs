@@ -197,7 +197,8 @@ impl Run {
             let at = self.random().u64(1..60);
             disk.power_off_at(at);
         }
-        match self.faults {
+        let faults = self.faults;
+        match faults {
             Faults::Errors if self.random().bool() => {
                 let nth = self.random().u64(1..40);
                 let fault = self.error();
@@ -338,6 +339,14 @@ impl Run {
             if session.is_off() {
                 return Ok(());
             }
+        }
+        if !kill {
+            let closed = session.engine.close();
+            if session.is_off() {
+                return Ok(());
+            }
+            let fine = closed.is_ok() || self.faults == Faults::Errors;
+            ensure(fine, || format!("closing fails without a cause: {}", short(&closed)))?;
         }
         let world = session.replace_world();
         *session = self.open(&world)?;
