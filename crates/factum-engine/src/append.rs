@@ -8,9 +8,7 @@ use factum_store::{
     StoreError, StreamReceipt,
 };
 use factum_types::limits::CONFLICT_EVENTS_MAX;
-use factum_types::{
-    EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName,
-};
+use factum_types::{EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName};
 use futures_channel::oneshot;
 
 use crate::core::{Core, Outcome, Pending};
@@ -45,7 +43,10 @@ impl Core {
             let (reply, answer) = oneshot::channel();
             self.submit(Pending { request, reply })?;
             // The sender is dropped without an answer only when a thread of the engine panicked.
-            match answer.await.map_err(|_| errors::unknown("the writer stopped"))? {
+            match answer
+                .await
+                .map_err(|_| errors::unknown("the writer stopped"))?
+            {
                 Outcome::Landed(request, landed) => return Ok(receipt(&request, &landed)),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Refused(request, refusal) => return self.refuse(&request, refusal),
@@ -73,7 +74,11 @@ impl Core {
     fn look_up(&self, request: &mut Prepared, all: bool) -> Result<(), StoreError> {
         let view = self.reader.published.view();
         // The sequencer never forgets a stream that an unsealed segment has.
-        let hot = |key| view.unsealed.iter().any(|segment| segment.read().has_written(key));
+        let hot = |key| {
+            view.unsealed
+                .iter()
+                .any(|segment| segment.read().has_written(key))
+        };
         let wanted: Vec<(StreamName, u128)> = request
             .streams()
             .filter(|(_, key)| all || !hot(*key))
@@ -86,7 +91,11 @@ impl Core {
         for (name, key) in wanted {
             // The view is taken after the count of evictions, so what was forgotten since is noticed.
             let tail = self.reader.stream_tail(&name)?;
-            request.resolved.push(Resolved { key, tail, evictions });
+            request.resolved.push(Resolved {
+                key,
+                tail,
+                evictions,
+            });
         }
         Ok(())
     }
@@ -94,7 +103,9 @@ impl Core {
     /// Evaluates query conditions over what is published. The sequencer looks at the rest.
     fn evaluate(&self, request: &mut Prepared) -> Result<Option<Refusal>, StoreError> {
         for (index, condition) in request.conditions.iter_mut().enumerate() {
-            let PreparedCondition::NoMatch(query) = condition else { continue };
+            let PreparedCondition::NoMatch(query) = condition else {
+                continue;
+            };
             let end = self.reader.published.end();
             if query.clear_to >= end {
                 continue;
@@ -103,7 +114,9 @@ impl Core {
             let keys = SourceKeys::query(&query.query, &self.reader.keyer);
             if let Some(position) = last_match(&view, &keys, query.clear_to, end)? {
                 let refusal = Refusal::Match { index, position };
-                return Ok(Some(self.earlier_refusal(request, index)?.unwrap_or(refusal)));
+                return Ok(Some(
+                    self.earlier_refusal(request, index)?.unwrap_or(refusal),
+                ));
             }
             query.clear_to = end;
         }
@@ -117,11 +130,19 @@ impl Core {
         before: usize,
     ) -> Result<Option<Refusal>, StoreError> {
         for (index, condition) in request.conditions.iter().enumerate().take(before) {
-            let PreparedCondition::Stream { stream, expected, .. } = condition else { continue };
+            let PreparedCondition::Stream {
+                stream, expected, ..
+            } = condition
+            else {
+                continue;
+            };
             let tail = self.reader.stream_tail(stream)?;
             if !tail.meets(*expected) {
                 let next_revision = tail.next_revision;
-                return Ok(Some(Refusal::StreamCondition { index, next_revision }));
+                return Ok(Some(Refusal::StreamCondition {
+                    index,
+                    next_revision,
+                }));
             }
         }
         Ok(None)
@@ -141,14 +162,20 @@ impl Core {
 
     fn conflict(&self, request: &Prepared, refusal: Refusal) -> Result<StoreError, StoreError> {
         let (reason, read) = match refusal {
-            Refusal::Write { index, next_revision } => {
+            Refusal::Write {
+                index,
+                next_revision,
+            } => {
                 let write = &request.writes[index];
                 revision_conflict(&write.stream, write.expected, next_revision)
             }
-            Refusal::StreamCondition { index, next_revision } => match &request.conditions[index] {
-                PreparedCondition::Stream { stream, expected, .. } => {
-                    revision_conflict(stream, *expected, next_revision)
-                }
+            Refusal::StreamCondition {
+                index,
+                next_revision,
+            } => match &request.conditions[index] {
+                PreparedCondition::Stream {
+                    stream, expected, ..
+                } => revision_conflict(stream, *expected, next_revision),
                 PreparedCondition::NoMatch(_) => unreachable!("a stream condition was refused"),
             },
             Refusal::Match { index, position } => match &request.conditions[index] {
@@ -156,7 +183,13 @@ impl Core {
                     let from = ReadFrom::Position(Position::from_raw(query.from));
                     let read = ReadRequest::forward(Source::Query(query.query.clone())).from(from);
                     let position = Some(Position::from_raw(position));
-                    (ConflictReason::Match { condition: index, position }, Some(read))
+                    (
+                        ConflictReason::Match {
+                            condition: index,
+                            position,
+                        },
+                        Some(read),
+                    )
                 }
                 PreparedCondition::Stream { .. } => unreachable!("a query condition was refused"),
             },
@@ -165,7 +198,9 @@ impl Core {
             }
         };
         let events = match read {
-            Some(read) => self.read_some(&read, CONFLICT_EVENTS_MAX).unwrap_or_default(),
+            Some(read) => self
+                .read_some(&read, CONFLICT_EVENTS_MAX)
+                .unwrap_or_default(),
             None => Vec::new(),
         };
         Ok(StoreError::conflict(Conflict { reason, events }))
@@ -179,10 +214,13 @@ impl Core {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         let mut read = self.reader.prepare(request)?;
         let mut page = Page::default();
-        read.cursor.fill(&self.reader.published, &mut page, (count, usize::MAX))?;
+        read.cursor
+            .fill(&self.reader.published, &mut page, (count, usize::MAX))?;
         let oldest = read.oldest.unwrap_or(i64::MIN);
         let good = page.recorded(read.stream.as_ref()).filter_map(Result::ok);
-        Ok(good.filter(|event| event.time.as_micros() >= oldest).collect())
+        Ok(good
+            .filter(|event| event.time.as_micros() >= oldest)
+            .collect())
     }
 
     /// The receipt of an earlier append of the same events, if all of them are recorded.
@@ -218,7 +256,10 @@ impl Core {
             let end = begin.saturating_add(wanted.len() as u64);
             let events = self.stream_events(&write.stream, begin..end)?;
             let same = events.len() == wanted.len()
-                && events.iter().zip(wanted).all(|(event, given)| event.id.to_bytes() == given.id);
+                && events
+                    .iter()
+                    .zip(wanted)
+                    .all(|(event, given)| event.id.to_bytes() == given.id);
             if !same {
                 continue;
             }
@@ -247,9 +288,14 @@ impl Core {
                 begins
             }
             ExpectedRevision::Any | ExpectedRevision::StreamExists => {
-                let Some(first) = wanted.first() else { return Ok(Vec::new()) };
+                let Some(first) = wanted.first() else {
+                    return Ok(Vec::new());
+                };
                 match self.id_position(first.fingerprint) {
-                    Some(position) => self.revision_at(&write.stream, position)?.into_iter().collect(),
+                    Some(position) => self
+                        .revision_at(&write.stream, position)?
+                        .into_iter()
+                        .collect(),
                     None => Vec::new(),
                 }
             }
@@ -259,14 +305,18 @@ impl Core {
     /// The revision of the stream's event at a position; `None` when another stream's event stands there.
     fn revision_at(&self, stream: &StreamName, position: u64) -> Result<Option<u64>, StoreError> {
         let event = self.event_at(position)?;
-        Ok(event.filter(|event| event.stream == *stream).map(|event| event.revision.number()))
+        Ok(event
+            .filter(|event| event.stream == *stream)
+            .map(|event| event.revision.number()))
     }
 
     /// The event at a position.
     pub(crate) fn event_at(&self, position: u64) -> Result<Option<RecordedEvent>, StoreError> {
         let from = ReadFrom::Position(Position::from_raw(position));
         let events = self.read_some(&ReadRequest::all().from(from), 1)?;
-        Ok(events.into_iter().find(|event| event.position.raw() == position))
+        Ok(events
+            .into_iter()
+            .find(|event| event.position.raw() == position))
     }
 
     /// Events of a stream by revision, hidden ones included.
@@ -296,10 +346,16 @@ impl Core {
                 write.expected,
                 ExpectedRevision::Any | ExpectedRevision::StreamExists
             );
-            let PreparedChange::Events(range) = &write.change else { continue };
+            let PreparedChange::Events(range) = &write.change else {
+                continue;
+            };
             for event in request.events[range.clone()].iter().filter(|_| open) {
-                let Some(position) = self.id_position(event.fingerprint) else { continue };
-                let Some(found) = self.event_at(position)? else { continue };
+                let Some(position) = self.id_position(event.fingerprint) else {
+                    continue;
+                };
+                let Some(found) = self.event_at(position)? else {
+                    continue;
+                };
                 if found.stream == write.stream && found.id.to_bytes() == event.id {
                     return Err(id_in_use(&found));
                 }
@@ -314,7 +370,12 @@ impl Core {
         found: &[Option<Vec<RecordedEvent>>],
     ) -> Result<Receipt, StoreError> {
         let leading = found.iter().take_while(|events| events.is_none()).count() as u64;
-        let first_event = found.iter().flatten().flatten().next().map_or(0, |e| e.position.raw());
+        let first_event = found
+            .iter()
+            .flatten()
+            .flatten()
+            .next()
+            .map_or(0, |e| e.position.raw());
         let mut next = first_event.saturating_sub(leading);
         let first = Position::from_raw(next);
         let mut writes = Vec::with_capacity(request.writes.len());
@@ -325,12 +386,24 @@ impl Core {
             };
             next = position + 1;
             let (stream, position) = (write.stream.clone(), Position::from_raw(position));
-            writes.push(StreamReceipt { stream, last_revision, position });
+            writes.push(StreamReceipt {
+                stream,
+                last_revision,
+                position,
+            });
         }
         let positions = found.iter().flatten().flatten().map(|event| event.position);
         let first = positions.clone().chain([first]).min().unwrap_or(first);
-        let last = positions.chain(writes.iter().map(|w| w.position)).max().unwrap_or(first);
-        Ok(Receipt { first, last, writes, replayed: true })
+        let last = positions
+            .chain(writes.iter().map(|w| w.position))
+            .max()
+            .unwrap_or(first);
+        Ok(Receipt {
+            first,
+            last,
+            writes,
+            replayed: true,
+        })
     }
 
     /// The last revision of the stream of a write without events, as it was when the batch was first appended.
@@ -343,7 +416,10 @@ impl Core {
         let stream = &request.writes[number].stream;
         let of_stream = |(write, events): (&PreparedWrite, &Option<Vec<RecordedEvent>>)| {
             let events = events.as_ref().filter(|_| write.stream == *stream)?;
-            Some((events.first()?.revision.number(), events.last()?.revision.number() + 1))
+            Some((
+                events.first()?.revision.number(),
+                events.last()?.revision.number() + 1,
+            ))
         };
         let before = |end: u64| end.checked_sub(1).map(Revision::new);
         let pairs = || request.writes.iter().zip(found);
@@ -372,7 +448,14 @@ fn revision_conflict(
         ExpectedRevision::NoStream => Some(read),
         ExpectedRevision::StreamExists | ExpectedRevision::Any => None,
     };
-    (ConflictReason::Revision { stream: stream.clone(), expected, actual }, read)
+    (
+        ConflictReason::Revision {
+            stream: stream.clone(),
+            expected,
+            actual,
+        },
+        read,
+    )
 }
 
 /// Whether a recorded event says the same as a given one. Tags and the personal part are not compared.
@@ -408,14 +491,24 @@ fn same_content(
 }
 
 fn other_content(event: &RecordedEvent) -> StoreError {
-    let RecordedEvent { id, stream, revision, .. } = event;
+    let RecordedEvent {
+        id,
+        stream,
+        revision,
+        ..
+    } = event;
     StoreError::invalid(format!(
         "event id {id} was used before with other content, at revision {revision} of stream {stream}"
     ))
 }
 
 fn id_in_use(event: &RecordedEvent) -> StoreError {
-    let RecordedEvent { id, stream, revision, .. } = event;
+    let RecordedEvent {
+        id,
+        stream,
+        revision,
+        ..
+    } = event;
     StoreError::invalid(format!(
         "event id {id} is already in stream {stream} at revision {revision}, and the append is not a repetition of that one"
     ))
@@ -426,7 +519,10 @@ fn bad_time(request: &Prepared, event: usize, last: i64, now: i64) -> StoreError
     let id = EventId::from_bytes(event.id);
     let time = event.time.unwrap_or_default().as_micros();
     let why = if time < last {
-        format!("{} µs before that of the last record; times never go backwards", last - time)
+        format!(
+            "{} µs before that of the last record; times never go backwards",
+            last - time
+        )
     } else {
         format!("{} µs in the future", time - now)
     };
@@ -434,11 +530,15 @@ fn bad_time(request: &Prepared, event: usize, last: i64, now: i64) -> StoreError
 }
 
 fn receipt(request: &Prepared, landed: &Landed) -> Receipt {
-    let writes = request.writes.iter().zip(&landed.writes).map(|(write, landed)| StreamReceipt {
-        stream: write.stream.clone(),
-        last_revision: landed.next_revision.checked_sub(1).map(Revision::new),
-        position: Position::from_raw(landed.position),
-    });
+    let writes = request
+        .writes
+        .iter()
+        .zip(&landed.writes)
+        .map(|(write, landed)| StreamReceipt {
+            stream: write.stream.clone(),
+            last_revision: landed.next_revision.checked_sub(1).map(Revision::new),
+            position: Position::from_raw(landed.position),
+        });
     Receipt {
         first: Position::from_raw(landed.first),
         last: Position::from_raw(landed.last),

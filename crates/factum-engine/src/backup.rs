@@ -54,10 +54,31 @@ pub(crate) fn backup(
     prepare_target(&sealer.env, &to)?;
     let end = published.end();
     let view = published.view();
-    let mut total: u64 = view.sealed.iter().map(|sealed| sealed.entry.end_offset).sum();
-    total += view.unsealed.iter().map(|unsealed| unsealed.read().image.capacity() as u64).sum::<u64>();
-    let mut copy = Copy { sealer, to, total, report: BackupReport { records: end, ..BackupReport::default() }, progress };
-    let mut manifest = Manifest { segments: Vec::new(), quarantine: Vec::new(), ..sealer.catalog.manifest() };
+    let mut total: u64 = view
+        .sealed
+        .iter()
+        .map(|sealed| sealed.entry.end_offset)
+        .sum();
+    total += view
+        .unsealed
+        .iter()
+        .map(|unsealed| unsealed.read().image.capacity() as u64)
+        .sum::<u64>();
+    let mut copy = Copy {
+        sealer,
+        to,
+        total,
+        report: BackupReport {
+            records: end,
+            ..BackupReport::default()
+        },
+        progress,
+    };
+    let mut manifest = Manifest {
+        segments: Vec::new(),
+        quarantine: Vec::new(),
+        ..sealer.catalog.manifest()
+    };
     manifest.quarantine = sealer.catalog.manifest().quarantine;
     let mut run = || -> io::Result<()> {
         for sealed in &view.sealed {
@@ -65,7 +86,9 @@ pub(crate) fn backup(
             manifest.segments.push(sealed.entry);
         }
         for unsealed in &view.unsealed {
-            manifest.segments.push(copy.unsealed(unsealed, end, manifest.segment_bytes)?);
+            manifest
+                .segments
+                .push(copy.unsealed(unsealed, end, manifest.segment_bytes)?);
         }
         copy.sealer.env.disk.sync_dir(&copy.to.segments())?;
         catalog::write_copies(&copy.sealer.env, &copy.to, &manifest)
@@ -87,7 +110,10 @@ impl Copy<'_> {
     fn sealed(&mut self, entry: &SegmentEntry) -> io::Result<()> {
         let from = &self.sealer.paths;
         let (number, generation) = (entry.number, entry.generation);
-        self.file(&from.segment(number, generation), &self.to.segment(number, generation))?;
+        self.file(
+            &from.segment(number, generation),
+            &self.to.segment(number, generation),
+        )?;
         let index = from.index(number, generation);
         if self.sealer.env.disk.exists(&index)? {
             self.file(&index, &self.to.index(number, generation))?;
@@ -115,7 +141,11 @@ impl Copy<'_> {
         let content = unsealed.read();
         let first = content.frames.first().map(|frame| frame.header);
         let known = self.sealer.catalog.manifest();
-        let known = known.segments.iter().find(|entry| entry.number == head.number).copied();
+        let known = known
+            .segments
+            .iter()
+            .find(|entry| entry.number == head.number)
+            .copied();
         let entry = SegmentEntry {
             state: SegmentState::Active,
             generation: 0,
@@ -145,7 +175,11 @@ impl Copy<'_> {
             capacity: segment_bytes,
             epoch: entry.epoch,
         };
-        let file = self.sealer.env.disk.open(&self.to.segment(head.number, 0), Open::create_new())?;
+        let file = self
+            .sealer
+            .env
+            .disk
+            .open(&self.to.segment(head.number, 0), Open::create_new())?;
         file.set_len(segment_bytes)?;
         file.write_all_at(&header.encode()[..], 0)?;
         let mut written = SEGMENT_HEADER_BYTES;
@@ -167,19 +201,16 @@ impl Copy<'_> {
 }
 
 /// Copies a file; gives its length.
-fn copy_file(
-    env: &Env,
-    from: &Path,
-    to: &Path,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<u64> {
+fn copy_file(env: &Env, from: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<u64> {
     let source = env.disk.open(from, Open::read())?;
     let target = env.disk.open(to, Open::create_new())?;
     let length = source.len()?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut at = 0;
     while at < length {
-        let step = usize::try_from(length - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let step = usize::try_from(length - at)
+            .unwrap_or(CHUNK_BYTES)
+            .min(CHUNK_BYTES);
         source.read_exact_at(&mut buffer[..step], at)?;
         target.write_all_at(&buffer[..step], at)?;
         at += step as u64;
@@ -233,11 +264,18 @@ pub fn restore(
     let copied = copy_all(env, (&from, &to), &found.manifest, progress)
         .map_err(|error| io_error("restoring", error))?;
     let verified = verify::verify(target, VerifyDepth::Full, env, progress)?;
-    if let Some(lost) = verified.findings.iter().find(|f| f.severity == verify::Severity::Lost) {
+    if let Some(lost) = verified
+        .findings
+        .iter()
+        .find(|f| f.severity == verify::Severity::Lost)
+    {
         let message = format!("the backup is damaged: {} in {}", lost.what, lost.file);
         return Err(StoreError::new(Kind::Corrupt, message));
     }
-    let copied = BackupReport { records: verified.records, ..copied };
+    let copied = BackupReport {
+        records: verified.records,
+        ..copied
+    };
     Ok(RestoreReport { copied, verified })
 }
 
@@ -250,13 +288,18 @@ fn copy_all(
     let names = env.disk.list(&from.segments())?;
     let mut total = 0;
     for name in &names {
-        total += env.disk.open(&from.segments().join(name), Open::read())?.len()?;
+        total += env
+            .disk
+            .open(&from.segments().join(name), Open::read())?
+            .len()?;
     }
     let mut report = BackupReport::default();
     for name in &names {
         let (source, target) = (from.segments().join(name), to.segments().join(name));
         let before = report.bytes;
-        let length = copy_file(env, &source, &target, &mut |done| progress(before + done, total))?;
+        let length = copy_file(env, &source, &target, &mut |done| {
+            progress(before + done, total)
+        })?;
         report.bytes += length;
         report.files += 1;
     }

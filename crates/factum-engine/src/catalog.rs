@@ -39,7 +39,12 @@ pub(crate) struct Found {
 
 impl Catalog {
     pub(crate) fn new(env: Env, paths: Paths, manifest: Manifest) -> Self {
-        Self { env, paths, realm: manifest.realm, manifest: Mutex::new(manifest) }
+        Self {
+            env,
+            paths,
+            realm: manifest.realm,
+            manifest: Mutex::new(manifest),
+        }
     }
 
     pub(crate) const fn realm(&self) -> [u8; 16] {
@@ -52,13 +57,23 @@ impl Catalog {
 
     /// The number of a segment to be made.
     pub(crate) fn next_segment(&self) -> u64 {
-        lock(&self.manifest).segments.iter().map(|entry| entry.number).max().unwrap_or(0) + 1
+        lock(&self.manifest)
+            .segments
+            .iter()
+            .map(|entry| entry.number)
+            .max()
+            .unwrap_or(0)
+            + 1
     }
 
     /// Takes note that a segment was begun. The segment's own header says so durably; the manifest will, with its next change.
     pub(crate) fn note_active(&self, number: u64, begin: Begin) {
         let mut manifest = lock(&self.manifest);
-        if let Some(entry) = manifest.segments.iter_mut().find(|entry| entry.number == number) {
+        if let Some(entry) = manifest
+            .segments
+            .iter_mut()
+            .find(|entry| entry.number == number)
+        {
             entry.state = SegmentState::Active;
             entry.base_position = begin.base_position;
             entry.base_time = begin.base_time;
@@ -80,7 +95,11 @@ impl Catalog {
 
     pub(crate) fn replace_segment(&self, entry: SegmentEntry) -> io::Result<()> {
         self.update(|manifest| {
-            if let Some(old) = manifest.segments.iter_mut().find(|e| e.number == entry.number) {
+            if let Some(old) = manifest
+                .segments
+                .iter_mut()
+                .find(|e| e.number == entry.number)
+            {
                 *old = entry;
             }
         })
@@ -97,7 +116,11 @@ pub(crate) fn write_copies(env: &Env, paths: &Paths, manifest: &Manifest) -> io:
     for copy in 0..2 {
         let path = paths.manifest(copy);
         let exists = env.disk.exists(&path)?;
-        let open = if exists { Open::write() } else { Open::create_new() };
+        let open = if exists {
+            Open::write()
+        } else {
+            Open::create_new()
+        };
         let file = env.disk.open(&path, open)?;
         file.write_all_at(&bytes, 0)?;
         if file.len()? > bytes.len() as u64 {
@@ -118,7 +141,11 @@ pub(crate) fn read_manifest(env: &Env, paths: &Paths) -> Result<Option<Found>, S
     let mut present = 0;
     for copy in 0..2 {
         let path = paths.manifest(copy);
-        if !env.disk.exists(&path).map_err(|error| io_error("looking for the manifest", error))? {
+        if !env
+            .disk
+            .exists(&path)
+            .map_err(|error| io_error("looking for the manifest", error))?
+        {
             damaged.push((copy, "the file is missing".to_owned()));
             continue;
         }
@@ -130,15 +157,25 @@ pub(crate) fn read_manifest(env: &Env, paths: &Paths) -> Result<Option<Found>, S
                 best = Some(manifest);
             }
             Ok(_) => {}
-            Err(error @ FormatError::NewerVersion { .. }) => return Err(newer(paths, &path, &error)),
+            Err(error @ FormatError::NewerVersion { .. }) => {
+                return Err(newer(paths, &path, &error));
+            }
             Err(error) => damaged.push((copy, error.to_string())),
         }
     }
     match best {
         Some(manifest) => Ok(Some(Found { manifest, damaged })),
-        None if present == 0 => Ok(None),
+        None if present == 0 || !has_segments(env, paths)? => Ok(None),
         None => Err(both_damaged(paths, &damaged)),
     }
+}
+
+/// Whether there is any segment. Without one, manifests that cannot be read are those of a store that was being made when power failed.
+fn has_segments(env: &Env, paths: &Paths) -> Result<bool, StoreError> {
+    let look = || -> io::Result<bool> {
+        Ok(env.disk.exists(&paths.segments())? && !env.disk.list(&paths.segments())?.is_empty())
+    };
+    look().map_err(|error| io_error("looking for segments", error))
 }
 
 fn newer(paths: &Paths, path: &std::path::Path, error: &FormatError) -> StoreError {
@@ -154,6 +191,9 @@ fn both_damaged(paths: &Paths, damaged: &[(usize, String)]) -> StoreError {
         .iter()
         .map(|(copy, why)| format!("{}: {why}", paths.shown(&paths.manifest(*copy))))
         .collect();
-    let message = format!("no copy of the manifest can be read ({}); restore a backup", all.join("; "));
+    let message = format!(
+        "no copy of the manifest can be read ({}); restore a backup",
+        all.join("; ")
+    );
     StoreError::new(Kind::Corrupt, message)
 }

@@ -9,8 +9,8 @@ use factum_io::spawn::JoinHandle;
 use factum_io::{Clock, Env};
 use factum_store::{
     AppendBatch, Checkpoint, CheckpointStore, EventStore, EventStream, Kind, ReadRequest, Receipt,
-    Snapshot, SnapshotStore, StoreError, StreamInfo, StreamState, StreamsRequest,
-    SubscribeRequest, Subscription,
+    Snapshot, SnapshotStore, StoreError, StreamInfo, StreamState, StreamsRequest, SubscribeRequest,
+    Subscription,
 };
 use factum_types::{EventType, Position, StreamName};
 use futures_core::future::BoxFuture;
@@ -125,7 +125,11 @@ impl Engine {
     #[doc(hidden)]
     pub fn troubled(env: Env, seed: u64, trouble: [u8; 3]) -> Result<Self, StoreError> {
         let [conflict, lost_answer, lost_request] = trouble;
-        let trouble = Trouble { conflict, lost_answer, lost_request };
+        let trouble = Trouble {
+            conflict,
+            lost_answer,
+            lost_request,
+        };
         Self::start(assemble_memory(env, MemoryLog::new(seed, trouble)))
     }
 
@@ -141,12 +145,18 @@ impl Engine {
 
     fn start(parts: Parts) -> Result<Self, StoreError> {
         let engine = Self::put_together(parts);
-        engine.inner.spawn().map_err(|error| errors::io_error("starting the store's threads", error))?;
+        engine
+            .inner
+            .spawn()
+            .map_err(|error| errors::io_error("starting the store's threads", error))?;
         Ok(engine)
     }
 
     fn put_together(parts: Parts) -> Self {
-        let threads = Threads { lock: parts.lock, ..Threads::default() };
+        let threads = Threads {
+            lock: parts.lock,
+            ..Threads::default()
+        };
         Self {
             inner: Arc::new(Inner {
                 env: parts.env,
@@ -196,7 +206,11 @@ impl Engine {
     pub fn stats(&self) -> Stats {
         let inner = &self.inner;
         let view = inner.reader.published.view();
-        let sealed: u64 = view.sealed.iter().map(|sealed| sealed.entry.end_offset).sum();
+        let sealed: u64 = view
+            .sealed
+            .iter()
+            .map(|sealed| sealed.entry.end_offset)
+            .sum();
         let unsealed: u64 = view
             .unsealed
             .iter()
@@ -212,7 +226,10 @@ impl Engine {
             unsealed_segments: view.unsealed.len(),
             segment_bytes: sealed + unsealed,
             streams_in_memory: inner.core.as_ref().map_or(0, |core| core.streams_known()),
-            index_bytes_in_memory: inner.sealer.as_ref().map_or(0, |sealer| sealer.cache.bytes()),
+            index_bytes_in_memory: inner
+                .sealer
+                .as_ref()
+                .map_or(0, |sealer| sealer.cache.bytes()),
         }
     }
 
@@ -241,7 +258,9 @@ impl Engine {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<crate::backup::BackupReport, StoreError> {
         let Some(sealer) = &self.inner.sealer else {
-            return Err(StoreError::invalid("a store in memory has no files to copy"));
+            return Err(StoreError::invalid(
+                "a store in memory has no files to copy",
+            ));
         };
         crate::backup::backup(sealer, &self.inner.reader.published, target, progress)
     }
@@ -266,7 +285,10 @@ impl Engine {
         let (Some(core), Some(maintenance)) = (&self.inner.core, &self.inner.maintenance) else {
             return Ok(());
         };
-        while maintenance.step(core).map_err(|error| errors::io_error("sealing", error))? {}
+        while maintenance
+            .step(core)
+            .map_err(|error| errors::io_error("sealing", error))?
+        {}
         Ok(())
     }
 
@@ -291,12 +313,20 @@ impl Engine {
         let event_type = EventType::new("$loss-accepted").map_err(invalid)?;
         let mut events = Vec::new();
         for finding in &self.inner.report.accepted {
-            let lost = if finding.unbounded { "null".to_owned() } else { finding.lost.to_string() };
+            let lost = if finding.unbounded {
+                "null".to_owned()
+            } else {
+                finding.lost.to_string()
+            };
             let data = format!(
                 "{{\"segment\":{},\"offset\":{},\"length\":{},\"firstPosition\":{},\"lost\":{lost}}}",
                 finding.segment, finding.offset, finding.length, finding.first_position
             );
-            events.push(NewEvent::json(self.new_event_id(), event_type.clone(), data));
+            events.push(NewEvent::json(
+                self.new_event_id(),
+                event_type.clone(),
+                data,
+            ));
         }
         let batch = AppendBatch::events(stream, ExpectedRevision::Any, events);
         let mut append = std::pin::pin!(self.append(batch));
@@ -345,8 +375,18 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         report: opened.report,
         lock: opened.lock.take(),
     };
-    let Some(Writing { supply, start, current }) = opened.writing else { return parts };
-    let maintenance = Arc::new(Maintenance::new(Arc::clone(&opened.sealer), Arc::clone(&supply)));
+    let Some(Writing {
+        supply,
+        start,
+        current,
+    }) = opened.writing
+    else {
+        return parts;
+    };
+    let maintenance = Arc::new(Maintenance::new(
+        Arc::clone(&opened.sealer),
+        Arc::clone(&supply),
+    ));
     let published_seq = start.next_seq - 1;
     let context = start.context;
     let ids = recent_ids(&reader, options.id_window);
@@ -371,7 +411,9 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
     });
     let publisher = Publisher::new(published_seq, current, head_of, on_rolled);
     let queue = Queue::new(options.queue);
-    parts.core = Some(Arc::new(Core::new(log, reader, sequencer, publisher, queue)));
+    parts.core = Some(Arc::new(Core::new(
+        log, reader, sequencer, publisher, queue,
+    )));
     parts.maintenance = Some(maintenance);
     parts
 }
@@ -379,16 +421,25 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
 /// A store in memory.
 fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
     let options = Options::new("");
-    let context = SegmentContext { number: 1, base_time: 0 };
+    let context = SegmentContext {
+        number: 1,
+        base_time: 0,
+    };
     let keyer = crate::key::Keyer::new([0; 16]);
     let head = UnsealedHead {
         number: context.number,
-        key: factum_format::SegmentKey { salt: 0, segment: context.number },
+        key: factum_format::SegmentKey {
+            salt: 0,
+            segment: context.number,
+        },
         base_position: 0,
         base_time: 0,
     };
     let current = Arc::new(Unsealed::new(head, keyer.clone()));
-    let view = View { sealed: Vec::new(), unsealed: vec![Arc::clone(&current)] };
+    let view = View {
+        sealed: Vec::new(),
+        unsealed: vec![Arc::clone(&current)],
+    };
     let reader = Arc::new(Reader {
         published: Published::new(view, 0),
         keyer: keyer.clone(),
@@ -399,7 +450,13 @@ fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
     let sequencer = Sequencer::new(keyer, context, 0, i64::MIN, ids, options.streams_in_memory);
     let publisher = Publisher::new(0, current, Box::new(|_| None), Box::new(|| {}));
     let queue = Queue::new(options.queue);
-    let core = Core::new(Box::new(log), Arc::clone(&reader), sequencer, publisher, queue);
+    let core = Core::new(
+        Box::new(log),
+        Arc::clone(&reader),
+        sequencer,
+        publisher,
+        queue,
+    );
     Parts {
         env,
         reader,
@@ -414,10 +471,16 @@ fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
 fn head_of(catalog: Arc<crate::catalog::Catalog>) -> HeadOf {
     Box::new(move |number| {
         let manifest = catalog.manifest();
-        let entry = manifest.segments.iter().find(|entry| entry.number == number)?;
+        let entry = manifest
+            .segments
+            .iter()
+            .find(|entry| entry.number == number)?;
         Some(UnsealedHead {
             number,
-            key: factum_format::SegmentKey { salt: entry.salt, segment: number },
+            key: factum_format::SegmentKey {
+                salt: entry.salt,
+                segment: number,
+            },
             base_position: entry.base_position,
             base_time: entry.base_time,
         })
@@ -427,17 +490,32 @@ fn head_of(catalog: Arc<crate::catalog::Catalog>) -> HeadOf {
 /// The tails of all streams in the segments in memory. Callers rely on the sequencer to know these.
 fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
     let view = reader.published.view();
-    let simple = view.sealed.iter().all(|sealed| sealed.entry.flags & HAS_CONTROL == 0)
-        && view.unsealed.iter().all(|unsealed| unsealed.read().controls.is_empty());
+    let simple = view
+        .sealed
+        .iter()
+        .all(|sealed| sealed.entry.flags & HAS_CONTROL == 0)
+        && view
+            .unsealed
+            .iter()
+            .all(|unsealed| unsealed.read().controls.is_empty());
     for unsealed in &view.unsealed {
         let content = unsealed.read();
-        for stream in content.streams.iter().filter(|s| s.known && content.has_written(s.key)) {
+        for stream in content
+            .streams
+            .iter()
+            .filter(|s| s.known && content.has_written(s.key))
+        {
             let tail = match stream.ordinals.last() {
                 Some(last) if simple => {
                     let after = unsealed.head.base_position + u64::from(*last) + 1;
                     let next_revision = stream.first_revision + stream.ordinals.len() as u64;
                     let (after_last_event, after_last_record) = (after, after);
-                    StreamTail { next_revision, after_last_event, after_last_record, ..StreamTail::default() }
+                    StreamTail {
+                        next_revision,
+                        after_last_event,
+                        after_last_record,
+                        ..StreamTail::default()
+                    }
                 }
                 // What cannot be read now is looked up, and reported, when the stream is written.
                 _ => match reader.stream_tail(&stream.name) {
@@ -464,7 +542,10 @@ fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
             };
             if record.kind == factum_format::record::RecordKind::EVENT {
                 let stream = content.streams[record.stream_ref as usize].key;
-                window.insert(id_fingerprint(stream, u128::from_be_bytes(record.id)), position);
+                window.insert(
+                    id_fingerprint(stream, u128::from_be_bytes(record.id)),
+                    position,
+                );
             }
         }
     }
@@ -492,20 +573,28 @@ impl Inner {
         let mut threads = lock(&self.threads);
         let spawner = &self.env.spawner;
         let reader = Arc::clone(&self.reader);
-        threads.others.push(spawner.spawn("factum-dispatch", Box::new(move || reader.waiters.run()))?);
-        let Some(core) = &self.core else { return Ok(()) };
+        threads
+            .others
+            .push(spawner.spawn("factum-dispatch", Box::new(move || reader.waiters.run()))?);
+        let Some(core) = &self.core else {
+            return Ok(());
+        };
         for number in 0..COMMITTERS {
             let core = Arc::clone(core);
             let maintenance = self.maintenance.clone();
             let run = move || commit_loop(&core, number, maintenance.as_deref());
             let name = format!("factum-commit-{number}");
-            threads.committers.push(spawner.spawn(&name, Box::new(run))?);
+            threads
+                .committers
+                .push(spawner.spawn(&name, Box::new(run))?);
         }
         if let Some(maintenance) = &self.maintenance {
             let (core, maintenance) = (Arc::clone(core), Arc::clone(maintenance));
             maintenance.want();
             let run = move || maintenance.run(&core);
-            threads.others.push(spawner.spawn("factum-maintain", Box::new(run))?);
+            threads
+                .others
+                .push(spawner.spawn("factum-maintain", Box::new(run))?);
         }
         Ok(())
     }
@@ -541,7 +630,10 @@ impl Inner {
         drop(threads);
         match self.core.as_ref().and_then(|core| core.poison()) {
             Some(why) => Err(errors::unknown(&why)),
-            None if panicked => Err(StoreError::new(Kind::Internal, "a thread of the store panicked")),
+            None if panicked => Err(StoreError::new(
+                Kind::Internal,
+                "a thread of the store panicked",
+            )),
             None => Ok(()),
         }
     }
@@ -602,11 +694,15 @@ impl Scan {
         const PAGE_EVENTS: usize = 4_096;
         const PAGE_BYTES: usize = 1 << 20;
         self.page.clear();
-        let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(PAGE_EVENTS);
+        let want = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(PAGE_EVENTS);
         if self.ended || want == 0 {
             return Ok(None);
         }
-        self.ended = self.cursor.fill(&self.reader.published, &mut self.page, (want, PAGE_BYTES))?;
+        self.ended =
+            self.cursor
+                .fill(&self.reader.published, &mut self.page, (want, PAGE_BYTES))?;
         self.left = self.left.saturating_sub(self.page.len() as u64);
         Ok(Some(&self.page).filter(|page| !page.is_empty()))
     }
@@ -633,7 +729,9 @@ impl EventStore for Engine {
 
     fn head(&self) -> BoxFuture<'_, Result<Option<Position>, StoreError>> {
         let end = self.inner.reader.published.end();
-        Box::pin(std::future::ready(Ok(end.checked_sub(1).map(Position::from_raw))))
+        Box::pin(std::future::ready(Ok(end
+            .checked_sub(1)
+            .map(Position::from_raw))))
     }
 
     fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>> {
@@ -652,9 +750,13 @@ impl EventStore for Engine {
                 let wanted = request.limit - found.len();
                 let view = reader.published.view();
                 let names = stream_names(&view, &request.prefix, after.as_deref(), wanted)?;
-                let Some(last) = names.last().cloned() else { break };
+                let Some(last) = names.last().cloned() else {
+                    break;
+                };
                 for name in names {
-                    let Ok(name) = StreamName::new(name) else { continue };
+                    let Ok(name) = StreamName::new(name) else {
+                        continue;
+                    };
                     let tail = reader.stream_tail(&name)?;
                     // A stream that only has snapshots was never written.
                     if tail.next_revision > 0 || tail.control.is_some() {
@@ -742,7 +844,13 @@ impl CheckpointStore for Engine {
             let stream = StreamName::new(CHECKPOINTS)
                 .map_err(|error| StoreError::invalid(error.to_string()))?;
             let time = factum_types::Timestamp::default();
-            let snapshot = Snapshot { stream, key: consumer, version: 0, data: data.into(), time };
+            let snapshot = Snapshot {
+                stream,
+                key: consumer,
+                version: 0,
+                data: data.into(),
+                time,
+            };
             self.save_snapshot(snapshot).await
         })
     }
@@ -757,9 +865,12 @@ impl CheckpointStore for Engine {
             let found = self.load_snapshot(stream, consumer, None).await?;
             Ok(found.map(|snapshot| {
                 let chunks = snapshot.data.as_chunks::<8>().0;
-                let positions =
-                    chunks.iter().map(|chunk| Position::from_raw(u64::from_le_bytes(*chunk)));
-                Checkpoint { positions: positions.collect() }
+                let positions = chunks
+                    .iter()
+                    .map(|chunk| Position::from_raw(u64::from_le_bytes(*chunk)));
+                Checkpoint {
+                    positions: positions.collect(),
+                }
             }))
         })
     }

@@ -70,8 +70,12 @@ impl Keyer {
 
 /// Mixes a stream and an event id into the fingerprint that the window of recent ids keeps.
 pub(crate) fn id_fingerprint(stream: KeyHash, id: u128) -> u64 {
-    let mixed = (stream ^ id.rotate_left(64)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is the mixed one")]
+    let mixed =
+        (stream ^ id.rotate_left(64)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper half is the mixed one"
+    )]
     let folded = (mixed >> 64) as u64;
     folded
 }
@@ -83,7 +87,10 @@ mod tests {
     #[test]
     fn kinds_and_parts_do_not_run_into_each_other() {
         let keyer = Keyer::new([7; 16]);
-        assert_ne!(keyer.hash(KeyKind::Stream, "a"), keyer.hash(KeyKind::Tag, "a"));
+        assert_ne!(
+            keyer.hash(KeyKind::Stream, "a"),
+            keyer.hash(KeyKind::Tag, "a")
+        );
         assert_ne!(keyer.snapshot("a", "b"), keyer.snapshot("ab", ""));
         assert_ne!(keyer.stream("a"), Keyer::new([8; 16]).stream("a"));
         assert_eq!(keyer.stream("order-1"), keyer.stream("order-1"));

@@ -38,7 +38,13 @@ struct State {
 impl Maintenance {
     pub(crate) fn new(sealer: Arc<Sealer>, supply: Arc<Supply>) -> Self {
         let state = Mutex::default();
-        Self { sealer, supply, state, changed: Condvar::new(), sealed: Condvar::new() }
+        Self {
+            sealer,
+            supply,
+            state,
+            changed: Condvar::new(),
+            sealed: Condvar::new(),
+        }
     }
 
     /// Says that there may be work.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use factum_format::SegmentKey;
 use factum_format::frame::FrameFlags;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
-use factum_format::manifest::{Manifest, QuarantineEntry, QuarantineReason, SegmentEntry, SegmentState};
+use factum_format::manifest::{
+    Manifest, QuarantineEntry, QuarantineReason, SegmentEntry, SegmentState,
+};
 use factum_format::segment::{Copies, SegmentHeader};
 use factum_io::Env;
 use factum_io::buffer::AlignedBuf;
@@ -112,7 +114,8 @@ fn prepare_directory(
         .exists(paths.root())
         .map_err(|error| io_error("looking for the data directory", error))?;
     if !exists && (options.read_only || !options.create) {
-        let message = format!("there is no store in {shown}; append or import something to make one");
+        let message =
+            format!("there is no store in {shown}; append or import something to make one");
         return Err(StoreError::new(Kind::NotFound, message));
     }
     if options.read_only {
@@ -120,7 +123,11 @@ fn prepare_directory(
     }
     let make = || {
         env.disk.create_dir(paths.root())?;
-        if let Some(parent) = paths.root().parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = paths
+            .root()
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             env.disk.sync_dir(parent)?;
         }
         env.disk.lock(&paths.lock())
@@ -141,7 +148,8 @@ fn prepare_directory(
 fn create(options: &Options, env: &Env, paths: &Paths) -> Result<catalog::Found, StoreError> {
     let shown = paths.root().display();
     if options.read_only || !options.create {
-        let message = format!("there is no store in {shown}; append or import something to make one");
+        let message =
+            format!("there is no store in {shown}; append or import something to make one");
         return Err(StoreError::new(Kind::NotFound, message));
     }
     let make = || -> io::Result<Option<Manifest>> {
@@ -169,7 +177,10 @@ fn create(options: &Options, env: &Env, paths: &Paths) -> Result<catalog::Found,
         Ok(Some(manifest))
     };
     match make().map_err(|error| io_error("making a store", error))? {
-        Some(manifest) => Ok(catalog::Found { manifest, damaged: Vec::new() }),
+        Some(manifest) => Ok(catalog::Found {
+            manifest,
+            damaged: Vec::new(),
+        }),
         None => Err(StoreError::new(
             Kind::Corrupt,
             format!("{shown} holds segments but no manifest; restore a backup"),
@@ -200,14 +211,27 @@ impl<'a> Opening<'a> {
             cache: Arc::new(IndexCache::new(options.index_cache_bytes)),
         });
         let view = View::default();
-        Self { options, env, paths, manifest, catalog, sealer, keyer, view }
+        Self {
+            options,
+            env,
+            paths,
+            manifest,
+            catalog,
+            sealer,
+            keyer,
+            view,
+        }
     }
 
     fn list_sealed(&mut self) {
         let sealed = |entry: &&SegmentEntry| entry.state == SegmentState::Sealed;
         let entries = self.manifest.segments.iter().filter(sealed);
-        self.view.sealed = entries.map(|entry| Arc::new(self.sealer.open(*entry))).collect();
-        self.view.sealed.sort_by_key(|sealed| sealed.entry.base_position);
+        self.view.sealed = entries
+            .map(|entry| Arc::new(self.sealer.open(*entry)))
+            .collect();
+        self.view
+            .sealed
+            .sort_by_key(|sealed| sealed.entry.base_position);
     }
 
     /// Reads the segments that were begun, oldest first, and those that were prepared.
@@ -240,7 +264,10 @@ impl<'a> Opening<'a> {
             }
             Err(error) => return Err(io_error(&format!("reading {shown}"), error)),
         };
-        let front = bytes.as_slice().get(..SEGMENT_HEADER_BYTES as usize).unwrap_or_default();
+        let front = bytes
+            .as_slice()
+            .get(..SEGMENT_HEADER_BYTES as usize)
+            .unwrap_or_default();
         let (header, copies) = match SegmentHeader::decode(front) {
             Ok(found) => found,
             // The header is durable before the first frame is written, and the manifest says "active" later still.
@@ -256,12 +283,21 @@ impl<'a> Opening<'a> {
         }
         let head = UnsealedHead {
             number: header.segment,
-            key: SegmentKey { salt: header.salt, segment: header.segment },
+            key: SegmentKey {
+                salt: header.salt,
+                segment: header.segment,
+            },
             base_position: header.base_position,
             base_time: header.base_time,
         };
         let unsealed = Arc::new(Unsealed::new(head, self.keyer.clone()));
-        Ok(Some(Read { entry: *entry, header, copies, bytes, unsealed }))
+        Ok(Some(Read {
+            entry: *entry,
+            header,
+            copies,
+            bytes,
+            unsealed,
+        }))
     }
 
     fn recover(&self, read: &[Read]) -> Recovered {
@@ -298,10 +334,20 @@ impl<'a> Opening<'a> {
         recovered: Recovered,
         report: &mut OpenReport,
     ) -> Result<Opened, StoreError> {
-        let kept = if read.is_empty() { 0 } else { recovered.tail.index + 1 };
-        self.view.unsealed = read[..kept].iter().map(|r| Arc::clone(&r.unsealed)).collect();
-        let new_losses: Vec<Finding> =
-            recovered.lost().filter(|finding| !self.is_accepted(finding)).cloned().collect();
+        let kept = if read.is_empty() {
+            0
+        } else {
+            recovered.tail.index + 1
+        };
+        self.view.unsealed = read[..kept]
+            .iter()
+            .map(|r| Arc::clone(&r.unsealed))
+            .collect();
+        let new_losses: Vec<Finding> = recovered
+            .lost()
+            .filter(|finding| !self.is_accepted(finding))
+            .cloned()
+            .collect();
         let last_time = self.last_time();
         let mut next_position = recovered.tail.next_position;
         report.degraded = !new_losses.is_empty() && !self.options.accept_loss;
@@ -313,7 +359,11 @@ impl<'a> Opening<'a> {
             if recovered.lost().any(|finding| finding.unbounded) {
                 next_position += UNKNOWN_LOSS_POSITIONS;
             }
-            let end = End { next_position, last_time, forced_roll };
+            let end = End {
+                next_position,
+                last_time,
+                forced_roll,
+            };
             Some(self.start_writing(&read, prepared, &recovered, end)?)
         };
         if writing.is_some() {
@@ -387,7 +437,10 @@ impl<'a> Opening<'a> {
         let range = start.min(bytes.len())..start.saturating_add(length).min(bytes.len());
         let directory = self.paths.quarantine();
         self.env.disk.create_dir(&directory)?;
-        let path = directory.join(format!("{:010}-{:012}.bin", finding.segment, finding.offset));
+        let path = directory.join(format!(
+            "{:010}-{:012}.bin",
+            finding.segment, finding.offset
+        ));
         if self.env.disk.exists(&path)? {
             self.env.disk.remove(&path)?;
         }
@@ -412,12 +465,14 @@ impl<'a> Opening<'a> {
             Arc::clone(&self.catalog),
             self.manifest.segment_bytes,
         ));
+        self.make_durable(read).map_err(failed)?;
         self.remove_strays().map_err(failed)?;
         if let Some(cut) = &recovered.cut {
             self.cut(read, cut).map_err(failed)?;
         }
         let unused = self.reset_later(read, recovered).map_err(failed)?;
-        self.adopt_one(&supply, unused.into_iter().chain(prepared)).map_err(failed)?;
+        self.adopt_one(&supply, unused.into_iter().chain(prepared))
+            .map_err(failed)?;
         let tail = &recovered.tail;
         let current = read.get(tail.index).filter(|_| !end.forced_roll);
         match current {
@@ -436,7 +491,11 @@ impl<'a> Opening<'a> {
     ) -> Result<Writing, StoreError> {
         let failed = |error| io_error("preparing to write", error);
         let path = self.paths.segment(current.entry.number, 0);
-        let file = self.env.disk.open(&path, Open::write_direct()).map_err(failed)?;
+        let file = self
+            .env
+            .disk
+            .open(&path, Open::write_direct())
+            .map_err(failed)?;
         let tail = &recovered.tail;
         let page_start = tail.offset / PAGE_BYTES * PAGE_BYTES;
         let range = to_usize(page_start)..to_usize(tail.offset);
@@ -468,7 +527,11 @@ impl<'a> Opening<'a> {
                 epoch: current.header.epoch,
             },
         );
-        Ok(Writing { supply, start, current: Arc::clone(&current.unsealed) })
+        Ok(Writing {
+            supply,
+            start,
+            current: Arc::clone(&current.unsealed),
+        })
     }
 
     /// Begins a new segment: the store is new, or what is damaged must not be written on.
@@ -493,7 +556,10 @@ impl<'a> Opening<'a> {
         })?;
         let head = UnsealedHead {
             number: begun.number,
-            key: SegmentKey { salt: begun.salt, segment: begun.number },
+            key: SegmentKey {
+                salt: begun.salt,
+                segment: begun.number,
+            },
             base_position: end.next_position,
             base_time,
         };
@@ -501,7 +567,10 @@ impl<'a> Opening<'a> {
         self.view.unsealed.push(Arc::clone(&current));
         let start = LogStart {
             file: begun.file,
-            context: SegmentContext { number: begun.number, base_time },
+            context: SegmentContext {
+                number: begun.number,
+                base_time,
+            },
             salt: begun.salt,
             capacity: begun.capacity,
             offset: SEGMENT_HEADER_BYTES,
@@ -511,17 +580,44 @@ impl<'a> Opening<'a> {
             prev_hash: tail.prev_hash,
             epoch: tail.epoch,
         };
-        Ok(Writing { supply, start, current })
+        Ok(Writing {
+            supply,
+            start,
+            current,
+        })
+    }
+
+    /// Makes durable what was found: a process that was killed in the middle of a write leaves bytes that can be read, and that a power
+    /// failure would still take back. Completes headers of which one copy never arrived.
+    fn make_durable(&self, read: &[Read]) -> io::Result<()> {
+        for segment in read {
+            let path = self
+                .paths
+                .segment(segment.entry.number, segment.entry.generation);
+            let file = self.env.disk.open(&path, Open::write_direct())?;
+            if segment.copies != Copies::Both {
+                let mut page = AlignedBuf::new();
+                page.extend_from_slice(&segment.header.encode()[..]);
+                write_pages(&*file, page.as_slice(), 0)?;
+            }
+            file.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Zeroes what stands behind the cut, keeping what stands before it in its page.
     fn cut(&self, read: &[Read], cut: &Cut) -> io::Result<()> {
-        let Some(segment) = read.get(cut.index) else { return Ok(()) };
+        let Some(segment) = read.get(cut.index) else {
+            return Ok(());
+        };
         let path = self.paths.segment(segment.entry.number, 0);
         let file = self.env.disk.open(&path, Open::write_direct())?;
         let page = cut.offset / PAGE_BYTES * PAGE_BYTES;
         let kept = to_usize(cut.offset - page);
-        let end = cut.dirty_end.next_multiple_of(PAGE_BYTES).min(segment.bytes.len() as u64);
+        let end = cut
+            .dirty_end
+            .next_multiple_of(PAGE_BYTES)
+            .min(segment.bytes.len() as u64);
         let mut rest = page;
         if kept > 0 {
             let mut first = AlignedBuf::zeroed(PAGE_BYTES as usize);
@@ -579,7 +675,8 @@ impl<'a> Opening<'a> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.catalog.update(|manifest| manifest.segments.retain(|e| !gone.contains(&e.number)))?;
+        self.catalog
+            .update(|manifest| manifest.segments.retain(|e| !gone.contains(&e.number)))?;
         for number in gone {
             let path = self.paths.segment(number, 0);
             if self.env.disk.exists(&path)? {
@@ -607,7 +704,8 @@ impl<'a> Opening<'a> {
         let mut named: Vec<String> = Vec::new();
         for entry in &manifest.segments {
             let file = |path: std::path::PathBuf| {
-                path.file_name().map(|name| name.to_string_lossy().into_owned())
+                path.file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
             };
             named.extend(file(self.paths.segment(entry.number, entry.generation)));
             named.extend(file(self.paths.index(entry.number, entry.generation)));
@@ -635,7 +733,10 @@ struct End {
 /// Says in the log that it was cut here, so that nothing from before the cut can ever be taken for its continuation.
 fn write_cut(start: &mut LogStart, unsealed: &Unsealed, end: End) -> io::Result<()> {
     let mut cursor = Cursor {
-        key: SegmentKey { salt: start.salt, segment: start.context.number },
+        key: SegmentKey {
+            salt: start.salt,
+            segment: start.context.number,
+        },
         capacity: start.capacity,
         offset: start.offset,
         tail: std::mem::take(&mut start.tail),
@@ -651,7 +752,12 @@ fn write_cut(start: &mut LogStart, unsealed: &Unsealed, end: End) -> io::Result<
     }
     let (mut bytes, mut pages) = (Vec::new(), AlignedBuf::new());
     let both = (&mut bytes, &mut pages);
-    let laid = cursor.lay_empty(FrameFlags::CUT, end.next_position, end.last_time.max(0), both);
+    let laid = cursor.lay_empty(
+        FrameFlags::CUT,
+        end.next_position,
+        end.last_time.max(0),
+        both,
+    );
     write_pages(&*start.file, pages.as_slice(), laid.pages_offset)?;
     unsealed.apply(&laid.header, laid.offset, &bytes, true);
     start.offset = cursor.offset;

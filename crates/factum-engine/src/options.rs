@@ -44,7 +44,10 @@ impl Options {
             id_window: 1 << 18,
             streams_in_memory: 1 << 20,
             index_cache_bytes: 512 << 20,
-            queue: QueueLimits { requests: 1 << 16, bytes: 256 << 20 },
+            queue: QueueLimits {
+                requests: 1 << 16,
+                bytes: 256 << 20,
+            },
         }
     }
 

@@ -39,12 +39,16 @@ impl Paths {
     }
 
     pub(crate) fn index(&self, number: u64, generation: u32) -> PathBuf {
-        self.segments().join(format!("{number:010}.g{generation}.idx"))
+        self.segments()
+            .join(format!("{number:010}.g{generation}.idx"))
     }
 
     /// A path as error messages show it: relative to the data directory.
     pub(crate) fn shown(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 }
 

@@ -45,7 +45,10 @@ impl OpenReport {
             .into_iter()
             .map(|(copy, why)| format!("{}: {why}", paths.shown(&paths.manifest(copy))))
             .collect();
-        Self { manifest_damage, ..Self::default() }
+        Self {
+            manifest_damage,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn take(&mut self, recovered: &Recovered, read: usize, sealed: usize) {
@@ -55,7 +58,8 @@ impl OpenReport {
             format!("the log was cut at offset {} of its last segment: a frame there never arrived whole", cut.offset)
         });
         self.damage = recovered.findings.iter().map(DamageReport::new).collect();
-        self.damage.sort_by_key(|report| std::cmp::Reverse(report.lost.unwrap_or(u64::MAX)));
+        self.damage
+            .sort_by_key(|report| std::cmp::Reverse(report.lost.unwrap_or(u64::MAX)));
     }
 
     /// Why the store may not be written, for whoever tries.
@@ -63,7 +67,10 @@ impl OpenReport {
         let worst = self.damage.first();
         let what = worst.map_or_else(String::new, |report| {
             let damage = &report.damage;
-            format!(" ({}: {}, offset {})", report.what, damage.file, damage.offset)
+            format!(
+                " ({}: {}, offset {})",
+                report.what, damage.file, damage.offset
+            )
         });
         let message = format!(
             "the store is read-only because acknowledged events are damaged{what}; restore a backup, \
@@ -84,7 +91,11 @@ impl DamageReport {
             last: Position::from_raw(last),
         };
         let lost = (!finding.unbounded).then_some(finding.lost);
-        Self { what: finding.what.clone(), damage, lost }
+        Self {
+            what: finding.what.clone(),
+            damage,
+            lost,
+        }
     }
 }
 

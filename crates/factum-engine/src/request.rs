@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use factum_format::FormatError;
 use factum_format::metadata::StandardMetadata;
 use factum_format::record::{self, RecordFlags, RecordKind, RecordView};
-use factum_format::FormatError;
 use factum_format::section::{self, SectionType};
 use factum_format::settings as stored;
 use factum_store::{AppendBatch, Change, Condition, Snapshot, StoreError};
@@ -52,7 +52,11 @@ pub(crate) enum PreparedChange {
     Delete,
     Tombstone,
     /// A cached fold is stored, at this version; the body names its key.
-    Snapshot { version: u64, body: Range<usize>, body_crc: u32 },
+    Snapshot {
+        version: u64,
+        body: Range<usize>,
+        body_crc: u32,
+    },
 }
 
 /// One event, its body already encoded.
@@ -73,7 +77,11 @@ pub(crate) struct PreparedEvent {
 /// A condition with its keys.
 #[derive(Debug)]
 pub(crate) enum PreparedCondition {
-    Stream { stream: StreamName, key: KeyHash, expected: ExpectedRevision },
+    Stream {
+        stream: StreamName,
+        key: KeyHash,
+        expected: ExpectedRevision,
+    },
     NoMatch(PreparedQuery),
 }
 
@@ -121,14 +129,25 @@ impl Prepared {
                 Change::Settings(settings) => PreparedChange::Settings(settings),
                 Change::Delete => PreparedChange::Delete,
                 Change::Tombstone => PreparedChange::Tombstone,
-                _ => return Err(StoreError::invalid("this change is not known to the engine")),
+                _ => {
+                    return Err(StoreError::invalid(
+                        "this change is not known to the engine",
+                    ));
+                }
             };
             prepared.bytes += write_bytes_max(write.stream.as_str());
             let expected = write.expected;
-            prepared.writes.push(PreparedWrite { stream: write.stream, key, expected, change });
+            prepared.writes.push(PreparedWrite {
+                stream: write.stream,
+                key,
+                expected,
+                change,
+            });
         }
         for condition in batch.conditions {
-            prepared.conditions.push(PreparedCondition::new(condition, keyer)?);
+            prepared
+                .conditions
+                .push(PreparedCondition::new(condition, keyer)?);
         }
         prepared.check_ids()?;
         Ok(prepared)
@@ -137,7 +156,11 @@ impl Prepared {
     /// Makes a snapshot ready.
     pub(crate) fn snapshot(snapshot: Snapshot, keyer: &Keyer) -> Self {
         let mut prepared = Self::empty(1, 0);
-        section::push(&mut prepared.bodies, SectionType::SNAPSHOT, snapshot.key.as_bytes());
+        section::push(
+            &mut prepared.bodies,
+            SectionType::SNAPSHOT,
+            snapshot.key.as_bytes(),
+        );
         section::push(&mut prepared.bodies, SectionType::DATA, &snapshot.data);
         let change = PreparedChange::Snapshot {
             version: snapshot.version,
@@ -147,7 +170,12 @@ impl Prepared {
         prepared.bytes = prepared.bodies.len() + write_bytes_max(snapshot.stream.as_str());
         let key = keyer.stream(snapshot.stream.as_str());
         let expected = ExpectedRevision::Any;
-        prepared.writes.push(PreparedWrite { stream: snapshot.stream, key, expected, change });
+        prepared.writes.push(PreparedWrite {
+            stream: snapshot.stream,
+            key,
+            expected,
+            change,
+        });
         prepared
     }
 
@@ -163,12 +191,7 @@ impl Prepared {
         }
     }
 
-    fn push_events(
-        &mut self,
-        key: KeyHash,
-        events: Vec<NewEvent>,
-        keyer: &Keyer,
-    ) -> Range<usize> {
+    fn push_events(&mut self, key: KeyHash, events: Vec<NewEvent>, keyer: &Keyer) -> Range<usize> {
         let first = self.events.len();
         let bytes: usize = events.iter().map(|event| event.byte_len() + 32).sum();
         self.bodies.reserve(bytes);
@@ -223,7 +246,11 @@ impl Prepared {
             section::push(&mut self.bodies, SectionType::METADATA, &content);
         }
         if !event.metadata.custom.is_empty() {
-            section::push(&mut self.bodies, SectionType::CUSTOM_METADATA, &event.metadata.custom);
+            section::push(
+                &mut self.bodies,
+                SectionType::CUSTOM_METADATA,
+                &event.metadata.custom,
+            );
         }
         if !event.personal.is_empty() {
             section::push(&mut self.bodies, SectionType::PERSONAL, &event.personal);
@@ -236,8 +263,12 @@ impl Prepared {
         if self.events.len() < 2 {
             return Ok(());
         }
-        let mut seen: Vec<(u64, usize)> =
-            self.events.iter().enumerate().map(|(index, event)| (event.fingerprint, index)).collect();
+        let mut seen: Vec<(u64, usize)> = self
+            .events
+            .iter()
+            .enumerate()
+            .map(|(index, event)| (event.fingerprint, index))
+            .collect();
         seen.sort_unstable();
         let twice = seen.windows(2).find(|pair| {
             pair[0].0 == pair[1].0 && self.events[pair[0].1].id == self.events[pair[1].1].id
@@ -246,7 +277,9 @@ impl Prepared {
             None => Ok(()),
             Some(pair) => {
                 let id = factum_types::EventId::from_bytes(self.events[pair[0].1].id);
-                Err(StoreError::invalid(format!("event id {id} is given twice in one append")))
+                Err(StoreError::invalid(format!(
+                    "event id {id} is given twice in one append"
+                )))
             }
         }
     }
@@ -263,10 +296,13 @@ impl Prepared {
             .iter()
             .filter(|write| !matches!(write.change, PreparedChange::Snapshot { .. }))
             .map(|write| (&write.stream, write.key));
-        let conditions = self.conditions.iter().filter_map(|condition| match condition {
-            PreparedCondition::Stream { stream, key, .. } => Some((stream, *key)),
-            PreparedCondition::NoMatch(_) => None,
-        });
+        let conditions = self
+            .conditions
+            .iter()
+            .filter_map(|condition| match condition {
+                PreparedCondition::Stream { stream, key, .. } => Some((stream, *key)),
+                PreparedCondition::NoMatch(_) => None,
+            });
         writes.chain(conditions)
     }
 }
@@ -278,7 +314,11 @@ const fn definition_bytes_max(name: &str) -> usize {
 
 /// The most that a record can cost in a frame besides its body.
 fn event_bytes_max(event: &NewEvent) -> usize {
-    let tags: usize = event.tags.iter().map(|tag| definition_bytes_max(tag.as_str())).sum();
+    let tags: usize = event
+        .tags
+        .iter()
+        .map(|tag| definition_bytes_max(tag.as_str()))
+        .sum();
     record::head_len_max(event.tags.len()) + definition_bytes_max(event.event_type.as_str()) + tags
 }
 
@@ -292,14 +332,25 @@ impl PreparedCondition {
         match condition {
             Condition::Stream { stream, expected } => {
                 let key = keyer.stream(stream.as_str());
-                Ok(Self::Stream { stream, key, expected })
+                Ok(Self::Stream {
+                    stream,
+                    key,
+                    expected,
+                })
             }
             Condition::NoMatch { query, after } => {
                 let from = after.map_or(0, |position| position.raw() + 1);
                 let items = query_keys(&query, keyer);
-                Ok(Self::NoMatch(PreparedQuery { query, items, from, clear_to: from }))
+                Ok(Self::NoMatch(PreparedQuery {
+                    query,
+                    items,
+                    from,
+                    clear_to: from,
+                }))
             }
-            _ => Err(StoreError::invalid("this condition is not known to the engine")),
+            _ => Err(StoreError::invalid(
+                "this condition is not known to the engine",
+            )),
         }
     }
 }
@@ -307,12 +358,25 @@ impl PreparedCondition {
 /// A query's names as keys.
 pub(crate) fn query_keys(query: &Query, keyer: &Keyer) -> Vec<QueryKeys> {
     let types = |item: &factum_types::QueryItem| {
-        item.types.iter().map(|t| keyer.hash(KeyKind::EventType, t.as_str())).collect()
+        item.types
+            .iter()
+            .map(|t| keyer.hash(KeyKind::EventType, t.as_str()))
+            .collect()
     };
     let tags = |item: &factum_types::QueryItem| {
-        item.tags.iter().map(|t| keyer.hash(KeyKind::Tag, t.as_str())).collect()
+        item.tags
+            .iter()
+            .map(|t| keyer.hash(KeyKind::Tag, t.as_str()))
+            .collect()
     };
-    query.items.iter().map(|item| QueryKeys { types: types(item), tags: tags(item) }).collect()
+    query
+        .items
+        .iter()
+        .map(|item| QueryKeys {
+            types: types(item),
+            tags: tags(item),
+        })
+        .collect()
 }
 
 /// The body of a record that changes a stream: all that holds of it from then on.
@@ -320,7 +384,9 @@ pub(crate) fn control_body(control: &ControlState) -> Vec<u8> {
     let settings = &control.settings;
     let stored = stored::StreamSettings {
         max_count: settings.max_count,
-        max_age: settings.max_age.map(|age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
+        max_age: settings
+            .max_age
+            .map(|age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
         truncate_before: settings.truncate_before.map(Revision::number),
         state: Some(control.state),
         deleted_before: control.deleted_before,
@@ -348,7 +414,11 @@ pub(crate) fn decode_control(record: &RecordView<'_>) -> Result<ControlState, Fo
         truncate_before: decoded.truncate_before.map(Revision::new),
     };
     let state = decoded.state.unwrap_or(stored::StreamState::Live);
-    Ok(ControlState { settings, deleted_before: decoded.deleted_before, state })
+    Ok(ControlState {
+        settings,
+        deleted_before: decoded.deleted_before,
+        state,
+    })
 }
 
 /// The type under which a control record is written and read.

@@ -57,10 +57,13 @@ impl Sealer {
     /// Seals the oldest segment that has got all its frames; says whether there was one.
     pub(crate) fn seal_next(&self, published: &Published) -> io::Result<bool> {
         let view = published.view();
-        let [oldest, _, ..] = view.unsealed.as_slice() else { return Ok(false) };
+        let [oldest, _, ..] = view.unsealed.as_slice() else {
+            return Ok(false);
+        };
         let content = oldest.read();
         let old = self.entry(oldest, &content);
-        let before = |kind: KeyKind, key: KeyHash, name: &str| count_before(&view.sealed, kind, key, name);
+        let before =
+            |kind: KeyKind, key: KeyHash, name: &str| count_before(&view.sealed, kind, key, name);
         let entry = if worth_packing(&content, old.end_offset) {
             self.seal_packed(oldest, &content, old, &before)?
         } else {
@@ -84,14 +87,21 @@ impl Sealer {
     /// What the manifest will say of the segment, sealed in place.
     fn entry(&self, unsealed: &Unsealed, content: &Content) -> SegmentEntry {
         let manifest = self.catalog.manifest();
-        let known = manifest.segments.iter().find(|e| e.number == unsealed.head.number);
+        let known = manifest
+            .segments
+            .iter()
+            .find(|e| e.number == unsealed.head.number);
         let last = content.frames.last();
         let damaged = content.has_lost();
         SegmentEntry {
             state: SegmentState::Sealed,
             flags: flags::INDEX
                 | if damaged { flags::DAMAGE } else { 0 }
-                | if content.controls.is_empty() { 0 } else { HAS_CONTROL },
+                | if content.controls.is_empty() {
+                    0
+                } else {
+                    HAS_CONTROL
+                },
             base_position: unsealed.head.base_position,
             base_time: unsealed.head.base_time,
             record_count: content.record_count() as u64,
@@ -99,7 +109,10 @@ impl Sealer {
                 frame.file_offset + u64::from(frame.header.frame_len)
             }),
             last_time: content.last_time,
-            first_frame_seq: content.frames.first().map_or(0, |frame| frame.header.frame_seq),
+            first_frame_seq: content
+                .frames
+                .first()
+                .map_or(0, |frame| frame.header.frame_seq),
             last_frame_seq: last.map_or(0, |frame| frame.header.frame_seq),
             last_header_hash: last.map_or(0, |frame| frame.header.header_hash),
             data_hash: data_hash(content.frames.iter().map(|frame| &frame.header)),
@@ -148,7 +161,9 @@ impl Sealer {
         self.write_new(&path, packed.bytes.as_slice())?;
         let back = read_whole(&*self.env.disk.open(&path, Open::read_direct())?)?;
         if back.as_slice() != packed.bytes.as_slice() {
-            return Err(io::Error::other("a packed segment did not read back as it was written"));
+            return Err(io::Error::other(
+                "a packed segment did not read back as it was written",
+            ));
         }
         let info = self.info(&entry, content);
         let mut place = |ordinal: u32| packed.places.get(ordinal as usize).copied().flatten();
@@ -195,7 +210,9 @@ impl Sealer {
 
     /// Removes the file that a packed copy replaced. Readers that have it open keep it until they are done.
     fn clean_up(&self, entry: &SegmentEntry) -> io::Result<()> {
-        let Some(old) = entry.generation.checked_sub(1) else { return Ok(()) };
+        let Some(old) = entry.generation.checked_sub(1) else {
+            return Ok(());
+        };
         let path = self.paths.segment(entry.number, old);
         if self.env.disk.exists(&path)? {
             self.env.disk.remove(&path)?;
@@ -260,7 +277,9 @@ fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Pa
         let view = FrameView::new(frame.header, bytes)?;
         for definition in view.definitions()?.iter() {
             let definition = definition?;
-            packing.builder.define(definition.kind, definition.ordinal, definition.name)?;
+            packing
+                .builder
+                .define(definition.kind, definition.ordinal, definition.name)?;
         }
         for record in view.records(Verify::Structure) {
             packing.record(&record?.record, &frame.header)?;
@@ -272,7 +291,12 @@ fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Pa
     bytes.extend_from_slice(&packing.out);
     bytes.resize_zeroed(packing.out.len().next_multiple_of(PAGE_BYTES as usize));
     let data_hash = data_hash(packing.headers.iter());
-    Ok(Packed { bytes, end, places: packing.places, data_hash })
+    Ok(Packed {
+        bytes,
+        end,
+        places: packing.places,
+        data_hash,
+    })
 }
 
 struct Packing {
@@ -310,7 +334,9 @@ impl Packing {
     }
 
     fn end_frame(&mut self) -> Result<(), FormatError> {
-        let Some((from, first)) = self.last.take() else { return Ok(()) };
+        let Some((from, first)) = self.last.take() else {
+            return Ok(());
+        };
         let fields = FrameFields {
             flags: FrameFlags::REPACKED,
             epoch: from.epoch,
@@ -321,14 +347,17 @@ impl Packing {
             prev_hash: self.headers.last().map_or(0, |header| header.header_hash),
         };
         let offset = self.out.len() as u64;
-        let header = self.builder.finish(&fields, self.key, offset, &mut self.out)?;
+        let header = self
+            .builder
+            .finish(&fields, self.key, offset, &mut self.out)?;
         self.builder.reset();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let view = FrameView::new(header, &self.out[start..])?;
         for at in view.records(Verify::Structure) {
             let at = at?;
             let length = u32_of(at.record.bytes().len());
-            self.places.push(Some((offset + u64::from(at.offset), length)));
+            self.places
+                .push(Some((offset + u64::from(at.offset), length)));
         }
         self.headers.push(header);
         Ok(())
@@ -339,7 +368,10 @@ impl Packing {
 pub(crate) fn read_sealed(entry: &SegmentEntry, keyer: &Keyer, bytes: &AlignedBuf) -> Unsealed {
     let head = UnsealedHead {
         number: entry.number,
-        key: SegmentKey { salt: entry.salt, segment: entry.number },
+        key: SegmentKey {
+            salt: entry.salt,
+            segment: entry.number,
+        },
         base_position: entry.base_position,
         base_time: entry.base_time,
     };

@@ -63,7 +63,9 @@ impl Steps {
     /// Writes a frame as a committer does; it is not completed yet.
     #[must_use]
     pub fn write(&self, frame: &Frame) -> Option<Written> {
-        self.core.as_ref().map(|core| Written(core.log.commit(&frame.0.placed)))
+        self.core
+            .as_ref()
+            .map(|core| Written(core.log.commit(&frame.0.placed)))
     }
 
     /// Completes a frame with what came of writing it: publishes and answers what can be.
@@ -105,7 +107,9 @@ impl Frame {
     /// As the disk says.
     pub fn begin_write(&self) -> io::Result<()> {
         match &self.0.placed.file {
-            Some(file) => file.write_all_at(self.0.placed.pages.as_slice(), self.0.placed.pages_offset),
+            Some(file) => {
+                file.write_all_at(self.0.placed.pages.as_slice(), self.0.placed.pages_offset)
+            }
             None => Ok(()),
         }
     }

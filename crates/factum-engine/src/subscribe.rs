@@ -83,7 +83,8 @@ impl Waiters {
     pub(crate) fn run(&self) {
         loop {
             let mut state = lock(&self.state);
-            while !state.closed && (state.wakers.is_empty() || state.dispatched == state.published) {
+            while !state.closed && (state.wakers.is_empty() || state.dispatched == state.published)
+            {
                 state = wait(&self.changed, state);
             }
             if state.closed {
@@ -194,7 +195,14 @@ impl Following {
         let direction = Direction::Forward;
         revisions.start = revisions.start.max(asked.start);
         let control_revisions = asked;
-        let start = CursorStart { source, direction, from, revisions, control, control_revisions };
+        let start = CursorStart {
+            source,
+            direction,
+            from,
+            revisions,
+            control,
+            control_revisions,
+        };
         let cursor = Cursor::new(start);
         Ok(Self {
             reader,
@@ -219,7 +227,9 @@ impl Following {
             Ok(event) => event,
             Err(error) => return Some(Err(error)),
         };
-        if event.kind == RecordKind::Event && self.oldest.is_some_and(|o| event.time.as_micros() < o) {
+        if event.kind == RecordKind::Event
+            && self.oldest.is_some_and(|o| event.time.as_micros() < o)
+        {
             return None;
         }
         self.reported = self.reported.max(event.position.raw() + 1);
@@ -243,7 +253,9 @@ impl Following {
 
     /// Whether the stream was closed for ever, once everything of it has been read.
     fn closed_for_ever(&self) -> Result<Option<StoreError>, StoreError> {
-        let Some(name) = &self.stream else { return Ok(None) };
+        let Some(name) = &self.stream else {
+            return Ok(None);
+        };
         let tail = self.reader.stream_tail(name)?;
         Ok((tail.state == TailState::Tombstoned).then(|| tombstoned(name)))
     }
@@ -281,7 +293,11 @@ impl Following {
                 return Poll::Ready(Some(Ok(item)));
             }
             let end = self.cursor.next_position();
-            if self.reader.waiters.arm(&mut self.waiter, end, context.waker()) {
+            if self
+                .reader
+                .waiters
+                .arm(&mut self.waiter, end, context.waker())
+            {
                 return Poll::Pending;
             }
             if self.reader.waiters.is_closed() && self.reader.published.end() <= end {
@@ -296,7 +312,9 @@ impl Following {
     fn fetch(&mut self) -> Result<bool, StoreError> {
         self.page.clear();
         let want = (PAGE_EVENTS, PAGE_BYTES);
-        let at_end = self.cursor.fill(&self.reader.published, &mut self.page, want)?;
+        let at_end = self
+            .cursor
+            .fill(&self.reader.published, &mut self.page, want)?;
         self.next.extend(self.page.recorded(self.stream.as_ref()));
         Ok(at_end)
     }

@@ -58,7 +58,13 @@ const ZERO_CHUNK_BYTES: u64 = 1 << 20;
 
 impl Supply {
     pub(crate) fn new(env: Env, paths: Paths, catalog: Arc<Catalog>, segment_bytes: u64) -> Self {
-        Self { env, paths, catalog, segment_bytes, ready: Mutex::default() }
+        Self {
+            env,
+            paths,
+            catalog,
+            segment_bytes,
+            ready: Mutex::default(),
+        }
     }
 
     /// Hands over a segment that was prepared before the store was opened.
@@ -90,15 +96,25 @@ impl Supply {
         if ready.segment.is_none() {
             let skip = ready.skip_zeroing;
             ready.segment = Some(self.make(skip).map_err(|error| {
-                if is_out_of_space(&error) { NoPlace::Full(error) } else { NoPlace::Broken(error) }
+                if is_out_of_space(&error) {
+                    NoPlace::Full(error)
+                } else {
+                    NoPlace::Broken(error)
+                }
             })?);
         }
         let Some((file, entry)) = ready.segment.take() else {
             unreachable!("a segment was prepared above")
         };
-        self.write_header(&*file, &entry, begin).map_err(NoPlace::Broken)?;
+        self.write_header(&*file, &entry, begin)
+            .map_err(NoPlace::Broken)?;
         self.catalog.note_active(entry.number, begin);
-        Ok(Begun { file, number: entry.number, salt: entry.salt, capacity: self.segment_bytes })
+        Ok(Begun {
+            file,
+            number: entry.number,
+            salt: entry.salt,
+            capacity: self.segment_bytes,
+        })
     }
 
     fn write_header(
@@ -129,7 +145,10 @@ impl Supply {
         if written == page.len() {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::WriteZero, "a segment header was written in part"))
+        Err(io::Error::new(
+            io::ErrorKind::WriteZero,
+            "a segment header was written in part",
+        ))
     }
 
     fn make(&self, skip_zeroing: bool) -> io::Result<(Arc<dyn DiskFile>, SegmentEntry)> {
@@ -155,7 +174,8 @@ impl Supply {
             salt: self.env.random.next_u64(),
             ..SegmentEntry::default()
         };
-        self.catalog.update(|manifest| manifest.segments.push(entry))?;
+        self.catalog
+            .update(|manifest| manifest.segments.push(entry))?;
         Ok((file, entry))
     }
 

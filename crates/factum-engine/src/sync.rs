@@ -37,7 +37,10 @@ pub(crate) fn wait_timeout<'a, T>(
     guard: MutexGuard<'a, T>,
     limit: std::time::Duration,
 ) -> MutexGuard<'a, T> {
-    condition.wait_timeout(guard, limit).unwrap_or_else(|_| stopped()).0
+    condition
+        .wait_timeout(guard, limit)
+        .unwrap_or_else(|_| stopped())
+        .0
 }
 
 /// The schedule explorer knows no time: the limit has always passed.
@@ -51,5 +54,7 @@ pub(crate) fn wait_timeout<'a, T>(
 }
 
 fn stopped() -> ! {
-    unreachable!("a thread of the engine panicked while it held a lock; its state cannot be trusted")
+    unreachable!(
+        "a thread of the engine panicked while it held a lock; its state cannot be trusted"
+    )
 }

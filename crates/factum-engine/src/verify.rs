@@ -116,7 +116,12 @@ pub fn verify(
     };
     for (copy, why) in found.damaged {
         let path = verifying.paths.manifest(copy);
-        verifying.find(&path, (0, 0), format!("one of the two copies is damaged: {why}"), Severity::Repairable);
+        verifying.find(
+            &path,
+            (0, 0),
+            format!("one of the two copies is damaged: {why}"),
+            Severity::Repairable,
+        );
     }
     verifying.segments(&found.manifest)?;
     let done = verifying.total;
@@ -143,10 +148,23 @@ struct Verifying<'a> {
 }
 
 impl Verifying<'_> {
-    fn find(&mut self, path: &Path, (offset, length): (u64, u64), what: String, severity: Severity) {
+    fn find(
+        &mut self,
+        path: &Path,
+        (offset, length): (u64, u64),
+        what: String,
+        severity: Severity,
+    ) {
         let file = self.paths.shown(path);
-        let finding =
-            VerifyFinding { file, offset, length, first: None, last: None, what, severity };
+        let finding = VerifyFinding {
+            file,
+            offset,
+            length,
+            first: None,
+            last: None,
+            what,
+            severity,
+        };
         self.report.findings.push(finding);
     }
 
@@ -180,7 +198,10 @@ impl Verifying<'_> {
         let mut entries = manifest.segments.clone();
         entries.sort_by_key(|entry| entry.number);
         let failed = |error| io_error("verifying", error);
-        for entry in entries.iter().filter(|entry| entry.state == SegmentState::Sealed) {
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.state == SegmentState::Sealed)
+        {
             self.report.segments += 1;
             self.sealed(entry, manifest.realm).map_err(failed)?;
         }
@@ -217,7 +238,10 @@ impl Verifying<'_> {
         self.header(&path, bytes.as_slice(), entry.base_position);
         let head = UnsealedHead {
             number: entry.number,
-            key: SegmentKey { salt: entry.salt, segment: entry.number },
+            key: SegmentKey {
+                salt: entry.salt,
+                segment: entry.number,
+            },
             base_position: entry.base_position,
             base_time: entry.base_time,
         };
@@ -225,7 +249,9 @@ impl Verifying<'_> {
         let mut findings = Vec::new();
         recover::scan_sealed(&content, entry, bytes.as_slice(), &mut |f| findings.push(f));
         let before = self.report.findings.len();
-        findings.iter().for_each(|finding| self.take(&path, finding));
+        findings
+            .iter()
+            .for_each(|finding| self.take(&path, finding));
         let content = content.read();
         self.padding(&path, &content, bytes.as_slice());
         let undamaged = self.report.findings.len() == before;
@@ -263,19 +289,40 @@ impl Verifying<'_> {
         let copies = SegmentHeader::decode(page).map(|(_, copies)| copies);
         let bad = match copies {
             Ok(Copies::Both) => None,
-            Ok(Copies::FirstOnly) => Some((COPY, "the second copy of the header is damaged", Severity::Repairable)),
-            Ok(Copies::SecondOnly) => Some((0, "the first copy of the header is damaged", Severity::Repairable)),
-            Ok(Copies::Differ) => Some((0, "the copies of the header differ", Severity::Repairable)),
-            Err(_) => Some((0, "both copies of the header are damaged", Severity::Repairable)),
+            Ok(Copies::FirstOnly) => Some((
+                COPY,
+                "the second copy of the header is damaged",
+                Severity::Repairable,
+            )),
+            Ok(Copies::SecondOnly) => Some((
+                0,
+                "the first copy of the header is damaged",
+                Severity::Repairable,
+            )),
+            Ok(Copies::Differ) => {
+                Some((0, "the copies of the header differ", Severity::Repairable))
+            }
+            Err(_) => Some((
+                0,
+                "both copies of the header are damaged",
+                Severity::Repairable,
+            )),
         };
         if let Some((offset, what, severity)) = bad {
-            self.find(path, (offset as u64, CORE as u64), what.to_owned(), severity);
+            self.find(
+                path,
+                (offset as u64, CORE as u64),
+                what.to_owned(),
+                severity,
+            );
             if let Some(last) = self.report.findings.last_mut() {
                 last.first = Some(Position::from_raw(position));
             }
         }
         for start in [CORE, COPY + CORE] {
-            let zeros = page.get(start..(start / COPY + 1) * COPY).unwrap_or_default();
+            let zeros = page
+                .get(start..(start / COPY + 1) * COPY)
+                .unwrap_or_default();
             self.zeros(path, zeros, start as u64, "the unused part of the header");
         }
     }
@@ -289,10 +336,16 @@ impl Verifying<'_> {
             end = frame.file_offset + u64::from(frame.header.frame_len);
         }
         gaps.push((end, bytes.len() as u64));
-        let damaged: Vec<(u64, u64)> =
-            self.report.findings.iter().map(|f| (f.offset, f.offset + f.length)).collect();
+        let damaged: Vec<(u64, u64)> = self
+            .report
+            .findings
+            .iter()
+            .map(|f| (f.offset, f.offset + f.length))
+            .collect();
         for (start, end) in gaps {
-            let known = damaged.iter().any(|(from, to)| *from <= start && end <= *to);
+            let known = damaged
+                .iter()
+                .any(|(from, to)| *from <= start && end <= *to);
             let range = to_usize(start)..to_usize(end.max(start));
             if !known {
                 let zeros = bytes.get(range).unwrap_or_default();
@@ -320,7 +373,11 @@ impl Verifying<'_> {
             this.find(&path, (offset, 0), what, Severity::Repairable);
         };
         if !self.env.disk.exists(&path)? {
-            repairable(self, 0, "the index is missing; it is made again when needed".to_owned());
+            repairable(
+                self,
+                0,
+                "the index is missing; it is made again when needed".to_owned(),
+            );
             return Ok(());
         }
         let bytes = read_to_end(&*self.env.disk, &path)?;
@@ -328,7 +385,11 @@ impl Verifying<'_> {
         let index = match Index::parse(bytes.clone()) {
             Ok(index) => index,
             Err(error) => {
-                repairable(self, error_offset(&error), format!("the index is damaged: {error}"));
+                repairable(
+                    self,
+                    error_offset(&error),
+                    format!("the index is damaged: {error}"),
+                );
                 return Ok(());
             }
         };
@@ -337,10 +398,16 @@ impl Verifying<'_> {
             repairable(self, 0, what);
             return Ok(());
         }
-        let Some(content) = content else { return Ok(()) };
+        let Some(content) = content else {
+            return Ok(());
+        };
         let again = index_again(entry, realm, content, Some(&index));
         if again.is_ok_and(|again| again != bytes) {
-            repairable(self, 0, "the index does not say what the segment holds".to_owned());
+            repairable(
+                self,
+                0,
+                "the index does not say what the segment holds".to_owned(),
+            );
         }
         Ok(())
     }
@@ -352,7 +419,11 @@ impl Verifying<'_> {
             let file = match self.env.disk.open(&path, Open::read_direct()) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let severity = if entry.state == SegmentState::Prepared { Severity::Harmless } else { Severity::Lost };
+                    let severity = if entry.state == SegmentState::Prepared {
+                        Severity::Harmless
+                    } else {
+                        Severity::Lost
+                    };
                     self.find(&path, (0, 0), "the file is missing".to_owned(), severity);
                     continue;
                 }
@@ -360,7 +431,10 @@ impl Verifying<'_> {
             };
             let bytes = read_whole(&*file)?;
             self.read_bytes(bytes.len() as u64);
-            let front = bytes.as_slice().get(..SEGMENT_HEADER_BYTES as usize).unwrap_or_default();
+            let front = bytes
+                .as_slice()
+                .get(..SEGMENT_HEADER_BYTES as usize)
+                .unwrap_or_default();
             match SegmentHeader::decode(front) {
                 Ok((header, copies)) => {
                     self.report.segments += 1;
@@ -381,7 +455,10 @@ impl Verifying<'_> {
             .map(|(_, header, _, _)| {
                 let head = UnsealedHead {
                     number: header.segment,
-                    key: SegmentKey { salt: header.salt, segment: header.segment },
+                    key: SegmentKey {
+                        salt: header.salt,
+                        segment: header.segment,
+                    },
                     base_position: header.base_position,
                     base_time: header.base_time,
                 };
@@ -419,7 +496,10 @@ impl Verifying<'_> {
 
 /// What the log looked like before the first unsealed segment.
 fn start_of(manifest: &Manifest, first: Option<&Found<'_>>) -> Tail {
-    let sealed = manifest.segments.iter().filter(|entry| entry.state == SegmentState::Sealed);
+    let sealed = manifest
+        .segments
+        .iter()
+        .filter(|entry| entry.state == SegmentState::Sealed);
     let last = sealed.max_by_key(|entry| entry.base_position);
     Tail {
         index: 0,
@@ -436,7 +516,10 @@ fn start_of(manifest: &Manifest, first: Option<&Found<'_>>) -> Tail {
 const fn error_offset(error: &factum_format::FormatError) -> u64 {
     use factum_format::FormatError::{Checksum, Invalid, Magic, Truncated};
     match error {
-        Truncated { offset, .. } | Checksum { offset, .. } | Magic { offset, .. } | Invalid { offset, .. } => *offset,
+        Truncated { offset, .. }
+        | Checksum { offset, .. }
+        | Magic { offset, .. }
+        | Invalid { offset, .. } => *offset,
         _ => 0,
     }
 }

@@ -43,7 +43,10 @@ impl Spawner for Explored {
 }
 
 fn env(seed: u64) -> Env {
-    Env { spawner: Arc::new(Explored), ..SimEnv::new(seed).env() }
+    Env {
+        spawner: Arc::new(Explored),
+        ..SimEnv::new(seed).env()
+    }
 }
 
 fn stream(name: &str) -> StreamName {
@@ -67,8 +70,13 @@ fn count(store: &Engine, writer: u64, rounds: u64) {
         let batch = AppendBatch::events(own, expected, vec![event(number)]);
         let receipt = shuttle::future::block_on(store.append(batch)).unwrap();
         let head = shuttle::future::block_on(store.head()).unwrap();
-        assert!(head >= Some(receipt.last), "acknowledged at {:?}, published to {head:?}", receipt.last);
-        let batch = AppendBatch::events(stream("shared"), ExpectedRevision::Any, vec![event(number)]);
+        assert!(
+            head >= Some(receipt.last),
+            "acknowledged at {:?}, published to {head:?}",
+            receipt.last
+        );
+        let batch =
+            AppendBatch::events(stream("shared"), ExpectedRevision::Any, vec![event(number)]);
         shuttle::future::block_on(store.append(batch)).unwrap();
     }
 }
@@ -76,7 +84,8 @@ fn count(store: &Engine, writer: u64, rounds: u64) {
 fn check(store: &Engine, writers: u64, rounds: u64) {
     let all = shuttle::future::block_on(store.read(ReadRequest::all()).collect()).unwrap();
     assert_eq!(all.len() as u64, 2 * writers * rounds);
-    let shared = shuttle::future::block_on(store.read(ReadRequest::stream(stream("shared"))).collect());
+    let shared =
+        shuttle::future::block_on(store.read(ReadRequest::stream(stream("shared"))).collect());
     for (index, event) in shared.unwrap().iter().enumerate() {
         assert_eq!(event.revision, Revision::new(index as u64));
     }
@@ -102,7 +111,9 @@ fn race(store: Engine, writers: u64, rounds: u64) {
             assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
         })
     };
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
     follower.join().unwrap();
     check(&store, writers, rounds);
     store.close().unwrap();
@@ -117,7 +128,10 @@ fn race(store: Engine, writers: u64, rounds: u64) {
 #[test]
 fn writers_on_segments() {
     let options = || Options::new("data").segment_bytes(Options::SEGMENT_BYTES_MIN);
-    shuttle::check_random(move || race(Engine::open(options(), env(1)).unwrap(), 2, 2), SCHEDULES);
+    shuttle::check_random(
+        move || race(Engine::open(options(), env(1)).unwrap(), 2, 2),
+        SCHEDULES,
+    );
 }
 
 #[test]
@@ -151,7 +165,10 @@ fn conflicts_are_answered_behind_what_they_judged() {
                 })
             })
             .collect();
-        let wins = rivals.into_iter().map(|r| r.join().unwrap()).filter(|won| *won);
+        let wins = rivals
+            .into_iter()
+            .map(|r| r.join().unwrap())
+            .filter(|won| *won);
         assert_eq!(wins.count(), 1);
         store.close().unwrap();
     };

@@ -94,7 +94,14 @@ impl AppendBatch {
     /// One change of one stream.
     #[must_use]
     pub fn change(stream: StreamName, expected: ExpectedRevision, change: Change) -> Self {
-        Self { writes: vec![StreamWrite { stream, expected, change }], conditions: Vec::new() }
+        Self {
+            writes: vec![StreamWrite {
+                stream,
+                expected,
+                change,
+            }],
+            conditions: Vec::new(),
+        }
     }
 
     /// The same batch, on a further condition.
@@ -114,7 +121,10 @@ impl AppendBatch {
     /// How many events it holds.
     #[must_use]
     pub fn event_count(&self) -> usize {
-        self.writes.iter().map(|write| write.change.events().len()).sum()
+        self.writes
+            .iter()
+            .map(|write| write.change.events().len())
+            .sum()
     }
 
     /// Checks everything about the batch that does not depend on what is stored.
@@ -122,9 +132,21 @@ impl AppendBatch {
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid) names what is over its limit, given twice, or missing.
     pub fn validate(&self) -> Result<(), StoreError> {
-        at_most("writes in one append", self.writes.len(), limits::BATCH_WRITES_MAX)?;
-        at_most("conditions in one append", self.conditions.len(), limits::BATCH_CONDITIONS_MAX)?;
-        at_most("events in one append", self.event_count(), limits::BATCH_EVENTS_MAX)?;
+        at_most(
+            "writes in one append",
+            self.writes.len(),
+            limits::BATCH_WRITES_MAX,
+        )?;
+        at_most(
+            "conditions in one append",
+            self.conditions.len(),
+            limits::BATCH_CONDITIONS_MAX,
+        )?;
+        at_most(
+            "events in one append",
+            self.event_count(),
+            limits::BATCH_EVENTS_MAX,
+        )?;
         if self.writes.is_empty() {
             return Err(StoreError::invalid("the append has nothing to write"));
         }
@@ -157,15 +179,23 @@ impl StreamWrite {
     /// Events for the end of a stream.
     #[must_use]
     pub fn events(stream: StreamName, expected: ExpectedRevision, events: Vec<NewEvent>) -> Self {
-        Self { stream, expected, change: Change::Events(events) }
+        Self {
+            stream,
+            expected,
+            change: Change::Events(events),
+        }
     }
 
     /// Checks limits; gives the bytes that count.
     fn validate(&self) -> Result<usize, StoreError> {
-        let Change::Events(events) = &self.change else { return Ok(self.stream.as_str().len()) };
+        let Change::Events(events) = &self.change else {
+            return Ok(self.stream.as_str().len());
+        };
         if events.is_empty() {
             let stream = &self.stream;
-            return Err(StoreError::invalid(format!("the write to stream {stream} has no events")));
+            return Err(StoreError::invalid(format!(
+                "the write to stream {stream} has no events"
+            )));
         }
         let mut bytes = self.stream.as_str().len();
         for event in events {
@@ -186,7 +216,9 @@ fn validate_tags(event: &NewEvent) -> Result<(), StoreError> {
     for (index, tag) in event.tags.iter().enumerate() {
         if event.tags.iter().take(index).any(|earlier| earlier == tag) {
             let id = event.id;
-            return Err(StoreError::invalid(format!("event {id} has tag {tag} twice")));
+            return Err(StoreError::invalid(format!(
+                "event {id} has tag {tag} twice"
+            )));
         }
     }
     Ok(())
@@ -197,10 +229,22 @@ fn validate_tags(event: &NewEvent) -> Result<(), StoreError> {
 /// # Errors
 /// [`Kind::Invalid`](crate::Kind::Invalid) names what is over its limit.
 pub fn validate_query(query: &Query) -> Result<(), StoreError> {
-    at_most("items in one query", query.items.len(), limits::QUERY_ITEMS_MAX)?;
+    at_most(
+        "items in one query",
+        query.items.len(),
+        limits::QUERY_ITEMS_MAX,
+    )?;
     for item in &query.items {
-        at_most("types in one query item", item.types.len(), limits::QUERY_ITEM_TERMS_MAX)?;
-        at_most("tags in one query item", item.tags.len(), limits::QUERY_ITEM_TERMS_MAX)?;
+        at_most(
+            "types in one query item",
+            item.types.len(),
+            limits::QUERY_ITEM_TERMS_MAX,
+        )?;
+        at_most(
+            "tags in one query item",
+            item.tags.len(),
+            limits::QUERY_ITEM_TERMS_MAX,
+        )?;
     }
     Ok(())
 }
@@ -209,5 +253,7 @@ fn at_most(what: &str, size: usize, limit: usize) -> Result<(), StoreError> {
     if size <= limit {
         return Ok(());
     }
-    Err(StoreError::invalid(format!("{what}: {size} is more than the limit of {limit}")))
+    Err(StoreError::invalid(format!(
+        "{what}: {size} is more than the limit of {limit}"
+    )))
 }

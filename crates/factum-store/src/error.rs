@@ -111,7 +111,13 @@ impl StoreError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), conflict: None, damage: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            conflict: None,
+            damage: None,
+            source: None,
+        }
     }
 
     /// An error of kind [`Kind::Invalid`].
@@ -124,33 +130,59 @@ impl StoreError {
     #[must_use]
     pub fn conflict(conflict: Conflict) -> Self {
         let message = match &conflict.reason {
-            ConflictReason::Revision { stream, expected, actual: Some(actual) } => {
+            ConflictReason::Revision {
+                stream,
+                expected,
+                actual: Some(actual),
+            } => {
                 format!("stream {stream} is at revision {actual}, not as expected ({expected})")
             }
-            ConflictReason::Revision { stream, expected, actual: None } => {
+            ConflictReason::Revision {
+                stream,
+                expected,
+                actual: None,
+            } => {
                 format!("stream {stream} has no events, not as expected ({expected})")
             }
-            ConflictReason::Match { condition, position: Some(position) } => format!(
+            ConflictReason::Match {
+                condition,
+                position: Some(position),
+            } => format!(
                 "condition {condition} does not hold: the event at position {position} matches its query"
             ),
-            ConflictReason::Match { condition, position: None } => {
+            ConflictReason::Match {
+                condition,
+                position: None,
+            } => {
                 format!("condition {condition} does not hold: an event matches its query")
             }
         };
-        Self { conflict: Some(Arc::new(conflict)), ..Self::new(Kind::Conflict, message) }
+        Self {
+            conflict: Some(Arc::new(conflict)),
+            ..Self::new(Kind::Conflict, message)
+        }
     }
 
     /// An error of kind [`Kind::Corrupt`]; `what` begins the message, the damage ends it.
     #[must_use]
     pub fn corrupt(what: impl fmt::Display, damage: Damage) -> Self {
-        let Damage { file, offset, length, first, last } = &damage;
+        let Damage {
+            file,
+            offset,
+            length,
+            first,
+            last,
+        } = &damage;
         let positions = if first == last {
             format!("position {first}")
         } else {
             format!("positions {first} to {last}")
         };
         let message = format!("{what}: {positions} in {file}, {length} bytes at offset {offset}");
-        Self { damage: Some(Arc::new(damage)), ..Self::new(Kind::Corrupt, message) }
+        Self {
+            damage: Some(Arc::new(damage)),
+            ..Self::new(Kind::Corrupt, message)
+        }
     }
 
     /// The same error, with what caused it.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use factum_types::{Category, EventType, Position, Query, RecordedEvent, Revision, StreamName, Tag};
+use factum_types::{
+    Category, EventType, Position, Query, RecordedEvent, Revision, StreamName, Tag,
+};
 use futures_core::Stream;
 
 use crate::append::validate_query;

@@ -43,6 +43,10 @@ pub struct StreamsRequest {
 
 impl Default for StreamsRequest {
     fn default() -> Self {
-        Self { prefix: String::new(), after: None, limit: 1_000 }
+        Self {
+            prefix: String::new(),
+            after: None,
+            limit: 1_000,
+        }
     }
 }

@@ -40,7 +40,11 @@ impl SubscribeRequest {
     /// Everything of the source from the start on.
     #[must_use]
     pub const fn new(source: Source) -> Self {
-        Self { source, from: SubscribeFrom::Start, control: false }
+        Self {
+            source,
+            from: SubscribeFrom::Start,
+            control: false,
+        }
     }
 
     /// The same, from here.

@@ -77,7 +77,10 @@ impl NewEvent {
     /// An event with binary data, schema version 1, and nothing else.
     #[must_use]
     pub fn binary(id: EventId, event_type: EventType, data: impl Into<Bytes>) -> Self {
-        Self { content_type: ContentType::Binary, ..Self::json(id, event_type, data) }
+        Self {
+            content_type: ContentType::Binary,
+            ..Self::json(id, event_type, data)
+        }
     }
 
     /// The same event with these tags.
@@ -101,7 +104,11 @@ impl NewEvent {
             + self.personal.len()
             + self.metadata.byte_len()
             + self.event_type.as_str().len()
-            + self.tags.iter().map(|tag| tag.as_str().len()).sum::<usize>()
+            + self
+                .tags
+                .iter()
+                .map(|tag| tag.as_str().len())
+                .sum::<usize>()
     }
 
     /// What is over its limit, if anything: its name, its size and the limit.
@@ -109,10 +116,17 @@ impl NewEvent {
     pub fn over_limit(&self) -> Option<(&'static str, usize, usize)> {
         let sizes = [
             ("data", self.data.len(), EVENT_DATA_BYTES_MAX),
-            ("personal section", self.personal.len(), EVENT_PERSONAL_BYTES_MAX),
+            (
+                "personal section",
+                self.personal.len(),
+                EVENT_PERSONAL_BYTES_MAX,
+            ),
             ("number of tags", self.tags.len(), EVENT_TAGS_MAX),
         ];
-        sizes.into_iter().find(|(_, size, limit)| size > limit).or_else(|| self.metadata.over_limit())
+        sizes
+            .into_iter()
+            .find(|(_, size, limit)| size > limit)
+            .or_else(|| self.metadata.over_limit())
     }
 }
 

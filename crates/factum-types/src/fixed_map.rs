@@ -7,7 +7,10 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A hash map whose iteration order depends only on its history.
-#[expect(clippy::disallowed_types, reason = "the one place that fixes the hasher")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the one place that fixes the hasher"
+)]
 pub type FixedMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<FixedHasher>>;
 /// A hash set whose iteration order depends only on its history.
 pub type FixedSet<K> = std::collections::HashSet<K, BuildHasherDefault<FixedHasher>>;

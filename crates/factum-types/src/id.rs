@@ -64,10 +64,12 @@ impl FromStr for EventId {
     type Err = EventIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self).map_err(|error| EventIdError {
-            text: text.chars().take(64).collect(),
-            reason: error.to_string(),
-        })
+        Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|error| EventIdError {
+                text: text.chars().take(64).collect(),
+                reason: error.to_string(),
+            })
     }
 }
 

@@ -42,14 +42,23 @@ impl Metadata {
     /// Bytes that count towards the limits of an append.
     #[must_use]
     pub fn byte_len(&self) -> usize {
-        self.custom.len() + self.fields().filter_map(|(_, v)| v).map(str::len).sum::<usize>()
+        self.custom.len()
+            + self
+                .fields()
+                .filter_map(|(_, v)| v)
+                .map(str::len)
+                .sum::<usize>()
     }
 
     /// What is over its limit, if anything: its name, its size and the limit, in bytes.
     #[must_use]
     pub fn over_limit(&self) -> Option<(&'static str, usize, usize)> {
         if self.custom.len() > EVENT_METADATA_BYTES_MAX {
-            return Some(("custom metadata", self.custom.len(), EVENT_METADATA_BYTES_MAX));
+            return Some((
+                "custom metadata",
+                self.custom.len(),
+                EVENT_METADATA_BYTES_MAX,
+            ));
         }
         self.fields()
             .filter_map(|(name, value)| value.map(|v| (name, v.len(), METADATA_FIELD_BYTES_MAX)))

@@ -65,7 +65,12 @@ fn check(what: &'static str, text: &str, limit: usize) -> Result<(), NameError> 
     }
     if text.len() > limit {
         let start = text.chars().take(32).collect();
-        return Err(NameError::TooLong { what, start, bytes: text.len(), limit });
+        return Err(NameError::TooLong {
+            what,
+            start,
+            bytes: text.len(),
+            limit,
+        });
     }
     // Most names are plain ASCII; one pass over bytes settles those.
     if text.bytes().all(|b| (0x20..0x7F).contains(&b)) {
@@ -73,9 +78,12 @@ fn check(what: &'static str, text: &str, limit: usize) -> Result<(), NameError> 
     }
     match text.char_indices().find(|(_, c)| is_forbidden(*c)) {
         None => Ok(()),
-        Some((at, c)) => {
-            Err(NameError::Forbidden { what, shown: text.to_owned(), code: u32::from(c), at })
-        }
+        Some((at, c)) => Err(NameError::Forbidden {
+            what,
+            shown: text.to_owned(),
+            code: u32::from(c),
+            at,
+        }),
     }
 }
 
@@ -165,7 +173,10 @@ impl StreamName {
 /// The category in a stream's name: the part before the first `-`, when there is one and it is not empty.
 #[must_use]
 pub fn category_of(stream: &str) -> Option<&str> {
-    stream.split_once('-').map(|(category, _)| category).filter(|category| !category.is_empty())
+    stream
+        .split_once('-')
+        .map(|(category, _)| category)
+        .filter(|category| !category.is_empty())
 }
 
 impl EventType {
@@ -186,7 +197,9 @@ impl Tag {
     fn check_form(text: &str) -> Result<(), NameError> {
         match text.split_once(':') {
             Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok(()),
-            _ => Err(NameError::NotKeyValue { shown: text.to_owned() }),
+            _ => Err(NameError::NotKeyValue {
+                shown: text.to_owned(),
+            }),
         }
     }
 
@@ -210,7 +223,11 @@ mod tests {
     #[test]
     fn category_is_before_the_first_dash() {
         let check = |name: &str, expected: Option<&str>| {
-            assert_eq!(StreamName::new(name).unwrap().category(), expected, "{name}");
+            assert_eq!(
+                StreamName::new(name).unwrap().category(),
+                expected,
+                "{name}"
+            );
         };
         check("order-123", Some("order"));
         check("order-a-b", Some("order"));
@@ -236,7 +253,12 @@ mod tests {
         assert!(StreamName::new("x".repeat(512)).is_ok());
         let error = StreamName::new("x".repeat(513)).unwrap_err();
         assert!(error.to_string().contains("513"), "{error}");
-        assert_eq!(StreamName::new(""), Err(NameError::Empty { what: "stream name" }));
+        assert_eq!(
+            StreamName::new(""),
+            Err(NameError::Empty {
+                what: "stream name"
+            })
+        );
     }
 
     #[test]
@@ -244,7 +266,10 @@ mod tests {
         let tag = Tag::new("course:c1:x").unwrap();
         assert_eq!((tag.key(), tag.value()), ("course", "c1:x"));
         for bad in ["course", ":c1", "course:"] {
-            assert!(matches!(Tag::new(bad), Err(NameError::NotKeyValue { .. })), "{bad}");
+            assert!(
+                matches!(Tag::new(bad), Err(NameError::NotKeyValue { .. })),
+                "{bad}"
+            );
         }
     }
 }

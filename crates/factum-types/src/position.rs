@@ -45,13 +45,21 @@ impl Position {
     /// The next position of the same partition, `None` after the last.
     #[must_use]
     pub const fn next(self) -> Option<Self> {
-        if self.number() == Self::NUMBER_MAX { None } else { Some(Self(self.0 + 1)) }
+        if self.number() == Self::NUMBER_MAX {
+            None
+        } else {
+            Some(Self(self.0 + 1))
+        }
     }
 
     /// The position before this one in the same partition, `None` before the first.
     #[must_use]
     pub const fn previous(self) -> Option<Self> {
-        if self.number() == 0 { None } else { Some(Self(self.0 - 1)) }
+        if self.number() == 0 {
+            None
+        } else {
+            Some(Self(self.0 - 1))
+        }
     }
 }
 

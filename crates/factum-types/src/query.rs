@@ -24,13 +24,23 @@ impl Query {
     /// Events of one type.
     #[must_use]
     pub fn event_type(event_type: EventType) -> Self {
-        Self { items: vec![QueryItem { types: vec![event_type], tags: vec![] }] }
+        Self {
+            items: vec![QueryItem {
+                types: vec![event_type],
+                tags: vec![],
+            }],
+        }
     }
 
     /// Events with one tag.
     #[must_use]
     pub fn tag(tag: Tag) -> Self {
-        Self { items: vec![QueryItem { types: vec![], tags: vec![tag] }] }
+        Self {
+            items: vec![QueryItem {
+                types: vec![],
+                tags: vec![tag],
+            }],
+        }
     }
 
     /// Events of any of `types` that have all of `tags`.
@@ -39,8 +49,10 @@ impl Query {
         types: impl IntoIterator<Item = EventType>,
         tags: impl IntoIterator<Item = Tag>,
     ) -> Self {
-        let item =
-            QueryItem { types: types.into_iter().collect(), tags: tags.into_iter().collect() };
+        let item = QueryItem {
+            types: types.into_iter().collect(),
+            tags: tags.into_iter().collect(),
+        };
         Self { items: vec![item] }
     }
 

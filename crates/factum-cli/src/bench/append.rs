@@ -44,7 +44,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     }
     bulk(session, &written)?;
     drop(written);
-    Place::remove(&path)
+    Place::remove_file(&path, &session.env)
 }
 
 /// One writer can be no faster than one durable write after the other.
@@ -71,7 +71,11 @@ fn crowd(
     (writers, events): (usize, usize),
     floor: f64,
 ) -> Outcome {
-    let batches = if events == 1 { String::new() } else { format!(", {events} events at once") };
+    let batches = if events == 1 {
+        String::new()
+    } else {
+        format!(", {events} events at once")
+    };
     let name = format!("{writers} writers{batches}");
     let (limit, found) = session.between(
         &name,
@@ -83,7 +87,11 @@ fn crowd(
         .floor(Some(Floor::Ratio(floor)))
         .times(&found.times)
         .spent(&found.spent, found.items)
-        .fact("bare cpu", super::stats::micros(limit.spent.own_ns) / (limit.items.max(1) as f64), "µs each");
+        .fact(
+            "bare cpu",
+            super::stats::micros(limit.spent.own_ns) / (limit.items.max(1) as f64),
+            "µs each",
+        );
     session.add(row.note(found.note));
     Ok(())
 }
@@ -120,7 +128,9 @@ pub(super) fn in_bare_log(
     (writers, events): (usize, usize),
 ) -> Outcome<Measured> {
     let log = BareLog::start(session, written)?;
-    let writers = (0..writers).map(|_| log.writer(events, session.settings.payload)).collect();
+    let writers = (0..writers)
+        .map(|_| log.writer(events, session.settings.payload))
+        .collect();
     crowd::run(session, writers)
 }
 
@@ -134,8 +144,9 @@ fn in_store_with_bytes(
     (writers, events): (usize, usize),
 ) -> Outcome<(Measured, f64)> {
     with_store(session, |session, engine| {
-        let writers: Outcome<Vec<_>> =
-            (0..writers).map(|number| StoreWriter::new(session, engine, number, events)).collect();
+        let writers: Outcome<Vec<_>> = (0..writers)
+            .map(|number| StoreWriter::new(session, engine, number, events))
+            .collect();
         crowd::run(session, writers?)
     })
 }
@@ -184,7 +195,11 @@ impl Maker {
             Bytes::from(data)
         };
         let data = (0..Self::DATA).map(|_| some()).collect();
-        Self { clock: Arc::clone(clock), random, data }
+        Self {
+            clock: Arc::clone(clock),
+            random,
+            data,
+        }
     }
 
     pub(super) fn event(&mut self, event_type: &EventType) -> NewEvent {
@@ -238,7 +253,9 @@ impl Writer for StoreWriter {
             Some(last) => ExpectedRevision::Exactly(Revision::new(last)),
             None => ExpectedRevision::NoStream,
         };
-        let events = (0..self.events).map(|_| self.maker.event(&self.event_type)).collect();
+        let events = (0..self.events)
+            .map(|_| self.maker.event(&self.event_type))
+            .collect();
         let batch = AppendBatch::events(self.stream.clone(), expected, events);
         self.engine.append(batch).await?;
         self.next_revision += self.events as u64;
@@ -246,7 +263,10 @@ impl Writer for StoreWriter {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err asks for"
+)]
 pub(super) fn named(error: NameError) -> Failure {
     Failure::error(error.to_string())
 }

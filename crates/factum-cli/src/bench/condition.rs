@@ -34,7 +34,11 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     let path = session.place.fresh("bare");
     let written = Written::new(&path, &session.env)?;
     for (asks, name, floor) in [
-        (Asks::Tags, "64 writers, no event with both of two tags", Some(Floor::Ratio(FLOOR))),
+        (
+            Asks::Tags,
+            "64 writers, no event with both of two tags",
+            Some(Floor::Ratio(FLOOR)),
+        ),
         (Asks::Type, "64 writers, no event of a type", None),
     ] {
         let (limit, found) = session.between(
@@ -42,22 +46,26 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
             |session| in_bare_log(session, &written, (WRITERS, 1)),
             |session| {
                 let found = with_store(session, |session, engine| {
-                    let writers: Outcome<Vec<_>> =
-                        (0..WRITERS).map(|n| Decider::new(session, engine, n, asks)).collect();
+                    let writers: Outcome<Vec<_>> = (0..WRITERS)
+                        .map(|n| Decider::new(session, engine, n, asks))
+                        .collect();
                     crowd::run(session, writers?)
                 })?;
                 Ok(found.0)
             },
         )?;
         let row = Row::new(GROUP, name, Unit::Events, found.figure)
-            .limit(limit.figure, "a bare group-commit loop with the same writers, without conditions")
+            .limit(
+                limit.figure,
+                "a bare group-commit loop with the same writers, without conditions",
+            )
             .floor(floor)
             .times(&found.times)
             .spent(&found.spent, found.items);
         session.add(row.note(found.note));
     }
     drop(written);
-    Place::remove(&path)
+    Place::remove_file(&path, &session.env)
 }
 
 #[derive(Debug)]
@@ -76,7 +84,13 @@ impl Decider {
         let tag = |text: String| Tag::new(text).map_err(named);
         let shared = number / SHARED_BY;
         let (event_type, tags) = match asks {
-            Asks::Tags => ("Decided".to_owned(), vec![tag(format!("student:{number}"))?, tag(format!("course:{shared}"))?]),
+            Asks::Tags => (
+                "Decided".to_owned(),
+                vec![
+                    tag(format!("student:{number}"))?,
+                    tag(format!("course:{shared}"))?,
+                ],
+            ),
             Asks::Type => (format!("Decided{number}"), Vec::new()),
         };
         let event_type = EventType::new(event_type).map_err(named)?;
@@ -98,8 +112,14 @@ impl Decider {
 
 impl Writer for Decider {
     async fn write(&mut self) -> Outcome<u64> {
-        let event = self.maker.event(&self.event_type).with_tags(self.tags.iter().cloned());
-        let condition = Condition::NoMatch { query: self.query.clone(), after: self.known };
+        let event = self
+            .maker
+            .event(&self.event_type)
+            .with_tags(self.tags.iter().cloned());
+        let condition = Condition::NoMatch {
+            query: self.query.clone(),
+            after: self.known,
+        };
         let batch = AppendBatch::events(self.stream.clone(), ExpectedRevision::Any, vec![event]);
         let receipt = self.engine.append(batch.on(condition)).await?;
         self.known = Some(receipt.last);

@@ -42,19 +42,30 @@ pub(super) fn run<W: Writer>(session: &Session<'_>, writers: Vec<W>) -> Outcome<
     let length = session.window_ns();
     let warm_up = (length / WARM_UP_PART).min(WARM_UP_NS_MAX);
     let start = clock.monotonic_ns() + warm_up;
-    let window = Window { start, end: start + length };
+    let window = Window {
+        start,
+        end: start + length,
+    };
     let failed = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = writers
         .into_iter()
         .map(|writer| {
-            runtime.spawn(write_on(writer, Arc::clone(clock), window, Arc::clone(&failed)))
+            runtime.spawn(write_on(
+                writer,
+                Arc::clone(clock),
+                window,
+                Arc::clone(&failed),
+            ))
         })
         .collect();
     sleep_until(&**clock, window.start);
     let meter = Meter::start(&**clock);
     sleep_until(&**clock, window.end);
     let spent = meter.stop(&**clock);
-    let mut all = Measured { spent, ..Measured::default() };
+    let mut all = Measured {
+        spent,
+        ..Measured::default()
+    };
     for task in tasks {
         let (times, events) = runtime
             .block_on(task)
@@ -81,7 +92,10 @@ async fn write_on<W: Writer>(
     let mut counted = 0;
     let mut before = clock.monotonic_ns();
     while before < window.end && !failed.load(Ordering::Relaxed) {
-        let events = writer.write().await.inspect_err(|_error| failed.store(true, Ordering::Relaxed))?;
+        let events = writer
+            .write()
+            .await
+            .inspect_err(|_error| failed.store(true, Ordering::Relaxed))?;
         let after = clock.monotonic_ns();
         if (window.start..window.end).contains(&after) {
             times.add(after - before);

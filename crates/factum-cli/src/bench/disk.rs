@@ -18,22 +18,36 @@ const GROUP: &str = "disk";
 pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     let path = session.place.fresh("written");
     let written = Written::new(&path, &session.env)?;
-    let direct = if written.0.is_direct() { "" } else { "through the page cache: no direct access here" };
+    let direct = if written.0.is_direct() {
+        ""
+    } else {
+        "through the page cache: no direct access here"
+    };
     for kib in [4, 16, 64, 256, 1_024] {
         let name = format!("durable write of {kib} KiB, written before, direct");
-        commits(session, name, direct, |session| written.durable_writes(session, kib << 10, 1))?;
+        commits(session, name, direct, |session| {
+            written.durable_writes(session, kib << 10, 1)
+        })?;
     }
     for threads in [2, 4, 8] {
         let name = format!("durable write of 4 KiB, {threads} at once");
-        commits(session, name, direct, |session| written.durable_writes(session, PAGE_BYTES, threads))?;
+        commits(session, name, direct, |session| {
+            written.durable_writes(session, PAGE_BYTES, threads)
+        })?;
     }
     growing(session)?;
     let sequential = |session: &mut Session<'_>| written_through(session, &written);
-    mebibytes(session, "write through, direct, a sync for each MiB", sequential)?;
+    mebibytes(
+        session,
+        "write through, direct, a sync for each MiB",
+        sequential,
+    )?;
     let stretch = Stretch::new(vec![(Arc::clone(&written.0), Written::len())])?;
     for depth in [1, 4] {
         let name = format!("read through, direct, 1 MiB, {depth} at once");
-        mebibytes(session, &name, |session| stretch.read_through(session, depth))?;
+        mebibytes(session, &name, |session| {
+            stretch.read_through(session, depth)
+        })?;
     }
     for depth in [1, 16, 64] {
         let name = format!("read anywhere, direct, 4 KiB, {depth} at once");
@@ -44,7 +58,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     }
     drop(stretch);
     drop(written);
-    Place::remove(&path)?;
+    Place::remove_file(&path, &session.env)?;
     processor(session)
 }
 
@@ -72,27 +86,35 @@ fn mebibytes(
     Ok(())
 }
 
-
 /// What most logs do: write at the end of a growing file, then sync.
 fn growing(session: &mut Session<'_>) -> Outcome {
     let path = session.place.fresh("growing");
     let name = "append of 4 KiB to a growing file, fdatasync";
-    let file = session.env.disk.open(&path, Open::create_new()).map_err(|error| Failure::io(name, &error))?;
-    commits(session, name.to_owned(), "for comparison; no store of ours does this", |session| {
-        let file = Arc::clone(&file);
-        timed(session, 1, move |_number| {
-            let (file, page) = (Arc::clone(&file), noise(PAGE_BYTES));
-            let mut at = file.len().map_err(|error| Failure::io(name, &error))?;
-            let call: Call = Box::new(move || {
-                file.write_all_at(page.as_slice(), at)?;
-                at += PAGE_BYTES as u64;
-                file.sync()
-            });
-            Ok(call)
-        })
-    })?;
+    let file = session
+        .env
+        .disk
+        .open(&path, Open::create_new())
+        .map_err(|error| Failure::io(name, &error))?;
+    commits(
+        session,
+        name.to_owned(),
+        "for comparison; no store of ours does this",
+        |session| {
+            let file = Arc::clone(&file);
+            timed(session, 1, move |_number| {
+                let (file, page) = (Arc::clone(&file), noise(PAGE_BYTES));
+                let mut at = file.len().map_err(|error| Failure::io(name, &error))?;
+                let call: Call = Box::new(move || {
+                    file.write_all_at(page.as_slice(), at)?;
+                    at += PAGE_BYTES as u64;
+                    file.sync()
+                });
+                Ok(call)
+            })
+        },
+    )?;
     drop(file);
-    Place::remove(&path)
+    Place::remove_file(&path, &session.env)
 }
 
 fn written_through(session: &Session<'_>, written: &Written) -> Outcome<Measured> {
@@ -130,7 +152,8 @@ fn processor(session: &mut Session<'_>) -> Outcome {
             let (block, mut copy) = (noise(BLOCK_BYTES), noise(BLOCK_BYTES));
             let call: Call = Box::new(move || {
                 for _ in 0..BLOCKS {
-                    copy.as_mut_slice().copy_from_slice(black_box(block.as_slice()));
+                    copy.as_mut_slice()
+                        .copy_from_slice(black_box(block.as_slice()));
                     black_box(copy.as_slice());
                 }
                 Ok(())

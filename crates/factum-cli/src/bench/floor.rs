@@ -78,12 +78,19 @@ impl BareLog {
             stage: Mutex::default(),
             order: Mutex::default(),
         });
-        let mut log = Self { shared, threads: Vec::with_capacity(COMMITTERS) };
+        let mut log = Self {
+            shared,
+            threads: Vec::with_capacity(COMMITTERS),
+        };
         for number in 0..COMMITTERS {
             let shared = Arc::clone(&log.shared);
             let run = move || shared.commit_all(number);
-            let thread = session.env.spawner.spawn(&format!("floor-{number}"), Box::new(run));
-            log.threads.push(thread.map_err(|error| Failure::io("cannot start a thread", &error))?);
+            let thread = session
+                .env
+                .spawner
+                .spawn(&format!("floor-{number}"), Box::new(run));
+            log.threads
+                .push(thread.map_err(|error| Failure::io("cannot start a thread", &error))?);
         }
         Ok(log)
     }
@@ -91,7 +98,11 @@ impl BareLog {
     /// Someone who appends batches of so many events, one after the other.
     pub(super) fn writer(&self, events: usize, payload: usize) -> BareWriter {
         let bytes = vec![7; events * (payload + HEAD_BYTES)];
-        BareWriter { shared: Arc::clone(&self.shared), bytes: bytes.into(), events: events as u64 }
+        BareWriter {
+            shared: Arc::clone(&self.shared),
+            bytes: bytes.into(),
+            events: events as u64,
+        }
     }
 }
 
@@ -117,10 +128,15 @@ pub(super) struct BareWriter {
 impl Writer for BareWriter {
     async fn write(&mut self) -> Outcome<u64> {
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Request { bytes: self.bytes.clone(), answer });
+        self.shared.push(Request {
+            bytes: self.bytes.clone(),
+            answer,
+        });
         match answered.await {
             Ok(Ok(())) => Ok(self.events),
-            Ok(Err(kind)) => Err(Failure::error(format!("a write of the bare log failed: {kind}"))),
+            Ok(Err(kind)) => Err(Failure::error(format!(
+                "a write of the bare log failed: {kind}"
+            ))),
             Err(_gone) => Err(Failure::error("the bare log stopped")),
         }
     }
@@ -141,7 +157,9 @@ impl Shared {
     fn commit_all(&self, number: usize) {
         let mut buffer = AlignedBuf::new();
         while self.wait(number) {
-            let Some((seq, offset, requests)) = self.take(&mut buffer) else { continue };
+            let Some((seq, offset, requests)) = self.take(&mut buffer) else {
+                continue;
+            };
             let written = self.file.write_all_durable_at(buffer.as_slice(), offset);
             self.answer(seq, requests, written.map_err(|error| error.kind()));
         }
@@ -149,7 +167,9 @@ impl Shared {
 
     /// Waits for work; says whether there is any, or will be.
     fn wait(&self, number: usize) -> bool {
-        let (Some(work), mut queue) = (self.work.get(number), lock(&self.queue)) else { return false };
+        let (Some(work), mut queue) = (self.work.get(number), lock(&self.queue)) else {
+            return false;
+        };
         while queue.waiting.is_empty() && !queue.closed {
             set(&mut queue.idle, number, true);
             queue = work.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -162,14 +182,13 @@ impl Shared {
     fn take(&self, buffer: &mut AlignedBuf) -> Option<(u64, u64, Vec<Request>)> {
         let mut stage = lock(&self.stage);
         let mut queue = lock(&self.queue);
-        let mut room = FRAME_BYTES_MAX;
-        let fits = |request: &Request| {
-            let fits = request.bytes.len() <= room || room == FRAME_BYTES_MAX;
-            room = room.saturating_sub(request.bytes.len());
-            fits
+        let mut bytes = 0;
+        let fits = |request: &&Request| {
+            bytes += request.bytes.len();
+            bytes <= FRAME_BYTES_MAX || bytes == request.bytes.len()
         };
-        let count = queue.waiting.iter().position(|request| !{ fits }(request));
-        let rest = count.map(|count| queue.waiting.split_off(count)).unwrap_or_default();
+        let count = queue.waiting.iter().take_while(fits).count();
+        let rest = queue.waiting.split_off(count);
         let requests = std::mem::replace(&mut queue.waiting, rest);
         drop(queue);
         if requests.is_empty() {
@@ -196,7 +215,9 @@ impl Shared {
         order.done.insert(seq, (requests, result));
         loop {
             let next = order.next_seq;
-            let Some(frame) = order.done.remove(&next) else { break };
+            let Some(frame) = order.done.remove(&next) else {
+                break;
+            };
             order.next_seq += 1;
             ready.push(frame);
         }
@@ -204,7 +225,7 @@ impl Shared {
         for (requests, result) in ready {
             for request in requests {
                 // Whoever asked may have gone.
-                drop(request.answer.send(result));
+                request.answer.send(result).unwrap_or_default();
             }
         }
     }

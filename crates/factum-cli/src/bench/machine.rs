@@ -31,9 +31,13 @@ impl Machine {
     /// This machine; `place` is on the file system measured.
     pub(super) fn look(place: &Path, env: &Env) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let path = place.canonicalize().unwrap_or_else(|_error| place.to_owned());
+        let path = place
+            .canonicalize()
+            .unwrap_or_else(|_error| place.to_owned());
         Self {
-            processor: value_of(&read("/proc/cpuinfo"), "model name").unwrap_or("unknown").to_owned(),
+            processor: value_of(&read("/proc/cpuinfo"), "model name")
+                .unwrap_or("unknown")
+                .to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: memory(&read("/proc/meminfo")),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
@@ -83,7 +87,9 @@ fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn memory(meminfo: &str) -> u64 {
     let kib = value_of(meminfo, "MemTotal").and_then(|value| value.split(' ').next());
-    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1_024
+    kib.and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or_default()
+        * 1_024
 }
 
 /// The type of the file system that a path is on: of the mount point that is its longest beginning, and of those the last one made.
@@ -94,7 +100,9 @@ fn file_system<'a>(mountinfo: &'a str, path: &Path) -> Option<&'a str> {
         let kind = line.split_once(" - ")?.1.split(' ').next()?;
         path.starts_with(point).then_some((point.len(), kind))
     });
-    mounts.max_by_key(|(length, _)| *length).map(|(_, kind)| kind)
+    mounts
+        .max_by_key(|(length, _)| *length)
+        .map(|(_, kind)| kind)
 }
 
 #[cfg(test)]
@@ -108,7 +116,11 @@ mod tests {
             2 1 0:5 / /tmp rw shared:1 - tmpfs tmpfs rw\n\
             3 1 8:2 / /tmpfiles rw - xfs /dev/b rw\n";
         let check = |path: &str, expected: &str| {
-            assert_eq!(file_system(mounts, Path::new(path)), Some(expected), "{path}");
+            assert_eq!(
+                file_system(mounts, Path::new(path)),
+                Some(expected),
+                "{path}"
+            );
         };
         check("/var/lib", "ext4");
         check("/tmp/x", "tmpfs");
@@ -118,7 +130,10 @@ mod tests {
 
     #[test]
     fn values_are_found() {
-        assert_eq!(value_of("a: 1\nmodel name\t: Chip 9\n", "model name"), Some("Chip 9"));
+        assert_eq!(
+            value_of("a: 1\nmodel name\t: Chip 9\n", "model name"),
+            Some("Chip 9")
+        );
         assert_eq!(memory("MemTotal:       2048 kB\n"), 2 << 20);
     }
 }

@@ -64,17 +64,28 @@ fn busy_ticks() -> u64 {
 
 fn busy_in(stat: &str) -> u64 {
     // cpu  user nice system idle iowait irq softirq steal guest guest_nice; guests are counted in user already
-    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let fields = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1);
     let ticks = fields.map(|field| field.parse::<u64>().unwrap_or_default());
-    let counted = ticks.take(8).enumerate().filter(|(field, _)| !matches!(field, 3 | 4));
+    let counted = ticks
+        .take(8)
+        .enumerate()
+        .filter(|(field, _)| !matches!(field, 3 | 4));
     counted.map(|(_, ticks)| ticks).sum()
 }
 
 /// Bytes that this process has had read from devices.
 pub(super) fn device_bytes_read() -> u64 {
     let text = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("read_bytes: "));
-    line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or_default()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("read_bytes: "));
+    line.and_then(|bytes| bytes.trim().parse().ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -83,7 +94,10 @@ mod tests {
 
     #[test]
     fn waiting_is_not_working() {
-        assert_eq!(busy_in("cpu  1 2 4 8000 16000 32 64 128 1 2\ncpu0 9 9"), 1 + 2 + 4 + 32 + 64 + 128);
+        assert_eq!(
+            busy_in("cpu  1 2 4 8000 16000 32 64 128 1 2\ncpu0 9 9"),
+            1 + 2 + 4 + 32 + 64 + 128
+        );
         assert_eq!(busy_in(""), 0);
     }
 }

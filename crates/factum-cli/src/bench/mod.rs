@@ -96,7 +96,10 @@ pub(crate) fn run(args: &BenchArgs, context: &mut Context) -> Outcome {
     let (rows, machine) = session.end()?;
     measured?;
     report::print(&rows, &machine, &mut context.ui)?;
-    if let What::All { markdown: Some(document) } = &args.what {
+    if let What::All {
+        markdown: Some(document),
+    } = &args.what
+    {
         markdown::write(document, &rows, &machine)?;
     }
     Ok(())

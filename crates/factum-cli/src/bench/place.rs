@@ -19,7 +19,8 @@ impl Place {
         let name = format!(".factum-bench-{:016x}", env.random.next_u64());
         let path = parent.join(name);
         std::fs::create_dir(&path).map_err(|error| {
-            Failure::io(path.display(), &error).hint("name a directory that can be written by --dir")
+            Failure::io(path.display(), &error)
+                .hint("name a directory that can be written by --dir")
         })?;
         Ok(Self { path, stores: 0 })
     }
@@ -35,14 +36,16 @@ impl Place {
         self.path.join(format!("{what}-{}", self.stores))
     }
 
-    /// Removes a file or directory in it, so that its space is free for the next measurement.
+    /// Removes a store, so that its space is free for the next measurement.
     pub(super) fn remove(path: &Path) -> Outcome {
-        let removed = if path.is_dir() {
-            std::fs::remove_dir_all(path)
-        } else {
-            std::fs::remove_file(path)
-        };
-        removed.map_err(|error| Failure::io(path.display(), &error))
+        std::fs::remove_dir_all(path).map_err(|error| Failure::io(path.display(), &error))
+    }
+
+    /// Removes a file.
+    pub(super) fn remove_file(path: &Path, env: &Env) -> Outcome {
+        env.disk
+            .remove(path)
+            .map_err(|error| Failure::io(path.display(), &error))
     }
 
     /// Removes everything, and says if that fails.

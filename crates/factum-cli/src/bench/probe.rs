@@ -50,7 +50,10 @@ pub(super) fn timed(
         }
         Ok((times, now - start))
     })?;
-    let mut all = Measured { spent: meter.stop(&*session.env.clock), ..Measured::default() };
+    let mut all = Measured {
+        spent: meter.stop(&*session.env.clock),
+        ..Measured::default()
+    };
     for (times, ns) in results {
         all.figure += per_second(times.count(), ns);
         all.items += times.count();
@@ -67,11 +70,15 @@ impl Written {
     /// Makes the file at a path where there is none.
     pub(super) fn new(path: &Path, env: &Env) -> Outcome<Self> {
         let failed = |error| Failure::io("cannot make the file to write to", &error);
-        let file = env.disk.open(path, Open::create_new_direct()).map_err(failed)?;
+        let file = env
+            .disk
+            .open(path, Open::create_new_direct())
+            .map_err(failed)?;
         file.allocate(FILE_BYTES).map_err(failed)?;
         let zeros = AlignedBuf::zeroed(MIB);
         for part in 0..FILE_MIB {
-            file.write_all_at(zeros.as_slice(), part * MIB as u64).map_err(failed)?;
+            file.write_all_at(zeros.as_slice(), part * MIB as u64)
+                .map_err(failed)?;
         }
         file.sync_all().map_err(failed)?;
         Ok(Self(file))
@@ -127,9 +134,13 @@ impl Stretch {
             .filter(|(_, bytes)| *bytes > 0)
             .collect();
         if files.is_empty() {
-            return Err(Failure::error("there is less than 1 MiB to read, too little to measure"));
+            return Err(Failure::error(
+                "there is less than 1 MiB to read, too little to measure",
+            ));
         }
-        Ok(Self { files: Arc::new(files) })
+        Ok(Self {
+            files: Arc::new(files),
+        })
     }
 
     /// Bytes that count.
@@ -148,7 +159,11 @@ impl Stretch {
     }
 
     /// Reads of 1 MiB one after the other, so many at once; counts reads.
-    pub(super) fn read_through(&self, session: &Session<'_>, in_flight: usize) -> Outcome<Measured> {
+    pub(super) fn read_through(
+        &self,
+        session: &Session<'_>,
+        in_flight: usize,
+    ) -> Outcome<Measured> {
         let stretch = self.clone();
         let next = Arc::new(AtomicU64::new(0));
         timed(session, in_flight, move |_number| {
@@ -166,7 +181,11 @@ impl Stretch {
     }
 
     /// Reads of 4 KiB anywhere, so many at once; counts reads.
-    pub(super) fn read_anywhere(&self, session: &Session<'_>, in_flight: usize) -> Outcome<Measured> {
+    pub(super) fn read_anywhere(
+        &self,
+        session: &Session<'_>,
+        in_flight: usize,
+    ) -> Outcome<Measured> {
         let stretch = self.clone();
         timed(session, in_flight, move |number| {
             let stretch = stretch.clone();

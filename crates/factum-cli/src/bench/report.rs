@@ -29,7 +29,9 @@ pub(super) fn print(rows: &[Row], machine: &Machine, ui: &mut Ui) -> Outcome {
     let mut table = Table::new(COLUMNS);
     for row in rows {
         let [ratio, floor] = [row.ratio(), row.floor_ratio()].map(two_digits);
-        let limit = row.limit.map_or_else(String::new, |(limit, _)| shown(limit));
+        let limit = row
+            .limit
+            .map_or_else(String::new, |(limit, _)| shown(limit));
         let name = format!("{}: {}", row.group, row.name);
         let cells = [
             name.as_str(),

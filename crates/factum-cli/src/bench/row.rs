@@ -82,14 +82,23 @@ impl Unit {
 
     /// How much of `limit` is reached by `figure`; 1 is all.
     fn ratio(self, figure: f64, limit: f64) -> Option<f64> {
-        let (part, whole) = if self.less_is_better() { (limit, figure) } else { (figure, limit) };
+        let (part, whole) = if self.less_is_better() {
+            (limit, figure)
+        } else {
+            (figure, limit)
+        };
         (whole > 0.0).then_some(part / whole)
     }
 }
 
 impl Row {
     /// A row with neither limit nor floor.
-    pub(super) fn new(group: &'static str, name: impl Into<String>, unit: Unit, figure: f64) -> Self {
+    pub(super) fn new(
+        group: &'static str,
+        name: impl Into<String>,
+        unit: Unit,
+        figure: f64,
+    ) -> Self {
         Self {
             group,
             name: name.into(),
@@ -127,13 +136,21 @@ impl Row {
         if times.count() == 0 {
             return self;
         }
-        self.fact("p50", micros(times.per_mille(500)), "µs").fact("p99", micros(times.per_mille(990)), "µs")
+        self.fact("p50", micros(times.per_mille(500)), "µs").fact(
+            "p99",
+            micros(times.per_mille(990)),
+            "µs",
+        )
     }
 
     /// Adds what so many items cost of the processors, and who else was busy.
     pub(super) fn spent(self, spent: &Spent, items: u64) -> Self {
-        self.fact("cpu", micros(spent.own_ns) / (items.max(1) as f64), "µs each")
-            .others(spent)
+        self.fact(
+            "cpu",
+            micros(spent.own_ns) / (items.max(1) as f64),
+            "µs each",
+        )
+        .others(spent)
     }
 
     /// Adds who else was busy, if that may have mattered.
@@ -178,7 +195,10 @@ impl Row {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let facts = self.facts.iter().map(|fact| (fact.name.to_owned(), json!(fact.value)));
+        let facts = self
+            .facts
+            .iter()
+            .map(|fact| (fact.name.to_owned(), json!(fact.value)));
         json!({
             "group": self.group,
             "name": self.name,
@@ -200,7 +220,7 @@ pub(super) fn shown(value: f64) -> String {
     let digits = match value.abs() {
         value if value >= 100.0 => 0,
         value if value >= 10.0 => 1,
-        value if value == 0.0 => 0,
+        0.0 => 0,
         _ => 2,
     };
     let text = format!("{value:.digits$}");
@@ -228,13 +248,21 @@ mod tests {
     #[test]
     fn more_is_better_except_for_times_and_bytes() {
         let check = |unit, figure, floor, ratio: f64, under: bool| {
-            let row = Row::new("x", "y", unit, figure).limit(256.0, "z").floor(Some(floor));
+            let row = Row::new("x", "y", unit, figure)
+                .limit(256.0, "z")
+                .floor(Some(floor));
             assert!((row.ratio().unwrap() - ratio).abs() < 1e-9, "{row:?}");
             assert_eq!(row.is_under(), Some(under), "{row:?}");
         };
         check(Unit::Events, 128.0, Floor::Ratio(0.4), 0.5, false);
         check(Unit::Events, 64.0, Floor::Ratio(0.4), 0.25, true);
         check(Unit::BytesPerEvent, 512.0, Floor::Figure(320.0), 0.5, true);
-        check(Unit::BytesPerEvent, 300.0, Floor::Figure(320.0), 256.0 / 300.0, false);
+        check(
+            Unit::BytesPerEvent,
+            300.0,
+            Floor::Figure(320.0),
+            256.0 / 300.0,
+            false,
+        );
     }
 }

@@ -82,7 +82,15 @@ impl<'a> Session<'a> {
         if machine.is_in_memory() {
             context.ui.warn("the files are on a file system in memory: the figures say nothing about a disk; use --dir");
         }
-        Ok(Self { settings: settings.clone(), env, place, machine, rows: Vec::new(), interrupt, context })
+        Ok(Self {
+            settings: settings.clone(),
+            env,
+            place,
+            machine,
+            rows: Vec::new(),
+            interrupt,
+            context,
+        })
     }
 
     /// Removes the directory and gives the results.
@@ -101,11 +109,7 @@ impl<'a> Session<'a> {
         self.interrupt.check()
     }
 
-    /// The results so far.
-    pub(super) fn rows(&self) -> &[Row] {
-        &self.rows
-    }
-
+    /// Keeps a result.
     pub(super) fn add(&mut self, row: Row) {
         self.rows.push(row);
     }
@@ -149,7 +153,9 @@ impl<'a> Session<'a> {
         const QUIET_CORES: f64 = 0.15;
         const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
         let clock = &*self.env.clock;
-        let until = clock.monotonic_ns().saturating_add(ns_of(self.settings.wait_quiet));
+        let until = clock
+            .monotonic_ns()
+            .saturating_add(ns_of(self.settings.wait_quiet));
         while clock.monotonic_ns() < until && self.check().is_ok() {
             let meter = Meter::start(clock);
             clock.sleep(LOOK);
@@ -170,14 +176,18 @@ fn better(known: Option<Measured>, found: Measured) -> Measured {
 fn check(settings: &Settings) -> Outcome {
     const SECONDS_MAX: f64 = 3_600.0;
     if !(settings.seconds > 0.0 && settings.seconds <= SECONDS_MAX) {
-        return Err(Failure::usage("--seconds must be more than 0, and at most 3600"));
+        return Err(Failure::usage(
+            "--seconds must be more than 0, and at most 3600",
+        ));
     }
     if settings.rounds == 0 || settings.events == Some(0) {
         return Err(Failure::usage("--rounds and --events must be at least 1"));
     }
     // The largest batch measured must fit into one append.
     if settings.payload == 0 || settings.payload > (1 << 20) {
-        return Err(Failure::usage("--payload must be at least 1 and at most 1048576"));
+        return Err(Failure::usage(
+            "--payload must be at least 1 and at most 1048576",
+        ));
     }
     Ok(())
 }

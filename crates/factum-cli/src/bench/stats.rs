@@ -72,7 +72,10 @@ fn bucket_of(ns: u64) -> usize {
 }
 
 fn middle_of(bucket: usize) -> u64 {
-    let (octave, step) = ((bucket / STEPS) as u64 + u64::from(LOWEST_BITS), bucket % STEPS);
+    let (octave, step) = (
+        (bucket / STEPS) as u64 + u64::from(LOWEST_BITS),
+        bucket % STEPS,
+    );
     let width = 1_u64 << (octave - u64::from(STEPS_BITS));
     (STEPS + step) as u64 * width + width / 2
 }
@@ -94,14 +97,21 @@ pub(super) fn millis(ns: u64) -> f64 {
 
 /// A duration given in seconds, in nanoseconds.
 pub(super) fn ns_of(seconds: f64) -> u64 {
-    u64::try_from(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_nanos())
-        .unwrap_or(u64::MAX)
+    u64::try_from(
+        std::time::Duration::try_from_secs_f64(seconds)
+            .unwrap_or_default()
+            .as_nanos(),
+    )
+    .unwrap_or(u64::MAX)
 }
 
 /// The middle one; of an even number the lower, 0 of none.
 pub(super) fn median(values: &mut [u64]) -> u64 {
     values.sort_unstable();
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    values
+        .get(values.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -113,7 +123,10 @@ mod tests {
         times.iter().for_each(|time| histogram.add(*time));
         let found = histogram.per_mille(part);
         let off = found.abs_diff(expected);
-        assert!(off * 32 <= expected, "{part} of 1000: {found}, expected {expected}");
+        assert!(
+            off * 32 <= expected,
+            "{part} of 1000: {found}, expected {expected}"
+        );
     }
 
     #[test]
@@ -136,14 +149,20 @@ mod tests {
         histogram.add(0);
         assert!(histogram.per_mille(500) < 300);
         histogram.add(u64::MAX);
-        assert!(histogram.per_mille(1_000) > 15 * 60 * 1_000_000_000, "{histogram:?}");
+        assert!(
+            histogram.per_mille(1_000) > 15 * 60 * 1_000_000_000,
+            "{histogram:?}"
+        );
         assert_eq!(histogram.count(), 2);
     }
 
     #[test]
     fn merging_adds() {
-        let (mut one, mut two, mut both) =
-            (Histogram::default(), Histogram::default(), Histogram::default());
+        let (mut one, mut two, mut both) = (
+            Histogram::default(),
+            Histogram::default(),
+            Histogram::default(),
+        );
         for time in 1..500 {
             one.add(time * 999);
             both.add(time * 999);

@@ -28,7 +28,9 @@ where
         threads.push(thread);
     }
     for thread in threads {
-        thread.join().map_err(|_panic| Failure::error("a thread of the benchmark panicked"))?;
+        thread
+            .join()
+            .map_err(|_panic| Failure::error("a thread of the benchmark panicked"))?;
     }
     std::mem::take(&mut *lock(&results)).into_iter().collect()
 }

@@ -23,8 +23,8 @@ use crate::reader::Reader;
 use crate::request::Prepared;
 use crate::sequence::{Bounce, Judgement, Landed, Refusal, Sequencer, Undo};
 use crate::sync::{Condvar, Mutex, lock, wait};
-pub(crate) use publish::Publisher;
 pub(crate) use publish::HeadOf;
+pub(crate) use publish::Publisher;
 pub(crate) use queue::{COMMITTERS, Queue, QueueLimits, Waited};
 
 /// A frame is ended when it has this many bytes of requests, unless its first request is larger.
@@ -193,12 +193,19 @@ impl Core {
             return None;
         }
         let end = stage.sequencer.next_position();
-        let placed = self.log.place_checkpoint(end, stage.sequencer.last_time())?;
+        let placed = self
+            .log
+            .place_checkpoint(end, stage.sequencer.last_time())?;
         stage.last_seq = placed.header.frame_seq;
         stage.under_way += 1;
         let undo = stage.sequencer.begin_frame();
         stage.undo.push_back((placed.header.frame_seq, undo));
-        Some(Job { placed, landed: Vec::new(), held: Vec::new(), end })
+        Some(Job {
+            placed,
+            landed: Vec::new(),
+            held: Vec::new(),
+            end,
+        })
     }
 
     /// The next request that fits into the frame; begins a new segment if the frame is empty and there is no room.
@@ -211,7 +218,11 @@ impl Core {
         loop {
             let room = self.log.room().min(FRAME_ROOM_BYTES);
             let used = stage.builder.frame_len_max() as u64;
-            let target = if frame.landed.is_empty() { u64::MAX } else { FRAME_TARGET_BYTES };
+            let target = if frame.landed.is_empty() {
+                u64::MAX
+            } else {
+                FRAME_TARGET_BYTES
+            };
             match self.queue.take(room.min(target).saturating_sub(used)) {
                 Waited::Nothing => return None,
                 Waited::Request(pending) => return Some(pending),
@@ -235,7 +246,10 @@ impl Core {
             return Err(Outcome2::Failed(StoreError::invalid(message)));
         }
         let sequencer = &mut stage.sequencer;
-        match self.log.roll(sequencer.next_position(), sequencer.last_time().max(self.clock.now_us())) {
+        match self.log.roll(
+            sequencer.next_position(),
+            sequencer.last_time().max(self.clock.now_us()),
+        ) {
             Ok(context) => {
                 sequencer.begin_segment(context);
                 sequencer.evict(self.reader.published.view().sealed_end());
@@ -259,7 +273,9 @@ impl Core {
         now: i64,
         answers: &mut Vec<(Pending, Outcome2)>,
     ) {
-        let Stage { sequencer, builder, .. } = stage;
+        let Stage {
+            sequencer, builder, ..
+        } = stage;
         match sequencer.sequence(&mut pending.request, now, builder, &mut frame.undo) {
             Judgement::Accepted(landed) => frame.landed.push((pending, landed)),
             Judgement::Bounced(bounce @ (Bounce::Resolve | Bounce::Evaluate)) => {
@@ -271,12 +287,19 @@ impl Core {
 
     fn place(&self, stage: &mut Stage, frame: Draft, held: Vec<Held>, now: i64) -> Job {
         let time = now.max(frame.undo_time());
-        let placed = self.log.place(&mut stage.builder, frame.base_position(), time);
+        let placed = self
+            .log
+            .place(&mut stage.builder, frame.base_position(), time);
         stage.builder.reset();
         stage.last_seq = placed.header.frame_seq;
         stage.undo.push_back((placed.header.frame_seq, frame.undo));
         stage.under_way += 1;
-        Job { placed, landed: frame.landed, held, end: stage.sequencer.next_position() }
+        Job {
+            placed,
+            landed: frame.landed,
+            held,
+            end: stage.sequencer.next_position(),
+        }
     }
 
     /// Keeps answers back until the last frame they were judged against is durable.
@@ -409,9 +432,18 @@ impl Core {
             again.extend(job.landed.into_iter().map(|(pending, _)| pending));
             again.extend(job.held.into_iter().map(|held| held.pending));
         }
-        again.extend(publisher.take_held(u64::MAX).into_iter().map(|held| held.pending));
+        again.extend(
+            publisher
+                .take_held(u64::MAX)
+                .into_iter()
+                .map(|held| held.pending),
+        );
         drop(publisher);
-        self.rewind(&mut stage, published, logged.last().map(|frame| &frame.header));
+        self.rewind(
+            &mut stage,
+            published,
+            logged.last().map(|frame| &frame.header),
+        );
         self.queue.put_back(again);
         drop(stage);
         self.unstalled.notify_all();
@@ -500,7 +532,10 @@ impl Job {
     fn into_answers(self, outcome: impl Fn() -> Outcome2) -> Vec<(Pending, Outcome2)> {
         let landed = self.landed.into_iter().map(|(pending, _)| pending);
         let held = self.held.into_iter().map(|held| held.pending);
-        landed.chain(held).map(|pending| (pending, outcome())).collect()
+        landed
+            .chain(held)
+            .map(|pending| (pending, outcome()))
+            .collect()
     }
 }
 
@@ -514,7 +549,11 @@ struct Draft {
 
 impl Draft {
     fn new(sequencer: &Sequencer) -> Self {
-        Self { undo: sequencer.begin_frame(), landed: Vec::new(), held: Vec::new() }
+        Self {
+            undo: sequencer.begin_frame(),
+            landed: Vec::new(),
+            held: Vec::new(),
+        }
     }
 
     const fn base_position(&self) -> u64 {

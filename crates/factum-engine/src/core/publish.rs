@@ -26,7 +26,9 @@ pub(crate) struct Publisher {
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").field("published_seq", &self.published_seq).finish_non_exhaustive()
+        f.debug_struct("Publisher")
+            .field("published_seq", &self.published_seq)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +80,10 @@ impl Publisher {
             Some(next) => self.held.split_off(&next),
             None => BTreeMap::new(),
         };
-        std::mem::replace(&mut self.held, later).into_values().flatten().collect()
+        std::mem::replace(&mut self.held, later)
+            .into_values()
+            .flatten()
+            .collect()
     }
 
     /// The frames that wait for one before them.
@@ -95,10 +100,13 @@ impl Publisher {
                 unreachable!("segment {} was begun before it was written", placed.segment)
             };
             let next = Arc::new(Unsealed::new(head, reader.keyer.clone()));
-            reader.published.change(|view| view.unsealed.push(Arc::clone(&next)));
+            reader
+                .published
+                .change(|view| view.unsealed.push(Arc::clone(&next)));
             self.current = next;
             (self.on_rolled)();
         }
-        self.current.apply(&placed.header, placed.offset, &placed.bytes, true)
+        self.current
+            .apply(&placed.header, placed.offset, &placed.bytes, true)
     }
 }

@@ -47,7 +47,11 @@ struct State {
 
 impl Queue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { limits, state: Mutex::default(), work: [Condvar::new(), Condvar::new()] }
+        Self {
+            limits,
+            state: Mutex::default(),
+            work: [Condvar::new(), Condvar::new()],
+        }
     }
 
     pub(crate) fn push(&self, pending: Pending) -> Result<(), StoreError> {
@@ -84,8 +88,11 @@ impl Queue {
     /// The next request, if it needs no more than so many bytes.
     pub(crate) fn take(&self, room: u64) -> Waited {
         let mut state = lock(&self.state);
-        let Some(first) = state.requests.front() else { return Waited::Nothing };
-        let needs = first.request.bytes as u64 + FRAME_SLACK_BYTES + first.request.bytes as u64 / 128;
+        let Some(first) = state.requests.front() else {
+            return Waited::Nothing;
+        };
+        let needs =
+            first.request.bytes as u64 + FRAME_SLACK_BYTES + first.request.bytes as u64 / 128;
         if needs > room {
             return Waited::TooLarge(needs);
         }

@@ -41,8 +41,14 @@ struct State {
     random: u64,
 }
 
-const CONTEXT: SegmentContext = SegmentContext { number: 1, base_time: 0 };
-const KEY: SegmentKey = SegmentKey { salt: 0x5EED, segment: CONTEXT.number };
+const CONTEXT: SegmentContext = SegmentContext {
+    number: 1,
+    base_time: 0,
+};
+const KEY: SegmentKey = SegmentKey {
+    salt: 0x5EED,
+    segment: CONTEXT.number,
+};
 
 impl MemoryLog {
     pub(crate) fn new(seed: u64, trouble: Trouble) -> Self {
@@ -57,8 +63,15 @@ impl MemoryLog {
             epoch: 0,
             in_flight: 0,
         };
-        let state = State { cursor, frames: Vec::new(), random: seed | 1 };
-        Self { trouble, state: Mutex::new(state) }
+        let state = State {
+            cursor,
+            frames: Vec::new(),
+            random: seed | 1,
+        };
+        Self {
+            trouble,
+            state: Mutex::new(state),
+        }
     }
 }
 
@@ -95,7 +108,9 @@ impl State {
             prev_hash: self.last_hash(),
         };
         let finished = FrameBuilder::finish_empty(&fields, KEY, offset, &mut bytes);
-        let Ok(header) = finished else { unreachable!("an empty frame is sound: {finished:?}") };
+        let Ok(header) = finished else {
+            unreachable!("an empty frame is sound: {finished:?}")
+        };
         self.frames.push(LoggedFrame { header, bytes });
     }
 }
@@ -120,7 +135,9 @@ impl FrameLog for MemoryLog {
     fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed {
         let mut state = lock(&self.state);
         let (mut bytes, mut pages) = (Vec::new(), AlignedBuf::new());
-        let laid = state.cursor.lay(frame, base_position, time, (&mut bytes, &mut pages));
+        let laid = state
+            .cursor
+            .lay(frame, base_position, time, (&mut bytes, &mut pages));
         Placed {
             header: laid.header,
             segment: CONTEXT.number,
@@ -151,8 +168,15 @@ impl FrameLog for MemoryLog {
         if placed.header.frame_seq != state.next_seq() || !follows {
             return Commit::Conflict;
         }
-        state.frames.push(LoggedFrame { header: placed.header, bytes: placed.bytes.clone() });
-        if state.happens(self.trouble.lost_answer) { lost() } else { Commit::Durable }
+        state.frames.push(LoggedFrame {
+            header: placed.header,
+            bytes: placed.bytes.clone(),
+        });
+        if state.happens(self.trouble.lost_answer) {
+            lost()
+        } else {
+            Commit::Durable
+        }
     }
 
     fn durable(&self, placed: Placed) {
@@ -162,7 +186,11 @@ impl FrameLog for MemoryLog {
 
     fn read_from(&self, seq: u64) -> io::Result<Vec<LoggedFrame>> {
         let first = usize::try_from(seq.saturating_sub(1)).unwrap_or(usize::MAX);
-        Ok(lock(&self.state).frames.get(first..).unwrap_or_default().to_vec())
+        Ok(lock(&self.state)
+            .frames
+            .get(first..)
+            .unwrap_or_default()
+            .to_vec())
     }
 
     fn rewind(&self, seq: u64, previous: Option<&FrameHeader>) {

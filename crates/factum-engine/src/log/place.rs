@@ -39,12 +39,17 @@ pub(crate) struct Laid {
 impl Cursor {
     /// Where the next frame goes.
     pub(crate) const fn next_offset(&self) -> u64 {
-        if self.in_flight == 0 { self.offset } else { self.offset.next_multiple_of(PAGE_BYTES) }
+        if self.in_flight == 0 {
+            self.offset
+        } else {
+            self.offset.next_multiple_of(PAGE_BYTES)
+        }
     }
 
     /// The longest frame that still fits, in bytes.
     pub(crate) const fn room(&self) -> u64 {
-        self.capacity.saturating_sub(self.offset.next_multiple_of(PAGE_BYTES))
+        self.capacity
+            .saturating_sub(self.offset.next_multiple_of(PAGE_BYTES))
     }
 
     /// Lays a frame out: its bytes into `bytes`, the pages around it into `pages`, both emptied before.
@@ -97,7 +102,9 @@ impl Cursor {
     ) -> Laid {
         let header = match finished {
             Ok(header) => header,
-            Err(error) => unreachable!("a frame of checked records within the room is sound: {error}"),
+            Err(error) => {
+                unreachable!("a frame of checked records within the room is sound: {error}")
+            }
         };
         if offset.is_multiple_of(PAGE_BYTES) {
             self.tail.clear();
@@ -112,10 +119,18 @@ impl Cursor {
         self.offset = offset + bytes.len() as u64;
         let tail_len = (self.offset % PAGE_BYTES) as usize;
         self.tail.clear();
-        self.tail.extend_from_slice(&pages.as_slice()[used - tail_len..used]);
+        self.tail
+            .extend_from_slice(&pages.as_slice()[used - tail_len..used]);
         self.next_seq += 1;
         self.prev_hash = header.header_hash;
-        assert!(self.offset <= self.capacity, "a frame was placed beyond its segment");
-        Laid { header, offset, pages_offset }
+        assert!(
+            self.offset <= self.capacity,
+            "a frame was placed beyond its segment"
+        );
+        Laid {
+            header,
+            offset,
+            pages_offset,
+        }
     }
 }

@@ -62,7 +62,10 @@ struct State {
 impl SegmentLog {
     pub(crate) fn new(supply: Arc<Supply>, start: LogStart) -> Self {
         let cursor = Cursor {
-            key: SegmentKey { salt: start.salt, segment: start.context.number },
+            key: SegmentKey {
+                salt: start.salt,
+                segment: start.context.number,
+            },
             capacity: start.capacity,
             offset: start.offset,
             tail: start.tail,
@@ -81,7 +84,10 @@ impl SegmentLog {
             frames: 0,
             checkpointed: true,
         };
-        Self { supply, state: Mutex::new(state) }
+        Self {
+            supply,
+            state: Mutex::new(state),
+        }
     }
 }
 
@@ -128,10 +134,16 @@ impl FrameLog for SegmentLog {
         self.supply.skip_zeroing(mean > LARGE_FRAME_BYTES);
         let segment = self.supply.begin(begin)?;
         state.frames = 0;
-        state.context = SegmentContext { number: segment.number, base_time: now };
+        state.context = SegmentContext {
+            number: segment.number,
+            base_time: now,
+        };
         state.file = segment.file;
         state.cursor = Cursor {
-            key: SegmentKey { salt: segment.salt, segment: segment.number },
+            key: SegmentKey {
+                salt: segment.salt,
+                segment: segment.number,
+            },
             capacity: segment.capacity,
             offset: SEGMENT_HEADER_BYTES,
             tail: Vec::new(),
@@ -144,8 +156,9 @@ impl FrameLog for SegmentLog {
     fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed {
         let mut state = lock(&self.state);
         let mut buffers = state.spare.pop().unwrap_or_default();
-        let laid =
-            state.cursor.lay(frame, base_position, time, (&mut buffers.0, &mut buffers.1));
+        let laid = state
+            .cursor
+            .lay(frame, base_position, time, (&mut buffers.0, &mut buffers.1));
         state.checkpointed = false;
         state.placed(laid, buffers)
     }
@@ -159,13 +172,17 @@ impl FrameLog for SegmentLog {
         }
         let mut buffers = state.spare.pop().unwrap_or_default();
         let both = (&mut buffers.0, &mut buffers.1);
-        let laid = state.cursor.lay_empty(FrameFlags::CHECKPOINT, base_position, time, both);
+        let laid = state
+            .cursor
+            .lay_empty(FrameFlags::CHECKPOINT, base_position, time, both);
         state.checkpointed = true;
         Some(state.placed(laid, buffers))
     }
 
     fn commit(&self, placed: &Placed) -> Commit {
-        let Some(file) = &placed.file else { unreachable!("a segment's frame has a file") };
+        let Some(file) = &placed.file else {
+            unreachable!("a segment's frame has a file")
+        };
         let pages = placed.pages.as_slice();
         let written = file.write_durable_at(pages, placed.pages_offset);
         let mut state = lock(&self.state);
@@ -177,7 +194,10 @@ impl FrameLog for SegmentLog {
             Ok(length) if length == pages.len() => return Commit::Durable,
             Ok(length) => io::Error::new(
                 io::ErrorKind::WriteZero,
-                format!("only {length} of {} bytes of a frame were written", pages.len()),
+                format!(
+                    "only {length} of {} bytes of a frame were written",
+                    pages.len()
+                ),
             ),
             Err(error) => error,
         };
@@ -195,7 +215,9 @@ impl FrameLog for SegmentLog {
     }
 
     fn read_from(&self, _: u64) -> io::Result<Vec<LoggedFrame>> {
-        Err(io::Error::other("the outcome of a write to a segment is known after reopening only"))
+        Err(io::Error::other(
+            "the outcome of a write to a segment is known after reopening only",
+        ))
     }
 
     fn rewind(&self, _: u64, _: Option<&FrameHeader>) {

@@ -47,7 +47,11 @@ struct Planned {
 impl Cursor {
     pub(crate) const fn new(start: CursorStart) -> Self {
         let next = start.from;
-        Self { start, next, plan: None }
+        Self {
+            start,
+            next,
+            plan: None,
+        }
     }
 
     /// Forwards: every record before this position has been given.
@@ -62,8 +66,14 @@ impl Cursor {
         page: &mut Page,
         (count, bytes): (usize, usize),
     ) -> Result<bool, StoreError> {
-        let (control, control_revisions) = (self.start.control, self.start.control_revisions.clone());
-        let want = Want { count, bytes, control, control_revisions };
+        let (control, control_revisions) =
+            (self.start.control, self.start.control_revisions.clone());
+        let want = Want {
+            count,
+            bytes,
+            control,
+            control_revisions,
+        };
         // The end first: what lies before it is in the view that is taken afterwards.
         let end = published.end();
         let view = published.view();
@@ -112,12 +122,18 @@ impl Cursor {
             if let (SourceKeys::All, Segment::Sealed(sealed)) = (&self.start.source, &segment) {
                 sealed.expect_reads(0, sealed.entry.end_offset);
             }
-            let ordinals = self.ordinals(&segment, ordinal(from - base)..ordinal(segment_end - base))?;
+            let ordinals =
+                self.ordinals(&segment, ordinal(from - base)..ordinal(segment_end - base))?;
             if ordinals.is_empty() {
                 self.next = segment_end;
                 continue;
             }
-            self.plan = Some(Planned { segment, base, ordinals, edge: segment_end });
+            self.plan = Some(Planned {
+                segment,
+                base,
+                ordinals,
+                edge: segment_end,
+            });
             return Ok(true);
         }
         self.next = self.next.max(end);
@@ -128,7 +144,9 @@ impl Cursor {
         self.next = self.next.min(end);
         while self.next > 0 {
             let number = view.segment_at(self.next - 1);
-            let Some(segment) = view.segment(number) else { break };
+            let Some(segment) = view.segment(number) else {
+                break;
+            };
             let base = segment.base_position();
             if base >= self.next {
                 break;
@@ -137,7 +155,12 @@ impl Cursor {
             let ordinals = self.ordinals(&segment, 0..ordinal(until - base))?;
             self.next = base;
             if !ordinals.is_empty() {
-                self.plan = Some(Planned { segment, base, ordinals, edge: base });
+                self.plan = Some(Planned {
+                    segment,
+                    base,
+                    ordinals,
+                    edge: base,
+                });
                 return Ok(true);
             }
         }

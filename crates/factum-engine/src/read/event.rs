@@ -1,7 +1,7 @@
 //! An event as it stands in a page: borrowed, verified, its names at hand.
 
-use factum_format::record::{RecordFlags, RecordKind as StoredKind, RecordView};
 use factum_format::metadata::StandardMetadata;
+use factum_format::record::{RecordFlags, RecordKind as StoredKind, RecordView};
 use factum_format::section::SectionType;
 use factum_types::{
     Bytes, ContentType, EventId, EventType, Metadata, Position, RecordKind, RecordedEvent,
@@ -76,7 +76,9 @@ impl<'a> EventRef<'a> {
     /// The user's own metadata; empty when there is none.
     #[must_use]
     pub fn custom_metadata(&self) -> &'a [u8] {
-        self.record.section(SectionType::CUSTOM_METADATA).unwrap_or_default()
+        self.record
+            .section(SectionType::CUSTOM_METADATA)
+            .unwrap_or_default()
     }
 
     /// What `data` is written in.
@@ -114,7 +116,10 @@ impl<'a> EventRef<'a> {
     }
 
     fn metadata(&self) -> Metadata {
-        let standard = self.record.section(SectionType::METADATA).unwrap_or_default();
+        let standard = self
+            .record
+            .section(SectionType::METADATA)
+            .unwrap_or_default();
         // Covered by the record's checksum; a field that does not decode was not written by us.
         let standard = StandardMetadata::decode(standard).unwrap_or_default();
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -134,13 +139,20 @@ impl<'a> EventRef<'a> {
             _ => StreamName::new(self.stream).ok()?,
         };
         let is_event = self.record.kind == StoredKind::EVENT;
-        let name = if is_event { self.event_type } else { control_type(self.record.kind) };
+        let name = if is_event {
+            self.event_type
+        } else {
+            control_type(self.record.kind)
+        };
         let data = match self.kind() {
             RecordKind::Event => Bytes::copy_from_slice(self.data()),
             RecordKind::Settings => Bytes::from(settings_json(&self.record)),
             _ => Bytes::from_static(b"{}"),
         };
-        let personal = self.record.section(SectionType::PERSONAL).unwrap_or_default();
+        let personal = self
+            .record
+            .section(SectionType::PERSONAL)
+            .unwrap_or_default();
         Some(RecordedEvent {
             id: self.id(),
             stream,
@@ -161,12 +173,22 @@ impl<'a> EventRef<'a> {
 
 /// The settings that a record sets, as a JSON object with the fields that are set.
 fn settings_json(record: &RecordView<'_>) -> String {
-    let Ok(control) = decode_control(record) else { return "{}".to_owned() };
+    let Ok(control) = decode_control(record) else {
+        return "{}".to_owned();
+    };
     let settings = control.settings;
     let fields = [
         ("maxCount", settings.max_count),
-        ("maxAgeMicros", settings.max_age.map(|age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX))),
-        ("truncateBefore", settings.truncate_before.map(Revision::number)),
+        (
+            "maxAgeMicros",
+            settings
+                .max_age
+                .map(|age| u64::try_from(age.as_micros()).unwrap_or(u64::MAX)),
+        ),
+        (
+            "truncateBefore",
+            settings.truncate_before.map(Revision::number),
+        ),
     ];
     let set: Vec<String> = fields
         .iter()

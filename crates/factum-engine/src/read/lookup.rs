@@ -40,31 +40,43 @@ pub(crate) fn stream_tail(
 }
 
 /// The next revision of a stream, and one more than the position of its last event.
-fn last_event(
-    view: &View,
-    name: &str,
-    key: KeyHash,
-) -> Result<Option<(u64, u64)>, StoreError> {
+fn last_event(view: &View, name: &str, key: KeyHash) -> Result<Option<(u64, u64)>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         let content = unsealed.read();
-        let Some(found) = content.keys.get(&key).filter(|found| found.kind == KeyKind::Stream) else {
+        let Some(found) = content
+            .keys
+            .get(&key)
+            .filter(|found| found.kind == KeyKind::Stream)
+        else {
             continue;
         };
         let stream = &content.streams[found.index as usize];
         if let Some(last) = stream.ordinals.last() {
             let next_revision = stream.first_revision + stream.ordinals.len() as u64;
-            return Ok(Some((next_revision, unsealed.head.base_position + u64::from(*last) + 1)));
+            return Ok(Some((
+                next_revision,
+                unsealed.head.base_position + u64::from(*last) + 1,
+            )));
         }
     }
     for sealed in view.sealed.iter().rev() {
         let index = sealed.index()?;
         let bad = |error: FormatError| sealed.bad_index(&error);
-        let Some(posting) = index.posting(KeyKind::Stream, key, name).map_err(bad)? else { continue };
-        let Some(at) = posting.count.checked_sub(1) else { continue };
-        let Some(last) = posting.ordinals_from(at).next() else { continue };
+        let Some(posting) = index.posting(KeyKind::Stream, key, name).map_err(bad)? else {
+            continue;
+        };
+        let Some(at) = posting.count.checked_sub(1) else {
+            continue;
+        };
+        let Some(last) = posting.ordinals_from(at).next() else {
+            continue;
+        };
         let last = last.map_err(bad)?;
         let next_revision = posting.head.before + u64::from(posting.count);
-        return Ok(Some((next_revision, sealed.entry.base_position + u64::from(last) + 1)));
+        return Ok(Some((
+            next_revision,
+            sealed.entry.base_position + u64::from(last) + 1,
+        )));
     }
     Ok(None)
 }
@@ -80,14 +92,28 @@ fn last_control(
             return Ok(Some(found));
         }
     }
-    for sealed in view.sealed.iter().rev().filter(|s| s.entry.flags & HAS_CONTROL != 0) {
+    for sealed in view
+        .sealed
+        .iter()
+        .rev()
+        .filter(|s| s.entry.flags & HAS_CONTROL != 0)
+    {
         let index = sealed.index()?;
         let bad = |error: FormatError| sealed.bad_index(&error);
-        let Some(posting) = index.posting(KeyKind::Control, key, name).map_err(bad)? else { continue };
-        let Some(at) = posting.count.checked_sub(1) else { continue };
-        let Some(last) = posting.ordinals_from(at).next() else { continue };
+        let Some(posting) = index.posting(KeyKind::Control, key, name).map_err(bad)? else {
+            continue;
+        };
+        let Some(at) = posting.count.checked_sub(1) else {
+            continue;
+        };
+        let Some(last) = posting.ordinals_from(at).next() else {
+            continue;
+        };
         let ordinal = last.map_err(bad)?;
-        let extent = index.offsets().and_then(|offsets| offsets.locate(ordinal)).map_err(bad)?;
+        let extent = index
+            .offsets()
+            .and_then(|offsets| offsets.locate(ordinal))
+            .map_err(bad)?;
         let position = sealed.entry.base_position + u64::from(ordinal);
         let bytes = read_record(sealed, position, extent)?;
         let control = record::decode(&bytes, position).and_then(|(r, _)| decode_control(&r));
@@ -103,17 +129,23 @@ fn last_control_unsealed(
     key: KeyHash,
 ) -> Result<Option<(u64, ControlState)>, StoreError> {
     let content = unsealed.read();
-    let found = content.keys.get(&key).filter(|found| found.kind == KeyKind::Control);
-    let Some(ordinal) = found.and_then(|f| content.controls[f.index as usize].ordinals.last()) else {
+    let found = content
+        .keys
+        .get(&key)
+        .filter(|found| found.kind == KeyKind::Control);
+    let Some(ordinal) = found.and_then(|f| content.controls[f.index as usize].ordinals.last())
+    else {
         return Ok(None);
     };
     let position = unsealed.head.base_position + u64::from(*ordinal);
     let bytes = content.record_bytes(*ordinal).unwrap_or_default();
     let control = record::decode(bytes, position).and_then(|(r, _)| decode_control(&r));
-    control.map(|control| Some((position, control))).map_err(|error| {
-        let message = format!("the settings record at position {position} is damaged: {error}");
-        StoreError::new(factum_store::Kind::Corrupt, message)
-    })
+    control
+        .map(|control| Some((position, control)))
+        .map_err(|error| {
+            let message = format!("the settings record at position {position} is damaged: {error}");
+            StoreError::new(factum_store::Kind::Corrupt, message)
+        })
 }
 
 /// The bytes of one record, looked at twice if need be.
@@ -143,7 +175,9 @@ pub(crate) fn last_match(
     let mut number = view.len();
     while let Some(below) = number.checked_sub(1) {
         number = below;
-        let Some(segment) = view.segment(number) else { continue };
+        let Some(segment) = view.segment(number) else {
+            continue;
+        };
         if segment.end_position() <= from {
             return Ok(None);
         }
@@ -174,12 +208,21 @@ pub(crate) fn last_snapshot<T>(
 ) -> Result<Option<T>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         let content = unsealed.read();
-        let found = content.keys.get(&key).filter(|found| found.kind == KeyKind::Snapshot);
+        let found = content
+            .keys
+            .get(&key)
+            .filter(|found| found.kind == KeyKind::Snapshot);
         let Some(found) = found else { continue };
-        for ordinal in content.snapshots[found.index as usize].ordinals.iter().rev() {
+        for ordinal in content.snapshots[found.index as usize]
+            .ordinals
+            .iter()
+            .rev()
+        {
             let position = unsealed.head.base_position + u64::from(*ordinal);
             let bytes = content.record_bytes(*ordinal).unwrap_or_default();
-            let Ok((record, _)) = record::decode(bytes, position) else { continue };
+            let Ok((record, _)) = record::decode(bytes, position) else {
+                continue;
+            };
             if let Some(found) = wanted(&record, unsealed.head.base_time) {
                 return Ok(Some(found));
             }
@@ -204,11 +247,18 @@ fn last_snapshot_sealed<T>(
         return Ok(None);
     };
     for ordinal in posting.to_vec().map_err(bad)?.into_iter().rev() {
-        let extent = index.offsets().and_then(|offsets| offsets.locate(ordinal)).map_err(bad)?;
+        let extent = index
+            .offsets()
+            .and_then(|offsets| offsets.locate(ordinal))
+            .map_err(bad)?;
         let position = sealed.entry.base_position + u64::from(ordinal);
         // A damaged snapshot is as good as none: it is a cache.
-        let Ok(bytes) = read_record(sealed, position, extent) else { continue };
-        let Ok((record, _)) = record::decode(&bytes, position) else { continue };
+        let Ok(bytes) = read_record(sealed, position, extent) else {
+            continue;
+        };
+        let Ok((record, _)) = record::decode(&bytes, position) else {
+            continue;
+        };
         if record.kind != RecordKind::SNAPSHOT {
             continue;
         }
@@ -229,7 +279,12 @@ pub(crate) fn stream_names(
     let mut found = std::collections::BTreeSet::new();
     let mut take = |name: &str| {
         let wanted = name.starts_with(prefix) && after.is_none_or(|after| name > after);
-        if wanted && (found.len() < limit || found.last().is_some_and(|last: &String| name < last.as_str())) {
+        if wanted
+            && (found.len() < limit
+                || found
+                    .last()
+                    .is_some_and(|last: &String| name < last.as_str()))
+        {
             found.insert(name.to_owned());
             if found.len() > limit {
                 found.pop_last();
@@ -238,13 +293,19 @@ pub(crate) fn stream_names(
     };
     for sealed in &view.sealed {
         let index = sealed.index()?;
-        let names = index.stream_names().map_err(|error| sealed.bad_index(&error))?;
+        let names = index
+            .stream_names()
+            .map_err(|error| sealed.bad_index(&error))?;
         for name in names.iter() {
             take(name.map_err(|error| sealed.bad_index(&error))?);
         }
     }
     for unsealed in &view.unsealed {
-        unsealed.read().streams.iter().for_each(|stream| take(stream.name.as_str()));
+        unsealed
+            .read()
+            .streams
+            .iter()
+            .for_each(|stream| take(stream.name.as_str()));
     }
     Ok(found)
 }

@@ -30,8 +30,16 @@ pub struct Page {
 
 #[derive(Debug)]
 enum Slot {
-    Sealed { at: At, index: u32 },
-    Unsealed { at: At, stream: StreamName, event_type: factum_types::EventType, tags: (u32, u32) },
+    Sealed {
+        at: At,
+        index: u32,
+    },
+    Unsealed {
+        at: At,
+        stream: StreamName,
+        event_type: factum_types::EventType,
+        tags: (u32, u32),
+    },
     Damaged(StoreError),
 }
 
@@ -83,7 +91,8 @@ impl Page {
             let event = event?;
             let position = event.position();
             event.to_recorded(stream).ok_or_else(|| {
-                let message = format!("the names of the event at position {position} are not valid");
+                let message =
+                    format!("the names of the event at position {position} are not valid");
                 StoreError::new(factum_store::Kind::Internal, message)
             })
         })
@@ -92,7 +101,12 @@ impl Page {
     fn event<'a>(&'a self, slot: &'a Slot) -> Result<EventRef<'a>, StoreError> {
         let (at, stream, event_type, tags) = match slot {
             Slot::Damaged(error) => return Err(error.clone()),
-            Slot::Unsealed { at, stream, event_type, tags } => {
+            Slot::Unsealed {
+                at,
+                stream,
+                event_type,
+                tags,
+            } => {
                 let tags = &self.tags[tags.0 as usize..tags.1 as usize];
                 (at, stream.as_str(), event_type.as_str(), Tags::Owned(tags))
             }
@@ -105,7 +119,13 @@ impl Page {
             }
         };
         let record = self.record(at);
-        Ok(EventRef { record, stream, event_type, time: at.base_time + record.time_delta, tags })
+        Ok(EventRef {
+            record,
+            stream,
+            event_type,
+            time: at.base_time + record.time_delta,
+            tags,
+        })
     }
 
     fn record(&self, at: &At) -> record::RecordView<'_> {
@@ -135,15 +155,11 @@ impl Page {
         fetched
     }
 
-    fn push_unsealed(
-        &mut self,
-        unsealed: &Unsealed,
-        content: &Content,
-        ordinal: u32,
-        want: &Want,
-    ) {
+    fn push_unsealed(&mut self, unsealed: &Unsealed, content: &Content, ordinal: u32, want: &Want) {
         let position = unsealed.head.base_position + u64::from(ordinal);
-        let decoded = content.record_bytes(ordinal).map(|bytes| record::decode(bytes, position));
+        let decoded = content
+            .record_bytes(ordinal)
+            .map(|bytes| record::decode(bytes, position));
         let Some(Ok((record, length))) = decoded else {
             let error = damaged_unsealed(unsealed, content, ordinal);
             return self.slots.push(Slot::Damaged(error));
@@ -158,7 +174,11 @@ impl Page {
             self.tags.push(content.tags[tag as usize].name.clone());
         }
         self.slots.push(Slot::Unsealed {
-            at: At { position, start, base_time: unsealed.head.base_time },
+            at: At {
+                position,
+                start,
+                base_time: unsealed.head.base_time,
+            },
             stream: content.streams[record.stream_ref as usize].name.clone(),
             event_type: content.types[record.type_ref as usize].name.clone(),
             tags: (first_tag, self.tags.len() as u32),
@@ -176,7 +196,12 @@ impl Page {
         let base_time = sealed.entry.base_time;
         let number = self.indexes.len() as u32;
         self.indexes.push(Arc::clone(&index));
-        let mut source = SealedSource { sealed, index: &index, number, base_time };
+        let mut source = SealedSource {
+            sealed,
+            index: &index,
+            number,
+            base_time,
+        };
         let mut fetched = Fetched::default();
         let mut pending: Option<(u32, Option<(u64, u32)>)> = None;
         let offsets = index.offsets().map_err(|error| sealed.bad_index(&error))?;
@@ -191,7 +216,8 @@ impl Page {
                 None => match ordinals.next() {
                     Some(ordinal) => Some((
                         ordinal,
-                        near.locate(ordinal).map_err(|error| sealed.bad_index(&error))?,
+                        near.locate(ordinal)
+                            .map_err(|error| sealed.bad_index(&error))?,
                     )),
                     None => {
                         fetched.exhausted = true;
@@ -250,7 +276,10 @@ impl Page {
             let slot = self.check(source, position, at, (offset, length), want);
             self.slots.extend(slot);
         }
-        *span = Span { records: std::mem::take(&mut span.records), ..Span::default() };
+        *span = Span {
+            records: std::mem::take(&mut span.records),
+            ..Span::default()
+        };
         Ok(())
     }
 
@@ -266,29 +295,53 @@ impl Page {
         let length = extent.1 as usize;
         let verified = record::decode(&self.bytes[start..start + length], position);
         let (start, record) = match verified {
-            Ok((record, _)) => (start, Ok((want.record(record.kind, record.revision), source.knows(&record)))),
+            Ok((record, _)) => (
+                start,
+                Ok((
+                    want.record(record.kind, record.revision),
+                    source.knows(&record),
+                )),
+            ),
             Err(first) => {
-                let again = source.sealed.read_again(extent.0, length).unwrap_or_default();
+                let again = source
+                    .sealed
+                    .read_again(extent.0, length)
+                    .unwrap_or_default();
                 let start = self.bytes.len();
                 self.bytes.extend_from_slice(&again);
                 let second = record::decode(&self.bytes[start..], position);
-                let checked = second.map(|(r, _)| (want.record(r.kind, r.revision), source.knows(&r)));
+                let checked =
+                    second.map(|(r, _)| (want.record(r.kind, r.revision), source.knows(&r)));
                 (start, checked.map_err(|_| first))
             }
         };
         match record {
             Ok((false, _)) => None,
             Ok((_, true)) => {
-                let at = At { position, start, base_time: source.base_time };
-                Some(Slot::Sealed { at, index: source.number })
+                let at = At {
+                    position,
+                    start,
+                    base_time: source.base_time,
+                };
+                Some(Slot::Sealed {
+                    at,
+                    index: source.number,
+                })
             }
             Ok((_, false)) => {
-                let error = source.sealed.damaged_record(position, Some(extent), "its names are not known");
+                let error =
+                    source
+                        .sealed
+                        .damaged_record(position, Some(extent), "its names are not known");
                 Some(Slot::Damaged(error))
             }
             Err(error) => {
                 let why = error.to_string();
-                Some(Slot::Damaged(source.sealed.damaged_record(position, Some(extent), &why)))
+                Some(Slot::Damaged(source.sealed.damaged_record(
+                    position,
+                    Some(extent),
+                    &why,
+                )))
             }
         }
     }
@@ -357,7 +410,10 @@ impl Span {
         if self.records.is_empty() {
             return false;
         }
-        let (start, end) = (self.start.min(offset), self.end.max(offset + u64::from(length)));
+        let (start, end) = (
+            self.start.min(offset),
+            self.end.max(offset + u64::from(length)),
+        );
         let gap = if offset >= self.end {
             offset - self.end
         } else {
@@ -386,31 +442,36 @@ struct Near<'a> {
 
 impl<'a> Near<'a> {
     const fn new(offsets: &'a factum_format::index::Offsets<'a>) -> Self {
-        Self { offsets, iter: None, next: 0 }
+        Self {
+            offsets,
+            iter: None,
+            next: 0,
+        }
     }
 
-    fn locate(
-        &mut self,
-        ordinal: u32,
-    ) -> Result<Option<(u64, u32)>, factum_format::FormatError> {
+    fn locate(&mut self, ordinal: u32) -> Result<Option<(u64, u32)>, factum_format::FormatError> {
         const NEAR: u32 = 32;
         let near = self.iter.is_some() && ordinal >= self.next && ordinal - self.next <= NEAR;
         if !near {
             self.iter = Some(self.offsets.iter_from(ordinal));
             self.next = ordinal;
         }
-        let Some(iter) = &mut self.iter else { return Ok(None) };
+        let Some(iter) = &mut self.iter else {
+            return Ok(None);
+        };
         let skip = (ordinal - self.next) as usize;
         self.next = ordinal + 1;
-        iter.nth(skip).transpose().map(|found| found.and_then(|(_, extent)| extent))
+        iter.nth(skip)
+            .transpose()
+            .map(|found| found.and_then(|(_, extent)| extent))
     }
 }
 
 fn damaged_unsealed(unsealed: &Unsealed, content: &Content, ordinal: u32) -> StoreError {
     let position = unsealed.head.base_position + u64::from(ordinal);
-    let span = content.frame_of(ordinal).filter(|frame| {
-        ordinal < frame.ordinal + frame.header.record_count
-    });
+    let span = content
+        .frame_of(ordinal)
+        .filter(|frame| ordinal < frame.ordinal + frame.header.record_count);
     let extent = content.record_extent(ordinal);
     let (offset, length) = match (extent, span) {
         (Some((offset, length)), _) => (offset, u64::from(length)),
@@ -419,7 +480,10 @@ fn damaged_unsealed(unsealed: &Unsealed, content: &Content, ordinal: u32) -> Sto
     };
     let position = factum_types::Position::from_raw(position);
     let damage = factum_store::Damage {
-        file: format!("segments/{}", crate::paths::segment_name(unsealed.head.number, 0)),
+        file: format!(
+            "segments/{}",
+            crate::paths::segment_name(unsealed.head.number, 0)
+        ),
         offset,
         length,
         first: position,

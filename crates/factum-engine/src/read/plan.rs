@@ -18,8 +18,16 @@ use crate::view::{Index, Segment};
 #[derive(Debug, Clone)]
 pub(crate) enum SourceKeys {
     All,
-    Stream { name: StreamName, key: KeyHash, control: KeyHash },
-    Category { name: String, key: KeyHash, control: KeyHash },
+    Stream {
+        name: StreamName,
+        key: KeyHash,
+        control: KeyHash,
+    },
+    Category {
+        name: String,
+        key: KeyHash,
+        control: KeyHash,
+    },
     Query(Arc<Vec<ItemKeys>>),
 }
 
@@ -62,14 +70,21 @@ impl SourceKeys {
                 control: keyer.hash(KeyKind::CategoryControl, name.as_str()),
             },
             Source::Query(query) => Self::query(query, keyer),
-            _ => return Err(StoreError::invalid("this source is not known to the engine")),
+            _ => {
+                return Err(StoreError::invalid(
+                    "this source is not known to the engine",
+                ));
+            }
         })
     }
 
     pub(crate) fn query(query: &Query, keyer: &Keyer) -> Self {
         let types = |item: &factum_types::QueryItem| {
             let keyed = |t: &factum_types::EventType| {
-                (keyer.hash(KeyKind::EventType, t.as_str()), t.as_str().to_owned())
+                (
+                    keyer.hash(KeyKind::EventType, t.as_str()),
+                    t.as_str().to_owned(),
+                )
             };
             item.types.iter().map(keyed).collect()
         };
@@ -79,7 +94,10 @@ impl SourceKeys {
             };
             item.tags.iter().map(keyed).collect()
         };
-        let items = query.items.iter().map(|i| ItemKeys { types: types(i), tags: tags(i) });
+        let items = query.items.iter().map(|i| ItemKeys {
+            types: types(i),
+            tags: tags(i),
+        });
         Self::Query(Arc::new(items.collect()))
     }
 
@@ -101,7 +119,9 @@ impl SourceKeys {
             Segment::Sealed(sealed) => {
                 let index = sealed.index()?;
                 let found = self.find(&InFile(&index), bounds);
-                found.map(Ordinals::List).map_err(|error| sealed.bad_index(&error))
+                found
+                    .map(Ordinals::List)
+                    .map_err(|error| sealed.bad_index(&error))
             }
         }
     }
@@ -158,7 +178,10 @@ impl ItemKeys {
         }
         let mut of_types = Vec::new();
         for (key, name) in &self.types {
-            of_types = merge(of_types, &lists.list(KeyKind::EventType, *key, name, within)?);
+            of_types = merge(
+                of_types,
+                &lists.list(KeyKind::EventType, *key, name, within)?,
+            );
         }
         Ok(match found {
             Some(found) => intersect(&found, &of_types),
@@ -179,7 +202,8 @@ trait Lists {
     ) -> Result<Vec<u32>, FormatError>;
 
     /// The events of a stream within bounds of ordinals and of revisions.
-    fn revisions(&self, key: KeyHash, name: &str, bounds: &Bounds) -> Result<Vec<u32>, FormatError>;
+    fn revisions(&self, key: KeyHash, name: &str, bounds: &Bounds)
+    -> Result<Vec<u32>, FormatError>;
 
     /// Every event: the union of all types.
     fn all_events(&self, within: &Range<u32>) -> Result<Vec<u32>, FormatError>;
@@ -223,15 +247,30 @@ impl Lists for InMemory<'_> {
     }
 
     fn revisions(&self, key: KeyHash, _: &str, bounds: &Bounds) -> Result<Vec<u32>, FormatError> {
-        let Some(list) = self.whole(KeyKind::Stream, key) else { return Ok(Vec::new()) };
-        let found = self.0.keys.get(&key).map_or(0, |found| found.index as usize);
-        let part = by_revision(self.0.streams[found].first_revision, list.len(), &bounds.revisions);
+        let Some(list) = self.whole(KeyKind::Stream, key) else {
+            return Ok(Vec::new());
+        };
+        let found = self
+            .0
+            .keys
+            .get(&key)
+            .map_or(0, |found| found.index as usize);
+        let part = by_revision(
+            self.0.streams[found].first_revision,
+            list.len(),
+            &bounds.revisions,
+        );
         Ok(clip(&list[part], &bounds.ordinals).to_vec())
     }
 
     fn all_events(&self, within: &Range<u32>) -> Result<Vec<u32>, FormatError> {
-        let mut all: Vec<u32> =
-            self.0.types.iter().flat_map(|list| clip(&list.ordinals, within)).copied().collect();
+        let mut all: Vec<u32> = self
+            .0
+            .types
+            .iter()
+            .flat_map(|list| clip(&list.ordinals, within))
+            .copied()
+            .collect();
         all.sort_unstable();
         Ok(all)
     }
@@ -245,15 +284,26 @@ impl Lists for InFile<'_> {
         name: &str,
         within: &Range<u32>,
     ) -> Result<Vec<u32>, FormatError> {
-        let Some(posting) = self.0.posting(kind, key, name)? else { return Ok(Vec::new()) };
+        let Some(posting) = self.0.posting(kind, key, name)? else {
+            return Ok(Vec::new());
+        };
         collect(posting.seek(within.start), within.end)
     }
 
-    fn revisions(&self, key: KeyHash, name: &str, bounds: &Bounds) -> Result<Vec<u32>, FormatError> {
+    fn revisions(
+        &self,
+        key: KeyHash,
+        name: &str,
+        bounds: &Bounds,
+    ) -> Result<Vec<u32>, FormatError> {
         let Some(posting) = self.0.posting(KeyKind::Stream, key, name)? else {
             return Ok(Vec::new());
         };
-        let part = by_revision(posting.head.before, posting.count as usize, &bounds.revisions);
+        let part = by_revision(
+            posting.head.before,
+            posting.count as usize,
+            &bounds.revisions,
+        );
         let index = u32::try_from(part.start).unwrap_or(u32::MAX);
         let found = collect(posting.ordinals_from(index).take(part.len()), u32::MAX)?;
         Ok(clip(&found, &bounds.ordinals).to_vec())
@@ -273,13 +323,17 @@ fn collect(
     ordinals: impl Iterator<Item = Result<u32, FormatError>>,
     end: u32,
 ) -> Result<Vec<u32>, FormatError> {
-    ordinals.take_while(|item| !matches!(item, Ok(ordinal) if *ordinal >= end)).collect()
+    ordinals
+        .take_while(|item| !matches!(item, Ok(ordinal) if *ordinal >= end))
+        .collect()
 }
 
 /// Which entries of a stream's list have these revisions.
 fn by_revision(first: u64, count: usize, wanted: &Range<u64>) -> Range<usize> {
     let index = |revision: u64| {
-        usize::try_from(revision.saturating_sub(first)).unwrap_or(usize::MAX).min(count)
+        usize::try_from(revision.saturating_sub(first))
+            .unwrap_or(usize::MAX)
+            .min(count)
     };
     let start = index(wanted.start);
     start..index(wanted.end).max(start)
@@ -349,11 +403,22 @@ mod tests {
             random >> 22
         };
         for _ in 0..200 {
-            let mut make = || (0..next() % 60).map(|_| next()).collect::<std::collections::BTreeSet<_>>();
+            let mut make = || {
+                (0..next() % 60)
+                    .map(|_| next())
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
             let (a, b) = (make(), make());
-            let lists: (Vec<u32>, Vec<u32>) = (a.iter().copied().collect(), b.iter().copied().collect());
-            assert_eq!(intersect(&lists.0, &lists.1), a.intersection(&b).copied().collect::<Vec<_>>());
-            assert_eq!(merge(lists.0, &lists.1), a.union(&b).copied().collect::<Vec<_>>());
+            let lists: (Vec<u32>, Vec<u32>) =
+                (a.iter().copied().collect(), b.iter().copied().collect());
+            assert_eq!(
+                intersect(&lists.0, &lists.1),
+                a.intersection(&b).copied().collect::<Vec<_>>()
+            );
+            assert_eq!(
+                merge(lists.0, &lists.1),
+                a.union(&b).copied().collect::<Vec<_>>()
+            );
         }
     }
 

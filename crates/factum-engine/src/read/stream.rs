@@ -43,7 +43,10 @@ pub(crate) fn visible(
         return Err(tombstoned(name));
     }
     if !tail.exists() {
-        return Err(StoreError::new(Kind::NotFound, format!("stream {name} has no events")));
+        return Err(StoreError::new(
+            Kind::NotFound,
+            format!("stream {name} has no events"),
+        ));
     }
     Ok(visible_from(tail, now))
 }
@@ -52,10 +55,12 @@ pub(crate) fn visible(
 pub(crate) fn visible_from(tail: &StreamTail, now: i64) -> (u64, Option<i64>) {
     let settings = tail.settings();
     let truncated = settings.truncate_before.map_or(0, Revision::number);
-    let counted = settings.max_count.map_or(0, |count| tail.next_revision.saturating_sub(count));
-    let oldest = settings.max_age.map(|age| {
-        now.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX))
-    });
+    let counted = settings
+        .max_count
+        .map_or(0, |count| tail.next_revision.saturating_sub(count));
+    let oldest = settings
+        .max_age
+        .map(|age| now.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
     (truncated.max(counted), oldest)
 }
 
@@ -103,7 +108,11 @@ impl Reader {
             revisions,
             control: request.control,
         });
-        Ok(Prepared { cursor, oldest, stream })
+        Ok(Prepared {
+            cursor,
+            oldest,
+            stream,
+        })
     }
 
     /// The tail of a stream as far as it is published.
@@ -143,11 +152,16 @@ struct Reading {
 
 impl Reading {
     fn fetch(&mut self) -> Result<(), StoreError> {
-        let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.events);
+        let want = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(self.events);
         self.events = (self.events * 4).min(PAGE_EVENTS_MAX);
         self.page.clear();
         let published = &self.reader.published;
-        self.ended = self.read.cursor.fill(published, &mut self.page, (want, PAGE_BYTES))?;
+        self.ended = self
+            .read
+            .cursor
+            .fill(published, &mut self.page, (want, PAGE_BYTES))?;
         let oldest = self.read.oldest;
         let shown = |event: &Result<RecordedEvent, StoreError>| match (event, oldest) {
             (Ok(event), Some(oldest)) if event.kind == RecordKind::Event => {
@@ -155,7 +169,8 @@ impl Reading {
             }
             _ => true,
         };
-        self.next.extend(self.page.recorded(self.read.stream.as_ref()).filter(shown));
+        self.next
+            .extend(self.page.recorded(self.read.stream.as_ref()).filter(shown));
         Ok(())
     }
 }

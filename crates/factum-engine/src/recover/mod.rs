@@ -78,7 +78,9 @@ pub(crate) struct Recovered {
 impl Recovered {
     /// Whether anything acknowledged is lost, or may be.
     pub(crate) fn lost(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.lost > 0 || finding.unbounded)
+        self.findings
+            .iter()
+            .filter(|finding| finding.lost > 0 || finding.unbounded)
     }
 }
 
@@ -96,7 +98,9 @@ pub(crate) fn scan_sealed(
     bytes: &[u8],
     report: &mut dyn FnMut(Finding),
 ) {
-    let end = usize::try_from(entry.end_offset).unwrap_or(usize::MAX).min(bytes.len());
+    let end = usize::try_from(entry.end_offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
     let area = Area::whole(&bytes[..end]);
     let key = unsealed.head.key;
     let mut offset = SEGMENT_HEADER_BYTES;
@@ -116,7 +120,13 @@ pub(crate) fn scan_sealed(
             }
             FrameAt::StrayBits if !offset.is_multiple_of(PAGE) => {
                 let next = offset.next_multiple_of(PAGE);
-                report(harmless(key, offset, next - offset, next_position, "stray bits in padding"));
+                report(harmless(
+                    key,
+                    offset,
+                    next - offset,
+                    next_position,
+                    "stray bits in padding",
+                ));
                 offset = next;
                 continue;
             }
@@ -144,7 +154,13 @@ fn pass_damage(
         && header.base_position == next_position
         && !damaged.bytes.is_empty()
     {
-        report(apply_damaged(unsealed, &header, offset, damaged.bytes, damaged.body_ok));
+        report(apply_damaged(
+            unsealed,
+            &header,
+            offset,
+            damaged.bytes,
+            damaged.body_ok,
+        ));
         return offset + u64::from(header.frame_len);
     }
     let next = find_frames_after(area, offset, key)
@@ -194,7 +210,11 @@ fn apply_damaged(
         first_position: header.base_position,
         lost: u64::from(lost),
         unbounded: false,
-        reason: Some(if body_ok { QuarantineReason::Header } else { QuarantineReason::Body }),
+        reason: Some(if body_ok {
+            QuarantineReason::Header
+        } else {
+            QuarantineReason::Body
+        }),
         what,
     }
 }

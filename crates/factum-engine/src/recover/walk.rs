@@ -1,6 +1,6 @@
 //! The walk over the segments that were being written.
 
-use factum_format::frame::FrameHeader;
+use factum_format::frame::{FrameHeader, HEADER_MAGIC};
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::QuarantineReason;
 use factum_format::scan::{
@@ -33,7 +33,14 @@ enum Next {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(found: &'a [Found<'a>], start: Tail) -> Self {
-        Self { found, tail: start, cut: None, findings: Vec::new(), newer: false, chained: false }
+        Self {
+            found,
+            tail: start,
+            cut: None,
+            findings: Vec::new(),
+            newer: false,
+            chained: false,
+        }
     }
 
     pub(super) fn run(&mut self) {
@@ -47,8 +54,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn finish(self) -> Recovered {
-        Recovered { tail: self.tail, cut: self.cut, findings: self.findings, newer: self.newer }
+    pub(super) fn finish(mut self) -> Recovered {
+        // Before the first frame, a header of which one copy did not arrive is what a power failure leaves, not damage.
+        if self.tail.offset == SEGMENT_HEADER_BYTES
+            && let Some(found) = self.found.get(self.tail.index)
+        {
+            let number = found.unsealed.head.number;
+            self.findings.retain(|finding| {
+                finding.segment != number
+                    || finding.reason.is_some()
+                    || finding.offset >= SEGMENT_HEADER_BYTES
+            });
+        }
+        Recovered {
+            tail: self.tail,
+            cut: self.cut,
+            findings: self.findings,
+            newer: self.newer,
+        }
     }
 
     fn check_header(&mut self, index: usize) {
@@ -61,7 +84,8 @@ impl<'a> Walk<'a> {
         let what = "one of the two copies of a segment's header is damaged";
         let position = self.tail.next_position;
         let key = found.unsealed.head.key;
-        self.findings.push(harmless(key, offset, 128, position, what));
+        self.findings
+            .push(harmless(key, offset, 128, position, what));
     }
 
     /// Walks one segment; says whether the log goes on in the next.
@@ -69,7 +93,11 @@ impl<'a> Walk<'a> {
         let found = &self.found[index];
         let area = Area::whole(found.bytes);
         // After a loss was accepted, or when segments in between were given up, the log goes on here with a gap.
-        let gap = found.unsealed.head.base_position.saturating_sub(self.tail.next_position);
+        let gap = found
+            .unsealed
+            .head
+            .base_position
+            .saturating_sub(self.tail.next_position);
         if gap > 0 {
             self.tail.next_position += gap;
         }
@@ -82,7 +110,9 @@ impl<'a> Walk<'a> {
             if let FrameAt::Valid(frame) = &at
                 && self.is_next(frame.header())
             {
-                found.unsealed.apply(frame.header(), offset, frame.bytes(), true);
+                found
+                    .unsealed
+                    .apply(frame.header(), offset, frame.bytes(), true);
                 self.pass(frame.header(), offset);
                 continue;
             }
@@ -106,11 +136,13 @@ impl<'a> Walk<'a> {
         let there = scan_frame(area, page, key);
         let is_next = match &there {
             FrameAt::Valid(frame) => frame.header().frame_seq == self.tail.next_seq,
-            FrameAt::Damaged(damaged) => {
-                damaged.header.is_some_and(|header| header.frame_seq == self.tail.next_seq)
-            }
-            // Something unknown at the page, and nothing at all before it: that is where the frame was.
-            FrameAt::Garbage => matches!(at, FrameAt::Empty),
+            FrameAt::Damaged(damaged) => damaged
+                .header
+                .is_some_and(|header| header.frame_seq == self.tail.next_seq),
+            // Something unknown at the page, and nothing at all before it: either that is where the frame was, and both its ends went
+            // bad, or it is the middle of one that began before it and of which neither end arrived. The latter is what every power
+            // failure may leave, so only what begins like a frame counts as one.
+            FrameAt::Garbage => matches!(at, FrameAt::Empty) && begins_like_a_frame(area, page),
             FrameAt::Empty | FrameAt::StrayBits => false,
         };
         if is_next { (page, there) } else { (offset, at) }
@@ -144,7 +176,8 @@ impl<'a> Walk<'a> {
         let mut later: Vec<FrameHeader> = here.iter().map(|(_, header)| *header).collect();
         for next in &self.found[index + 1..] {
             let key = next.unsealed.head.key;
-            let frames = find_frames_after(&Area::whole(next.bytes), SEGMENT_HEADER_BYTES - 64, key);
+            let frames =
+                find_frames_after(&Area::whole(next.bytes), SEGMENT_HEADER_BYTES - 64, key);
             later.extend(frames.map(|(_, header)| header));
         }
         match verdict(at, self.tail.next_seq, &later) {
@@ -152,12 +185,18 @@ impl<'a> Walk<'a> {
                 if stray_bits {
                     let what = "stray bits in the prepared part of a segment";
                     let position = self.tail.next_position;
-                    self.findings.push(harmless(key, offset, 64, position, what));
+                    self.findings
+                        .push(harmless(key, offset, 64, position, what));
                 }
                 self.end(area, offset, false)
             }
-            Verdict::CutTorn { .. } | Verdict::CutUnacknowledged { .. } => self.end(area, offset, true),
-            Verdict::Rot { cause: RotCause::NewerVersion, .. } => {
+            Verdict::CutTorn { .. } | Verdict::CutUnacknowledged { .. } => {
+                self.end(area, offset, true)
+            }
+            Verdict::Rot {
+                cause: RotCause::NewerVersion,
+                ..
+            } => {
                 self.newer = true;
                 Next::End
             }
@@ -169,7 +208,9 @@ impl<'a> Walk<'a> {
     fn ended_normally(&self, index: usize, at: &FrameAt<'_>, here: &[(u64, FrameHeader)]) -> bool {
         let next = self.found.get(index + 1);
         matches!(at, FrameAt::Empty | FrameAt::StrayBits)
-            && here.iter().all(|(_, header)| header.frame_seq < self.tail.next_seq)
+            && here
+                .iter()
+                .all(|(_, header)| header.frame_seq < self.tail.next_seq)
             && next.is_some_and(|next| next.first_frame_seq == self.tail.next_seq)
     }
 
@@ -180,7 +221,12 @@ impl<'a> Walk<'a> {
         let later_segments = self.found.len() > self.tail.index + 1;
         if dirty.is_some() || frame || later_segments {
             let dirty_end = dirty.unwrap_or(offset).max(from);
-            self.cut = Some(Cut { index: self.tail.index, offset: from, dirty_end, frame });
+            self.cut = Some(Cut {
+                index: self.tail.index,
+                offset: from,
+                dirty_end,
+                frame,
+            });
         }
         Next::End
     }
@@ -200,8 +246,7 @@ impl<'a> Walk<'a> {
             && header.base_position == self.tail.next_position
             && !damaged.bytes.is_empty()
         {
-            let finding =
-                apply_damaged(unsealed, &header, offset, damaged.bytes, damaged.body_ok);
+            let finding = apply_damaged(unsealed, &header, offset, damaged.bytes, damaged.body_ok);
             self.findings.push(finding);
             self.pass(&header, offset);
             return Next::Here;
@@ -237,14 +282,25 @@ impl<'a> Walk<'a> {
             }
             None => {
                 self.tail.next_position += lost;
-                if position.is_some() { Next::Segment } else { Next::End }
+                if position.is_some() {
+                    Next::Segment
+                } else {
+                    Next::End
+                }
             }
         }
     }
 
     fn next_segment_position(&self) -> Option<u64> {
-        self.found.get(self.tail.index + 1).map(|next| next.unsealed.head.base_position)
+        self.found
+            .get(self.tail.index + 1)
+            .map(|next| next.unsealed.head.base_position)
     }
+}
+
+fn begins_like_a_frame(area: &Area<'_>, offset: u64) -> bool {
+    area.after(offset)
+        .is_some_and(|bytes| bytes.starts_with(&HEADER_MAGIC))
 }
 
 const fn reason(cause: RotCause) -> QuarantineReason {

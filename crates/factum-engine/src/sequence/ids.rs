@@ -17,7 +17,11 @@ pub(crate) struct IdWindow {
 
 impl IdWindow {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, positions: FixedMap::default(), order: VecDeque::new() }
+        Self {
+            capacity,
+            positions: FixedMap::default(),
+            order: VecDeque::new(),
+        }
     }
 
     pub(crate) fn insert(&mut self, fingerprint: u64, position: u64) {

@@ -20,11 +20,11 @@ use recent::{Recent, Recheck};
 pub(crate) use tail::{ControlState, StreamTail, TailState};
 
 use crate::key::{KeyHash, KeyKind, Keyer};
-use crate::view::unsealed::Content;
 use crate::request::{
     Prepared, PreparedChange, PreparedCondition, PreparedEvent, PreparedWrite, control_body,
     control_type,
 };
+use crate::view::unsealed::Content;
 
 /// Where a request landed, before names are put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +188,8 @@ impl Sequencer {
         if self.streams.len() <= self.streams_max {
             return;
         }
-        self.streams.retain(|_, tail| tail.after_last_record > sealed_end);
+        self.streams
+            .retain(|_, tail| tail.after_last_record > sealed_end);
         self.evictions += 1;
     }
 
@@ -201,7 +202,10 @@ impl Sequencer {
         undo: &mut Undo,
     ) -> Judgement {
         self.learn(request);
-        if request.streams().any(|(_, key)| !self.streams.contains_key(&key)) {
+        if request
+            .streams()
+            .any(|(_, key)| !self.streams.contains_key(&key))
+        {
             return Judgement::Bounced(Bounce::Resolve);
         }
         match self.judge(request, now) {
@@ -243,7 +247,10 @@ impl Sequencer {
                     let tail = self.tail(*key);
                     if !tail.meets(*expected) {
                         let next_revision = tail.next_revision;
-                        return Err(Refusal::StreamCondition { index, next_revision });
+                        return Err(Refusal::StreamCondition {
+                            index,
+                            next_revision,
+                        });
                     }
                 }
                 PreparedCondition::NoMatch(query) => {
@@ -335,7 +342,11 @@ impl Sequencer {
         for write in &request.writes {
             writes.push(self.write(request, write, now, frame, undo));
         }
-        Landed { first, last: self.next_position - 1, writes }
+        Landed {
+            first,
+            last: self.next_position - 1,
+            writes,
+        }
     }
 
     fn write(
@@ -346,13 +357,25 @@ impl Sequencer {
         frame: &mut FrameBuilder,
         undo: &mut Undo,
     ) -> WriteLanded {
-        let stream_ref = self.names.stream(write.key, write.stream.as_str(), frame, &mut undo.names);
-        if let PreparedChange::Snapshot { version, body, body_crc } = &write.change {
+        let stream_ref =
+            self.names
+                .stream(write.key, write.stream.as_str(), frame, &mut undo.names);
+        if let PreparedChange::Snapshot {
+            version,
+            body,
+            body_crc,
+        } = &write.change
+        {
             let name = control_type(RecordKind::SNAPSHOT);
             let key = self.keyer.hash(KeyKind::EventType, name);
             let type_ref = self.names.event_type(key, name, frame, &mut undo.names);
             let body = (request.body(body), *body_crc);
-            let head = Head { kind: RecordKind::SNAPSHOT, stream_ref, revision: *version, type_ref };
+            let head = Head {
+                kind: RecordKind::SNAPSHOT,
+                stream_ref,
+                revision: *version,
+                type_ref,
+            };
             return self.plain_record(head, body, now, frame);
         }
         let before = self.streams.get(&write.key).cloned();
@@ -363,7 +386,10 @@ impl Sequencer {
                 for event in &request.events[range.clone()] {
                     self.event(request, event, stream_ref, &mut tail, now, frame, undo);
                 }
-                WriteLanded { next_revision: tail.next_revision, position: self.next_position - 1 }
+                WriteLanded {
+                    next_revision: tail.next_revision,
+                    position: self.next_position - 1,
+                }
             }
             change => self.control(change, stream_ref, &mut tail, now, frame, undo),
         };
@@ -371,7 +397,10 @@ impl Sequencer {
         landed
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one record; a struct would be unpacked at once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one record; a struct would be unpacked at once"
+    )]
     fn event(
         &mut self,
         request: &Prepared,
@@ -383,14 +412,22 @@ impl Sequencer {
         undo: &mut Undo,
     ) {
         let names = &mut self.names;
-        let type_ref =
-            names.event_type(event.type_key, event.event_type.as_str(), frame, &mut undo.names);
+        let type_ref = names.event_type(
+            event.type_key,
+            event.event_type.as_str(),
+            frame,
+            &mut undo.names,
+        );
         self.tag_refs.clear();
         for (tag, key) in &event.tags {
-            self.tag_refs.push(names.tag(*key, tag.as_str(), frame, &mut undo.names));
+            self.tag_refs
+                .push(names.tag(*key, tag.as_str(), frame, &mut undo.names));
         }
         let position = self.next_position;
-        let time = event.time.map_or(now, Timestamp::as_micros).max(self.last_time);
+        let time = event
+            .time
+            .map_or(now, Timestamp::as_micros)
+            .max(self.last_time);
         let head = RecordHead {
             position,
             kind: RecordKind::EVENT,
@@ -435,7 +472,12 @@ impl Sequencer {
         let body = control_body(&control);
         let crc = crc32c::crc32c(&body);
         tail.on_control(self.next_position, control);
-        let head = Head { kind, stream_ref, revision: tail.next_revision, type_ref };
+        let head = Head {
+            kind,
+            stream_ref,
+            revision: tail.next_revision,
+            type_ref,
+        };
         self.plain_record(head, (&body, crc), now, frame)
     }
 
@@ -463,7 +505,10 @@ impl Sequencer {
         };
         put(frame, &record, body, body_crc);
         self.advance(time);
-        WriteLanded { next_revision: head.revision, position }
+        WriteLanded {
+            next_revision: head.revision,
+            position,
+        }
     }
 
     const fn advance(&mut self, time: i64) {
@@ -497,7 +542,10 @@ struct Head {
 /// Puts a record into a frame that was checked to have room for it.
 fn put(frame: &mut FrameBuilder, head: &RecordHead<'_>, body: &[u8], body_crc: u32) {
     let written = frame.record(head, body, body_crc);
-    assert!(written.is_ok(), "a record that was checked against the limits fits: {written:?}");
+    assert!(
+        written.is_ok(),
+        "a record that was checked against the limits fits: {written:?}"
+    );
 }
 
 /// Whether a write's expectation holds; if so, the tail it leaves behind, as far as later writes of the request can tell.
@@ -513,7 +561,10 @@ fn judge_write(
     if before.state == TailState::Tombstoned {
         return Err(Refusal::Tombstoned { index });
     }
-    let refused = Refusal::Write { index, next_revision: before.next_revision };
+    let refused = Refusal::Write {
+        index,
+        next_revision: before.next_revision,
+    };
     if !before.meets(write.expected) {
         return Err(refused);
     }

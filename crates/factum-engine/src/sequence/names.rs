@@ -68,7 +68,8 @@ impl SegmentNames {
         frame: &mut FrameBuilder,
         defined: &mut Defined,
     ) -> u32 {
-        self.streams.get(DefinitionKind::STREAM, key, name, frame, defined)
+        self.streams
+            .get(DefinitionKind::STREAM, key, name, frame, defined)
     }
 
     pub(crate) fn event_type(
@@ -78,7 +79,8 @@ impl SegmentNames {
         frame: &mut FrameBuilder,
         defined: &mut Defined,
     ) -> u32 {
-        self.types.get(DefinitionKind::TYPE, key, name, frame, defined)
+        self.types
+            .get(DefinitionKind::TYPE, key, name, frame, defined)
     }
 
     pub(crate) fn tag(
@@ -88,7 +90,8 @@ impl SegmentNames {
         frame: &mut FrameBuilder,
         defined: &mut Defined,
     ) -> u32 {
-        self.tags.get(DefinitionKind::TAG, key, name, frame, defined)
+        self.tags
+            .get(DefinitionKind::TAG, key, name, frame, defined)
     }
 
     /// Takes back what a frame defined.
@@ -125,7 +128,10 @@ impl Ordinals {
             return *ordinal;
         }
         let written = frame.define(kind, self.next, name);
-        assert!(written.is_ok(), "a validated name is within the format's limit: {written:?}");
+        assert!(
+            written.is_ok(),
+            "a validated name is within the format's limit: {written:?}"
+        );
         let ordinal = self.next;
         self.next += 1;
         self.by_key.insert(key, ordinal);

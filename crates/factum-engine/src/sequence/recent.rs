@@ -64,7 +64,11 @@ impl Recent {
         for tag in &tags {
             self.last.insert(*tag, position);
         }
-        self.events.push_back(RecentEvent { position, type_key, tags });
+        self.events.push_back(RecentEvent {
+            position,
+            type_key,
+            tags,
+        });
     }
 
     /// Forgets everything; what is appended from `next_position` on is kept again.
@@ -82,11 +86,21 @@ impl Recent {
         if !self.enabled || query.clear_to < self.from {
             return Recheck::TooOld;
         }
-        if !query.items.iter().any(|item| self.may_match(item, query.clear_to)) {
+        if !query
+            .items
+            .iter()
+            .any(|item| self.may_match(item, query.clear_to))
+        {
             return Recheck::Clear;
         }
-        let newest_first = self.events.iter().rev().take_while(|e| e.position >= query.clear_to);
-        let found = newest_first.into_iter().find(|e| query.items.iter().any(|i| matches(i, e)));
+        let newest_first = self
+            .events
+            .iter()
+            .rev()
+            .take_while(|e| e.position >= query.clear_to);
+        let found = newest_first
+            .into_iter()
+            .find(|e| query.items.iter().any(|i| matches(i, e)));
         found.map_or(Recheck::Clear, |event| Recheck::Match(event.position))
     }
 
@@ -97,7 +111,9 @@ impl Recent {
     }
 
     fn forget_oldest(&mut self) {
-        let Some(oldest) = self.events.pop_front() else { return };
+        let Some(oldest) = self.events.pop_front() else {
+            return;
+        };
         self.from = oldest.position + 1;
         for key in oldest.tags.iter().chain([&oldest.type_key]) {
             if self.last.get(key) == Some(&oldest.position) {
@@ -119,8 +135,16 @@ mod tests {
     use factum_types::Query;
 
     fn query(types: &[u128], tags: &[u128], clear_to: u64) -> PreparedQuery {
-        let items = vec![QueryKeys { types: types.to_vec(), tags: tags.to_vec() }];
-        PreparedQuery { query: Query::default(), items, from: 0, clear_to }
+        let items = vec![QueryKeys {
+            types: types.to_vec(),
+            tags: tags.to_vec(),
+        }];
+        PreparedQuery {
+            query: Query::default(),
+            items,
+            from: 0,
+            clear_to,
+        }
     }
 
     #[test]

@@ -46,11 +46,15 @@ impl StreamTail {
     }
 
     pub(crate) fn settings(&self) -> StreamSettings {
-        self.control.as_ref().map_or_else(StreamSettings::default, |control| control.settings)
+        self.control
+            .as_ref()
+            .map_or_else(StreamSettings::default, |control| control.settings)
     }
 
     pub(crate) fn deleted_before(&self) -> Option<u64> {
-        self.control.as_ref().and_then(|control| control.deleted_before)
+        self.control
+            .as_ref()
+            .and_then(|control| control.deleted_before)
     }
 
     /// Whether it holds at least one event to read, as far as deletion is concerned.
@@ -98,7 +102,10 @@ impl StreamTail {
     pub(crate) fn deleted(&self) -> ControlState {
         let truncate_before = Some(Revision::new(self.next_revision));
         ControlState {
-            settings: StreamSettings { truncate_before, ..self.settings() },
+            settings: StreamSettings {
+                truncate_before,
+                ..self.settings()
+            },
             deleted_before: Some(self.next_revision),
             state: Stored::Deleted,
         }
@@ -117,10 +124,19 @@ impl StreamTail {
     pub(crate) fn with_settings(&self, mut settings: StreamSettings) -> ControlState {
         let deleted_before = self.deleted_before();
         let deleted = self.state == TailState::Deleted;
-        let state = if deleted { Stored::Deleted } else { Stored::Live };
-        settings.truncate_before =
-            settings.truncate_before.max(deleted_before.map(Revision::new));
-        ControlState { settings, deleted_before, state }
+        let state = if deleted {
+            Stored::Deleted
+        } else {
+            Stored::Live
+        };
+        settings.truncate_before = settings
+            .truncate_before
+            .max(deleted_before.map(Revision::new));
+        ControlState {
+            settings,
+            deleted_before,
+            state,
+        }
     }
 }
 
@@ -131,7 +147,11 @@ mod tests {
 
     #[test]
     fn expectations_by_state() {
-        let tail = |next_revision, state| StreamTail { next_revision, state, ..Default::default() };
+        let tail = |next_revision, state| StreamTail {
+            next_revision,
+            state,
+            ..Default::default()
+        };
         let exactly = |n| ExpectedRevision::Exactly(Revision::new(n));
         let check = |tail: &StreamTail, expected: [bool; 4]| {
             let asked = [

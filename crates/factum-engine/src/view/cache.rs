@@ -23,7 +23,10 @@ struct Loaded {
 
 impl IndexCache {
     pub(crate) fn new(budget: u64) -> Self {
-        Self { budget, loaded: Mutex::default() }
+        Self {
+            budget,
+            loaded: Mutex::default(),
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -37,7 +40,9 @@ impl IndexCache {
         loaded.order.push_back((Arc::downgrade(sealed), bytes));
         let mut leaving = Vec::new();
         while loaded.bytes > self.budget && loaded.order.len() > 1 {
-            let Some((oldest, bytes)) = loaded.order.pop_front() else { break };
+            let Some((oldest, bytes)) = loaded.order.pop_front() else {
+                break;
+            };
             loaded.bytes -= bytes;
             leaving.push(oldest);
         }

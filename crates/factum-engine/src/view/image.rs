@@ -28,12 +28,22 @@ impl Image {
             .last()
             .is_some_and(|chunk| chunk.bytes.capacity() - chunk.bytes.len() >= frame.len());
         if !fits {
-            let start = self.chunks.last().map_or(0, |last| last.start + u32_of(last.bytes.len()));
+            let start = self
+                .chunks
+                .last()
+                .map_or(0, |last| last.start + u32_of(last.bytes.len()));
             // Chunks grow with the segment, so that a small store stays small.
-            let capacity = (start as usize).clamp(FIRST_CHUNK_BYTES, CHUNK_BYTES).max(frame.len());
-            self.chunks.push(Chunk { start, bytes: Vec::with_capacity(capacity) });
+            let capacity = (start as usize)
+                .clamp(FIRST_CHUNK_BYTES, CHUNK_BYTES)
+                .max(frame.len());
+            self.chunks.push(Chunk {
+                start,
+                bytes: Vec::with_capacity(capacity),
+            });
         }
-        let Some(chunk) = self.chunks.last_mut() else { unreachable!("a chunk was added above") };
+        let Some(chunk) = self.chunks.last_mut() else {
+            unreachable!("a chunk was added above")
+        };
         let offset = chunk.start + u32_of(chunk.bytes.len());
         chunk.bytes.extend_from_slice(frame);
         offset
@@ -59,7 +69,9 @@ mod tests {
     #[test]
     fn frames_are_found_whole() {
         let mut image = Image::default();
-        let frames: Vec<Vec<u8>> = (0..200usize).map(|n| vec![n as u8; 64 * (1 + n * 7)]).collect();
+        let frames: Vec<Vec<u8>> = (0..200usize)
+            .map(|n| vec![n as u8; 64 * (1 + n * 7)])
+            .collect();
         let offsets: Vec<u32> = frames.iter().map(|frame| image.push(frame)).collect();
         for (frame, offset) in frames.iter().zip(offsets) {
             let found = image.from(offset).unwrap();

@@ -36,7 +36,10 @@ impl Index {
         let file = IndexFile::parse(&bytes)?;
         file.verify_all()?;
         let section = |wanted: IndexSection| {
-            let missing = FormatError::Invalid { what: "index section table", offset: 88 };
+            let missing = FormatError::Invalid {
+                what: "index section table",
+                offset: 88,
+            };
             let entry = file.header().section(wanted).ok_or(missing)?;
             let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
@@ -154,12 +157,27 @@ pub(crate) fn build(
     }
     let mut file = IndexBuilder::new(info);
     file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish());
-    names(&mut file, IndexSection::STREAM_NAMES, content.streams.iter().map(|p| p.name.as_str()))?;
-    names(&mut file, IndexSection::TYPE_NAMES, content.types.iter().map(|p| p.name.as_str()))?;
-    names(&mut file, IndexSection::TAG_NAMES, content.tags.iter().map(|p| p.name.as_str()))?;
+    names(
+        &mut file,
+        IndexSection::STREAM_NAMES,
+        content.streams.iter().map(|p| p.name.as_str()),
+    )?;
+    names(
+        &mut file,
+        IndexSection::TYPE_NAMES,
+        content.types.iter().map(|p| p.name.as_str()),
+    )?;
+    names(
+        &mut file,
+        IndexSection::TAG_NAMES,
+        content.tags.iter().map(|p| p.name.as_str()),
+    )?;
     let categories = content.categories.iter().map(|p| p.name.as_str());
     names(&mut file, IndexSection::CATEGORY_NAMES, categories)?;
-    let mut lists = Lists { postings: PostingsBuilder::new(), directory: DirectoryBuilder::new() };
+    let mut lists = Lists {
+        postings: PostingsBuilder::new(),
+        directory: DirectoryBuilder::new(),
+    };
     push_lists(&mut lists, content, before)?;
     let keys = u32_of(lists.directory.count());
     let count = lists.postings.count();
@@ -174,7 +192,12 @@ fn push_lists(
     before: &Before<'_>,
 ) -> Result<(), FormatError> {
     for (number, stream) in content.streams.iter().enumerate() {
-        lists.push(KeyKind::Stream, u32_of(number), stream.first_revision, stream)?;
+        lists.push(
+            KeyKind::Stream,
+            u32_of(number),
+            stream.first_revision,
+            stream,
+        )?;
     }
     for (number, list) in content.types.iter().enumerate() {
         let before = before(KeyKind::EventType, list.key, list.name.as_str());
@@ -212,7 +235,12 @@ impl Lists {
         before: u64,
         list: &Posting<N>,
     ) -> Result<(), FormatError> {
-        let head = PostingHead { kind: PostingKind(kind as u8), name, before, state: None };
+        let head = PostingHead {
+            kind: PostingKind(kind as u8),
+            name,
+            before,
+            state: None,
+        };
         let offset = self.postings.push(&head, &list.ordinals)?;
         self.directory.push(list.key, offset);
         Ok(())

@@ -48,7 +48,6 @@ impl Segment {
             Self::Unsealed(unsealed) => unsealed.end_position(),
         }
     }
-
 }
 
 impl View {
@@ -73,8 +72,12 @@ impl View {
 
     /// The number of the last segment that begins at this position or before; 0 when there is none.
     pub(crate) fn segment_at(&self, position: u64) -> usize {
-        let sealed = self.sealed.partition_point(|s| s.entry.base_position <= position);
-        let unsealed = self.unsealed.partition_point(|u| u.head.base_position <= position);
+        let sealed = self
+            .sealed
+            .partition_point(|s| s.entry.base_position <= position);
+        let unsealed = self
+            .unsealed
+            .partition_point(|u| u.head.base_position <= position);
         (sealed + unsealed).saturating_sub(1)
     }
 }
@@ -92,7 +95,11 @@ pub(crate) struct Published {
 impl Published {
     pub(crate) fn new(view: View, end: u64) -> Self {
         let shown_end = AtomicU64::new(end);
-        Self { view: RwLock::new(Arc::new(view)), end: AtomicU64::new(end), shown_end }
+        Self {
+            view: RwLock::new(Arc::new(view)),
+            end: AtomicU64::new(end),
+            shown_end,
+        }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
@@ -115,7 +122,10 @@ impl Published {
             self.shown_end.store(shown_end, Ordering::Release);
         }
         let before = self.end.swap(end, Ordering::AcqRel);
-        assert!(before <= end, "published events were taken back: {before} to {end}");
+        assert!(
+            before <= end,
+            "published events were taken back: {before} to {end}"
+        );
     }
 
     /// Replaces the view by a changed one.

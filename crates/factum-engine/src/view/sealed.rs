@@ -59,7 +59,8 @@ impl Sealed {
 
     /// The segment's file name, as errors show it.
     pub(crate) fn shown(&self) -> String {
-        self.paths.shown(&self.paths.segment(self.entry.number, self.entry.generation))
+        self.paths
+            .shown(&self.paths.segment(self.entry.number, self.entry.generation))
     }
 
     /// The segment's file, opened once.
@@ -121,7 +122,10 @@ impl Sealed {
         let built = crate::seal::index_of_file(&self.entry, self.realm, &self.keyer, &bytes);
         let index = built.and_then(Index::parse);
         index.map_err(|error| {
-            let what = format!("the index of {} cannot be made again ({error})", self.shown());
+            let what = format!(
+                "the index of {} cannot be made again ({error})",
+                self.shown()
+            );
             self.damaged(&what, 0, self.entry.end_offset)
         })
     }
@@ -138,12 +142,14 @@ impl Sealed {
 
     /// Bytes of the file, as they are.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), StoreError> {
-        self.file()?.read_exact_at(into, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                self.damaged("a segment's file was shortened", offset, into.len() as u64)
-            }
-            _ => io_error("reading a segment", error),
-        })
+        self.file()?
+            .read_exact_at(into, offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    self.damaged("a segment's file was shortened", offset, into.len() as u64)
+                }
+                _ => io_error("reading a segment", error),
+            })
     }
 
     /// Bytes of the file from the device: a second look when the first does not verify.
@@ -152,12 +158,18 @@ impl Sealed {
         let path = self.paths.segment(self.entry.number, self.entry.generation);
         let file = self.env.disk.open(&path, Open::read_direct())?;
         let start = offset / PAGE * PAGE;
-        let end = (offset + length as u64).next_multiple_of(PAGE).min(file.len()?);
+        let end = (offset + length as u64)
+            .next_multiple_of(PAGE)
+            .min(file.len()?);
         let pages = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
         let mut buffer = AlignedBuf::zeroed(pages);
         file.read_exact_at(buffer.as_mut_slice(), start)?;
         let skip = usize::try_from(offset - start).unwrap_or(0);
-        Ok(buffer.as_slice().get(skip..skip + length).unwrap_or_default().to_vec())
+        Ok(buffer
+            .as_slice()
+            .get(skip..skip + length)
+            .unwrap_or_default()
+            .to_vec())
     }
 
     /// Tells the system that these bytes will be read soon.

@@ -95,8 +95,15 @@ pub(crate) struct Content {
 
 impl Unsealed {
     pub(crate) fn new(head: UnsealedHead, keyer: Keyer) -> Self {
-        let content = Content { last_time: head.base_time, ..Content::default() };
-        Self { head, keyer, content: RwLock::new(content) }
+        let content = Content {
+            last_time: head.base_time,
+            ..Content::default()
+        };
+        Self {
+            head,
+            keyer,
+            content: RwLock::new(content),
+        }
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Content> {
@@ -117,7 +124,9 @@ impl Unsealed {
         intact: bool,
     ) -> Option<u64> {
         let view = FrameView::new(*header, bytes);
-        let Ok(view) = view else { unreachable!("a verified frame is as long as its header says") };
+        let Ok(view) = view else {
+            unreachable!("a verified frame is as long as its header says")
+        };
         let mut content = write(&self.content);
         let image_offset = content.begin_frame(header, file_offset, bytes, intact);
         content.define(&view, &self.keyer);
@@ -127,8 +136,16 @@ impl Unsealed {
                 // A name may be lost with the frame that defined it, and then this record with it.
                 Ok(at) if !content.knows(&at.record) => content.records.push(LOST),
                 Ok(at) => {
-                    content.push(&at.record, image_offset + at.offset, &self.keyer, &self.head);
-                    if !matches!(at.record.kind, RecordKind::SNAPSHOT | RecordKind::CHECKPOINT) {
+                    content.push(
+                        &at.record,
+                        image_offset + at.offset,
+                        &self.keyer,
+                        &self.head,
+                    );
+                    if !matches!(
+                        at.record.kind,
+                        RecordKind::SNAPSHOT | RecordKind::CHECKPOINT
+                    ) {
                         shown_end = Some(at.record.position + 1);
                     }
                 }
@@ -139,8 +156,15 @@ impl Unsealed {
     }
 
     /// Applies a damaged frame as far as its records verify. Returns how many were lost.
-    pub(crate) fn apply_damaged(&self, header: &FrameHeader, file_offset: u64, bytes: &[u8]) -> u32 {
-        let Ok(view) = FrameView::new(*header, bytes) else { return self.lose(header.record_count) };
+    pub(crate) fn apply_damaged(
+        &self,
+        header: &FrameHeader,
+        file_offset: u64,
+        bytes: &[u8],
+    ) -> u32 {
+        let Ok(view) = FrameView::new(*header, bytes) else {
+            return self.lose(header.record_count);
+        };
         let extents = salvage_records(bytes, header);
         let mut content = write(&self.content);
         let image_offset = content.begin_frame(header, file_offset, bytes, false);
@@ -192,16 +216,27 @@ impl Content {
 
     /// The frame that holds a record.
     pub(crate) fn frame_of(&self, ordinal: u32) -> Option<&FrameSpan> {
-        let after = self.frames.partition_point(|frame| frame.ordinal <= ordinal);
-        self.frames[..after].iter().rev().find(|frame| frame.header.record_count > 0)
+        let after = self
+            .frames
+            .partition_point(|frame| frame.ordinal <= ordinal);
+        self.frames[..after]
+            .iter()
+            .rev()
+            .find(|frame| frame.header.record_count > 0)
     }
 
     /// Where a record stands in the file, and how long it is.
     pub(crate) fn record_extent(&self, ordinal: u32) -> Option<(u64, u32)> {
         let frame = self.frame_of(ordinal)?;
-        let offset = *self.records.get(ordinal as usize).filter(|offset| **offset != LOST)?;
+        let offset = *self
+            .records
+            .get(ordinal as usize)
+            .filter(|offset| **offset != LOST)?;
         let length = record::record_bytes(self.image.from(offset)?)?;
-        Some((frame.file_offset + u64::from(offset - frame.image_offset), length))
+        Some((
+            frame.file_offset + u64::from(offset - frame.image_offset),
+            length,
+        ))
     }
 
     fn begin_frame(
@@ -213,14 +248,22 @@ impl Content {
     ) -> u32 {
         let image_offset = self.image.push(bytes);
         let ordinal = u32_of(self.records.len());
-        self.frames.push(FrameSpan { header: *header, file_offset, ordinal, image_offset, intact });
+        self.frames.push(FrameSpan {
+            header: *header,
+            file_offset,
+            ordinal,
+            image_offset,
+            intact,
+        });
         image_offset
     }
 
     /// Takes up the names that the frame defines, in order.
     fn define(&mut self, frame: &FrameView<'_>, keyer: &Keyer) {
         use factum_format::definition::DefinitionKind;
-        let Ok(definitions) = frame.definitions() else { return };
+        let Ok(definitions) = frame.definitions() else {
+            return;
+        };
         self.useful_bytes += definitions.byte_len() as u64;
         for definition in definitions.iter() {
             let Ok(definition) = definition else { return };
@@ -249,12 +292,23 @@ impl Content {
                 Some(found) => found.index,
                 None => {
                     let name = category.to_owned();
-                    define(&mut self.categories, &mut self.keys, KeyKind::Category, key, name)
+                    define(
+                        &mut self.categories,
+                        &mut self.keys,
+                        KeyKind::Category,
+                        key,
+                        name,
+                    )
                 }
             }
         });
         let key = keyer.stream(name);
-        define_at((&mut self.streams, &mut self.keys, KeyKind::Stream), ordinal, key, name);
+        define_at(
+            (&mut self.streams, &mut self.keys, KeyKind::Stream),
+            ordinal,
+            key,
+            name,
+        );
         if let Some(stream) = self.streams.get_mut(ordinal as usize) {
             stream.category = category;
         }
@@ -262,7 +316,10 @@ impl Content {
 
     /// Whether it holds an event of a stream, or a change of it.
     pub(crate) fn has_written(&self, stream: KeyHash) -> bool {
-        let found = self.keys.get(&stream).filter(|found| found.kind == KeyKind::Stream);
+        let found = self
+            .keys
+            .get(&stream)
+            .filter(|found| found.kind == KeyKind::Stream);
         found.is_some_and(|found| {
             let stream = &self.streams[found.index as usize];
             !stream.ordinals.is_empty() || stream.has_control
@@ -276,9 +333,16 @@ impl Content {
 
     /// Whether the names that a salvaged record means were salvaged too.
     fn knows(&self, record: &RecordView<'_>) -> bool {
-        self.streams.get(record.stream_ref as usize).is_some_and(|stream| stream.known)
-            && self.types.get(record.type_ref as usize).is_some_and(|name| name.known)
-            && record.tag_refs().all(|t| self.tags.get(t as usize).is_some_and(|tag| tag.known))
+        self.streams
+            .get(record.stream_ref as usize)
+            .is_some_and(|stream| stream.known)
+            && self
+                .types
+                .get(record.type_ref as usize)
+                .is_some_and(|name| name.known)
+            && record
+                .tag_refs()
+                .all(|t| self.tags.get(t as usize).is_some_and(|tag| tag.known))
     }
 
     fn push(
@@ -368,7 +432,9 @@ fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
         return;
     }
     let after = stream.ordinals.last().map_or(0, |last| *last as usize + 1);
-    let candidates = (after..records.len()).filter(|ordinal| records[*ordinal] == LOST).map(u32_of);
+    let candidates = (after..records.len())
+        .filter(|ordinal| records[*ordinal] == LOST)
+        .map(u32_of);
     let missing = usize::try_from(revision.saturating_sub(expected)).unwrap_or(usize::MAX);
     let standing_in: Vec<u32> = candidates.take(missing).collect();
     stream.ordinals.extend(standing_in);
@@ -408,20 +474,33 @@ impl<N> Posting<N> {
 
 /// Puts a name at the ordinal that its definition gives. Ordinals that were passed over belong to definitions that are lost.
 fn define_at<N: std::str::FromStr<Err: std::fmt::Debug>>(
-    (list, keys, kind): (&mut Vec<Posting<N>>, &mut FixedMap<KeyHash, KeyRef>, KeyKind),
+    (list, keys, kind): (
+        &mut Vec<Posting<N>>,
+        &mut FixedMap<KeyHash, KeyRef>,
+        KeyKind,
+    ),
     ordinal: u32,
     key: KeyHash,
     name: &str,
 ) {
     let index = ordinal as usize;
     // More names than a segment has bytes were never defined by us.
-    assert!(index <= list.len() + LOST_NAMES_MAX, "name ordinal {ordinal} is out of all proportion");
+    assert!(
+        index <= list.len() + LOST_NAMES_MAX,
+        "name ordinal {ordinal} is out of all proportion"
+    );
     while list.len() <= index {
         let lost = format!("$lost:{}", list.len());
         list.push(Posting::new(named(&lost), 0, false));
     }
     list[index] = Posting::new(named(name), key, true);
-    keys.insert(key, KeyRef { kind, index: ordinal });
+    keys.insert(
+        key,
+        KeyRef {
+            kind,
+            index: ordinal,
+        },
+    );
 }
 
 /// No more names than this are lost with one frame.

@@ -24,9 +24,13 @@ fn what_was_appended_is_read_after_reopening() {
             assert_eq!(event.revision, Revision::new(index as u64));
         }
         store.close().unwrap();
-        let report =
-            verify(&dir.path().join("data"), VerifyDepth::Full, &factum_io::Env::real(), &mut |_, _| {})
-                .unwrap();
+        let report = verify(
+            &dir.path().join("data"),
+            VerifyDepth::Full,
+            &factum_io::Env::real(),
+            &mut |_, _| {},
+        )
+        .unwrap();
         assert!(report.is_clean(), "round {round}: {report:#?}");
         assert_eq!(report.records, number);
     }
@@ -38,9 +42,21 @@ fn what_was_appended_is_read_after_reopening() {
 fn expectations_are_kept() {
     let dir = TempDir::new();
     let store = open(dir.path());
-    let receipt = append(&store, "a", ExpectedRevision::NoStream, vec![event(0), event(1)]).unwrap();
+    let receipt = append(
+        &store,
+        "a",
+        ExpectedRevision::NoStream,
+        vec![event(0), event(1)],
+    )
+    .unwrap();
     assert_eq!(receipt.writes[0].last_revision, Some(Revision::new(1)));
-    let again = append(&store, "a", ExpectedRevision::NoStream, vec![event(0), event(1)]).unwrap();
+    let again = append(
+        &store,
+        "a",
+        ExpectedRevision::NoStream,
+        vec![event(0), event(1)],
+    )
+    .unwrap();
     assert!(again.replayed);
     assert_eq!(again.first, receipt.first);
     let error = append(&store, "a", exactly(0), vec![event(9)]).unwrap_err();
@@ -55,11 +71,13 @@ fn expectations_are_kept() {
 fn one_process_at_a_time_writes() {
     let dir = TempDir::new();
     let store = open(dir.path());
-    let second = factum_engine::Engine::open(small(dir.path()), factum_io::Env::real()).unwrap_err();
+    let second =
+        factum_engine::Engine::open(small(dir.path()), factum_io::Env::real()).unwrap_err();
     assert_eq!(second.kind(), Kind::Unavailable);
     append(&store, "a", ExpectedRevision::Any, vec![event(0)]).unwrap();
     let reader =
-        factum_engine::Engine::open(small(dir.path()).read_only(true), factum_io::Env::real()).unwrap();
+        factum_engine::Engine::open(small(dir.path()).read_only(true), factum_io::Env::real())
+            .unwrap();
     assert_eq!(read(&reader, ReadRequest::all()).len(), 1);
     let refused = append(&reader, "a", ExpectedRevision::Any, vec![event(1)]).unwrap_err();
     assert_eq!(refused.kind(), Kind::ReadOnly);
@@ -89,7 +107,9 @@ fn appends_keep_the_order_of_submission_after_reopening() {
                     vec![event(number)],
                 );
                 let mut append = store.append(batch);
-                let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                let polled = append
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()));
                 match polled {
                     Poll::Ready(landed) => drop(landed.unwrap()),
                     Poll::Pending => pending.push(append),

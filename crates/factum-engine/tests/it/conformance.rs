@@ -33,8 +33,14 @@ impl Clock for MovedClock {
 
 fn moved_env(ahead_us: &Arc<AtomicI64>) -> Env {
     let real = Env::real();
-    let clock = MovedClock { real: Arc::clone(&real.clock), ahead_us: Arc::clone(ahead_us) };
-    Env { clock: Arc::new(clock), ..real }
+    let clock = MovedClock {
+        real: Arc::clone(&real.clock),
+        ahead_us: Arc::clone(ahead_us),
+    };
+    Env {
+        clock: Arc::new(clock),
+        ..real
+    }
 }
 
 fn knobs(ahead_us: &Arc<AtomicI64>) -> Knobs {
@@ -43,7 +49,11 @@ fn knobs(ahead_us: &Arc<AtomicI64>) -> Knobs {
         let by = i64::try_from(by.as_micros()).unwrap();
         ahead_us.fetch_add(by, Ordering::Relaxed);
     };
-    Knobs { advance_time: Some(Arc::new(advance)), patience: Duration::from_secs(60), ..Knobs::default() }
+    Knobs {
+        advance_time: Some(Arc::new(advance)),
+        patience: Duration::from_secs(60),
+        ..Knobs::default()
+    }
 }
 
 /// Stores in segments that hold the largest append.
@@ -55,7 +65,11 @@ struct Segments {
 
 impl Segments {
     fn new() -> Self {
-        Self { dir: TempDir::new(), next: AtomicU64::new(0), ahead_us: Arc::default() }
+        Self {
+            dir: TempDir::new(),
+            next: AtomicU64::new(0),
+            ahead_us: Arc::default(),
+        }
     }
 }
 
@@ -80,7 +94,11 @@ impl Factory for Segments {
     fn make(&self) -> BoxFuture<'_, Arc<dyn TestStore>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         // Of two sizes, to be sure that nothing depends on it.
-        let bytes = if number.is_multiple_of(2) { 32 << 20 } else { 24 << 20 };
+        let bytes = if number.is_multiple_of(2) {
+            32 << 20
+        } else {
+            24 << 20
+        };
         let options = Options::new(self.dir.path().join(number.to_string())).segment_bytes(bytes);
         let store = Engine::open(options, moved_env(&self.ahead_us)).unwrap();
         Box::pin(std::future::ready(Arc::new(store) as Arc<dyn TestStore>))
@@ -99,7 +117,10 @@ struct Troubled {
 
 impl Troubled {
     fn new() -> Self {
-        Self { next: AtomicU64::new(1), ahead_us: Arc::default() }
+        Self {
+            next: AtomicU64::new(1),
+            ahead_us: Arc::default(),
+        }
     }
 }
 
@@ -170,7 +191,15 @@ mod on_tiny_segments {
 
     #[test]
     fn control_records() {
-        ["control::", "delete::", "tombstone::", "settings::", "streams::"].into_iter().for_each(check);
+        [
+            "control::",
+            "delete::",
+            "tombstone::",
+            "settings::",
+            "streams::",
+        ]
+        .into_iter()
+        .for_each(check);
     }
 
     #[test]

@@ -48,8 +48,15 @@ pub fn stream(name: &str) -> StreamName {
 
 pub fn event(number: u64) -> NewEvent {
     let id = EventId::from_bytes(u128::from(number + 1).to_be_bytes());
-    let data = format!("{{\"number\":{number},\"text\":\"{}\"}}", "x".repeat((number % 50) as usize));
-    NewEvent::json(id, EventType::new(format!("Type{}", number % 3)).unwrap(), data)
+    let data = format!(
+        "{{\"number\":{number},\"text\":\"{}\"}}",
+        "x".repeat((number % 50) as usize)
+    );
+    NewEvent::json(
+        id,
+        EventType::new(format!("Type{}", number % 3)).unwrap(),
+        data,
+    )
 }
 
 pub fn append(

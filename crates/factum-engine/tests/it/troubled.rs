@@ -11,8 +11,7 @@ fn every_append_lands_once_and_in_order() {
     for seed in 1..40 {
         let store = Engine::troubled(factum_io::Env::real(), seed, [40, 25, 25]).unwrap();
         for number in 0..60 {
-            let receipt =
-                append(&store, "a", ExpectedRevision::Any, vec![event(number)]).unwrap();
+            let receipt = append(&store, "a", ExpectedRevision::Any, vec![event(number)]).unwrap();
             let head = pollster::block_on(store.head()).unwrap();
             assert_eq!(head, Some(receipt.last), "seed {seed}, append {number}");
             let all = read(&store, ReadRequest::all());

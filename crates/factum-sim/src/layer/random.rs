@@ -108,8 +108,16 @@ impl Run {
         Ok((disk, self.states + 1))
     }
 
-    /// One life and the recovery before it; gives the disk that it leaves.
+    /// One life and the recovery before it; gives the disk that it leaves, on which nothing is planned any more.
     fn life(&mut self, disk: SimDisk, actions: usize) -> Checked<SimDisk> {
+        let disk = self.live(disk, actions)?;
+        disk.clear_faults();
+        disk.set_capacity(None);
+        disk.power_off_at(u64::MAX);
+        Ok(disk)
+    }
+
+    fn live(&mut self, disk: SimDisk, actions: usize) -> Checked<SimDisk> {
         let disk = self.recover_with_trouble(disk)?;
         let seed = self.random().u64(..);
         let world = SimEnv::on(disk, seed);
@@ -157,14 +165,19 @@ impl Run {
     fn open(&mut self, world: &SimEnv) -> Checked<Session> {
         let session = Session::open_in(world.clone(), &self.settings)
             .map_err(|error| Violation::new(format!("opening: {error}")))?;
+        self.check_opened(&session)?;
+        Ok(session)
+    }
+
+    fn check_opened(&mut self, session: &Session) -> Checked {
         let report = session.engine.report();
         ensure(session.is_writable() && report.damage.is_empty(), || {
             format!("a false alarm: {}", short(report))
         })?;
         let salt = self.random().u64(..);
-        oracle::check_recovered(&session, &mut self.history, &mut self.model, salt)?;
+        oracle::check_recovered(session, &mut self.history, &mut self.model, salt)?;
         self.learn();
-        Ok(session)
+        Ok(())
     }
 
     /// Tells the workload how far the streams are.
@@ -349,8 +362,20 @@ impl Run {
             ensure(fine, || format!("closing fails without a cause: {}", short(&closed)))?;
         }
         let world = session.replace_world();
-        *session = self.open(&world)?;
-        Ok(())
+        world.disk.clear_faults();
+        world.disk.set_capacity(None);
+        match Session::open_in(world.clone(), &self.settings) {
+            Ok(opened) => {
+                *session = opened;
+                self.check_opened(session)
+            }
+            Err(error) if error.to_string().contains("power lost") => {
+                session.world = world;
+                session.lose_power();
+                Ok(())
+            }
+            Err(error) => Err(Violation::new(format!("opening again: {error}"))),
+        }
     }
 
     fn end_life(&mut self, mut session: Session) -> Checked<SimDisk> {

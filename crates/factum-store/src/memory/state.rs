@@ -146,7 +146,10 @@ impl State {
         at_most: Option<u64>,
     ) -> Option<Snapshot> {
         let heading = self.heading(&stream);
-        if matches!(heading.state, StreamState::Deleted | StreamState::Tombstoned) {
+        if matches!(
+            heading.state,
+            StreamState::Deleted | StreamState::Tombstoned
+        ) {
             return None;
         }
         // A fold of events that were deleted since is not a fold of this stream any more.

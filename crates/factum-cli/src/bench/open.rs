@@ -1,0 +1,277 @@
+//! `factum bench open`: how long it takes to open a store, after closing it and after a kill, and what an event takes on disk.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use factum_engine::Engine;
+use factum_engine::Options;
+use factum_io::Env;
+use factum_store::EventStore;
+
+use super::append::open;
+use super::files;
+use super::fill::{Filler, Shape, batch_events, fill};
+use super::place::Place;
+use super::probe::Stretch;
+use super::row::{Floor, Row, Unit};
+use super::session::{Measured, Session, Settings};
+use super::stats::{median, millis};
+use crate::failure::{Failure, Outcome};
+
+const GROUP: &str = "open";
+const EVENTS_DEFAULT: u64 = 10_000_000;
+const STREAMS: u64 = 100_000;
+const TIMES: usize = 5;
+const KILLS: usize = 3;
+/// Events for a look at the bytes on disk: some segments' worth.
+const SHAPE_EVENTS_MAX: u64 = 1_000_000;
+const BYTES_FLOOR: f64 = 320.0;
+const AFTER_KILL_MS: f64 = 400.0;
+const READ: &str = "reading the unsealed segments directly, 1 MiB, 4 at once";
+
+pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
+    let path = session.place.fresh("store");
+    let events = session.settings.events.unwrap_or(EVENTS_DEFAULT);
+    let engine = open(&path, session)?;
+    fill(
+        session,
+        &engine,
+        Shape::Spread {
+            streams: STREAMS.min(events),
+        },
+        events,
+    )?;
+    engine.close()?;
+    drop(engine);
+    let floor_ms = if events <= 10_000_000 { 150.0 } else { 400.0 };
+    opening(session, &path, floor_ms)?;
+    Place::remove(&path)?;
+    bytes(session, events.min(SHAPE_EVENTS_MAX))
+}
+
+fn opening(session: &mut Session<'_>, path: &Path, floor_ms: f64) -> Outcome {
+    session.say("opening a store that was closed");
+    let mut records = 0;
+    let mut times = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        session.check()?;
+        let (ns, found) = open_once(session, path)?;
+        records = found;
+        times.push(ns);
+    }
+    let row = Row::new(
+        GROUP,
+        "after closing",
+        Unit::Millis,
+        millis(median(&mut times)),
+    );
+    add_opening(session, row, path, (floor_ms, records))?;
+    session.say("opening a store whose process was killed");
+    times.clear();
+    for _ in 0..KILLS {
+        session.check()?;
+        kill_one(session, path)?;
+        let (ns, found) = open_once(session, path)?;
+        records = found;
+        times.push(ns);
+    }
+    let name = "after a kill, the last segment nearly full";
+    let row = Row::new(GROUP, name, Unit::Millis, millis(median(&mut times)));
+    add_opening(session, row, path, (floor_ms + AFTER_KILL_MS, records))
+}
+
+fn add_opening(
+    session: &mut Session<'_>,
+    row: Row,
+    path: &Path,
+    (floor_ms, records): (f64, u64),
+) -> Outcome {
+    let row = row.fact("records", records as f64, "");
+    let files = files::active(path, &session.env)?;
+    let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+    if bytes < super::probe::MIB as u64 {
+        session.add(row);
+        return Ok(());
+    }
+    let stretch = Stretch::new(files)?;
+    let read: Measured = session.once(&mut |session| stretch.read_through(session, 4))?;
+    let limit_ms = stretch.len() as f64 / super::probe::MIB as f64 / read.figure.max(1e-9) * 1e3;
+    session.add(
+        row.limit(limit_ms, READ)
+            .floor(Some(Floor::Figure(floor_ms))),
+    );
+    Ok(())
+}
+
+/// Opens a store, closes it, and gives how long opening took and how many records it has.
+fn open_once(session: &Session<'_>, path: &Path) -> Outcome<(u64, u64)> {
+    let start = session.env.clock.monotonic_ns();
+    let engine = Engine::open(Options::new(path).create(false), session.env.clone())?;
+    let ns = session.env.clock.monotonic_ns() - start;
+    let records = engine.report().records;
+    engine.close()?;
+    Ok((ns, records))
+}
+
+/// Lets another process fill the store's last segment, and kills it.
+fn kill_one(session: &Session<'_>, path: &Path) -> Outcome {
+    let program =
+        std::env::current_exe().map_err(|error| Failure::io("cannot find this program", &error))?;
+    let payload = session.settings.payload.to_string();
+    let failed = |error| Failure::io("the process to be killed", &error);
+    let mut victim = Command::new(program)
+        .args(["bench", "victim", "--payload", &payload])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(failed)?;
+    let mut line = String::new();
+    let ready = match victim.stdout.take() {
+        Some(out) => BufReader::new(out).read_line(&mut line),
+        None => Ok(0),
+    };
+    let killed = victim.kill().and_then(|()| victim.wait());
+    ready.map_err(failed)?;
+    killed.map_err(failed)?;
+    if line.trim() == READY {
+        return Ok(());
+    }
+    Err(Failure::error(
+        "the process to be killed ended before it was",
+    ))
+}
+
+const READY: &str = "ready";
+
+/// The process to be killed: fills the last segment until it is nearly full, says so, and waits.
+pub(super) fn be_killed(path: &Path, settings: &Settings, env: &Env) -> Outcome {
+    /// Parts of a hundred that must be used, so that little is left.
+    const FULL: u64 = 85;
+    let engine = Engine::open(Options::new(path).create(false), env.clone())?;
+    let mut filler = Filler::new(
+        &env.clock,
+        settings.payload,
+        Shape::Spread { streams: STREAMS },
+        1,
+    )?;
+    let segments = || {
+        let stats = engine.stats();
+        (
+            stats.sealed_segments + stats.unsealed_segments,
+            stats.segment_bytes,
+        )
+    };
+    let count = batch_events(settings.payload) / 4 + 1;
+    let (mut number, mut began_at) = segments();
+    // How full the segment is that was there already is not known, so a new one is filled.
+    let mut is_new = false;
+    loop {
+        pollster::block_on(engine.append(filler.batch(count)?))?;
+        let (now, bytes) = segments();
+        if now > number {
+            (number, began_at, is_new) = (now, bytes, true);
+        }
+        if is_new && (bytes - began_at) * 100 >= Options::SEGMENT_BYTES_DEFAULT * FULL {
+            break;
+        }
+    }
+    engine.settle()?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{READY}")?;
+    out.flush()?;
+    // Whoever started this process kills it; if it is gone itself, reading ends.
+    let mut nothing = String::new();
+    std::io::stdin().read_line(&mut nothing)?;
+    Ok(())
+}
+
+/// What events take on disk once their segments are sealed.
+fn bytes(session: &mut Session<'_>, events: u64) -> Outcome {
+    let shapes = [
+        ("1,000 streams", Shape::Spread { streams: 1_000 }),
+        ("100,000 streams", Shape::Spread { streams: 100_000 }),
+        (
+            "streams of 10 events",
+            Shape::ShortLived {
+                events: 10,
+                alive: 1_000,
+            },
+        ),
+    ];
+    for (name, shape) in shapes {
+        sealed_bytes(
+            session,
+            format!("bytes on disk, {name}"),
+            |session, engine| fill(session, engine, shape, events),
+        )?;
+    }
+    let name = "bytes on disk, 8 writers, one event at once";
+    sealed_bytes(session, name.to_owned(), |session, engine| {
+        session.say(name);
+        small_commits(session, engine, events)
+    })
+}
+
+fn sealed_bytes(
+    session: &mut Session<'_>,
+    name: String,
+    write: impl FnOnce(&mut Session<'_>, &Engine) -> Outcome,
+) -> Outcome {
+    let path = session.place.fresh("store");
+    let engine = open(&path, session)?;
+    write(session, &engine)?;
+    engine.settle()?;
+    engine.close()?;
+    drop(engine);
+    let found = files::on_disk(&path)?;
+    Place::remove(&path)?;
+    if found.sealed == 0 {
+        let note = "no segment was filled; use more --events";
+        session.add(Row::new(GROUP, name, Unit::BytesPerEvent, 0.0).note(note));
+        return Ok(());
+    }
+    let each = |bytes: u64| bytes as f64 / (found.sealed_records.max(1) as f64);
+    let row = Row::new(
+        GROUP,
+        name,
+        Unit::BytesPerEvent,
+        each(found.segment_bytes + found.index_bytes),
+    )
+    .limit(
+        session.settings.payload as f64,
+        "the data alone, which cannot be made smaller",
+    )
+    .floor(Some(Floor::Figure(
+        BYTES_FLOOR + session.settings.payload as f64 - 256.0,
+    )))
+    .fact("segments", each(found.segment_bytes), "B")
+    .fact("indexes", each(found.index_bytes), "B")
+    .fact("sealed segments", found.sealed as f64, "");
+    session.add(row);
+    Ok(())
+}
+
+/// Eight writers that wait for every event.
+fn small_commits(session: &Session<'_>, engine: &Engine, events: u64) -> Outcome {
+    const WRITERS: u64 = 8;
+    /// What is enough for a few segments, which are not full of events then but of pages.
+    const EVENTS_MAX: u64 = 400_000;
+    let each = events.min(EVENTS_MAX) / WRITERS;
+    let (engine, clock, payload) = (
+        engine.clone(),
+        session.env.clock.clone(),
+        session.settings.payload,
+    );
+    super::threads::side_by_side(&session.env, 8, move |number| {
+        let shape = Shape::Spread { streams: STREAMS };
+        let mut filler = Filler::new(&clock, payload, shape, number as u64)?;
+        for _ in 0..each {
+            pollster::block_on(engine.append(filler.batch(1)?))?;
+        }
+        Ok(())
+    })
+    .map(drop)
+}
