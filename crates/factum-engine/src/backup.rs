@@ -298,7 +298,7 @@ fn copy_all(
         let (source, target) = (from.segments().join(name), to.segments().join(name));
         let before = report.bytes;
         let length = copy_file(env, &source, &target, &mut |done| {
-            progress(before + done, total)
+            progress(before + done, total);
         })?;
         report.bytes += length;
         report.files += 1;

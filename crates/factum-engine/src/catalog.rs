@@ -5,6 +5,7 @@
 //! Relies on: the directory's lock. Never: shows a change that is not durable.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_format::FormatError;
 use factum_format::manifest::{Manifest, QuarantineEntry, SegmentEntry, SegmentState};
@@ -27,6 +28,8 @@ pub(crate) struct Catalog {
     paths: Paths,
     realm: [u8; 16],
     manifest: Mutex<Manifest>,
+    /// Whether the copies on disk lack something that was noted.
+    stale: AtomicBool,
 }
 
 /// What was found of the manifest.
@@ -44,6 +47,7 @@ impl Catalog {
             paths,
             realm: manifest.realm,
             manifest: Mutex::new(manifest),
+            stale: AtomicBool::new(false),
         }
     }
 
@@ -79,7 +83,17 @@ impl Catalog {
             entry.base_time = begin.base_time;
             entry.first_frame_seq = begin.first_frame_seq;
             entry.epoch = begin.epoch;
+            self.stale.store(true, Ordering::Release);
         }
+    }
+
+    /// Writes down what was only noted, if anything was; says whether.
+    pub(crate) fn write_notes(&self) -> io::Result<bool> {
+        let stale = self.stale.load(Ordering::Acquire);
+        if stale {
+            self.update(|_| {})?;
+        }
+        Ok(stale)
     }
 
     /// Changes the manifest; durable in both copies when this returns `Ok`.
@@ -89,6 +103,7 @@ impl Catalog {
         change(&mut next);
         next.seq += 1;
         write_copies(&self.env, &self.paths, &next)?;
+        self.stale.store(false, Ordering::Release);
         *manifest = next;
         Ok(())
     }

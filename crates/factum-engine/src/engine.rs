@@ -88,6 +88,9 @@ struct Threads {
     closed: bool,
 }
 
+/// A store, its core and its background work, for whoever drives them.
+pub(crate) type Stepwise = (Engine, Option<Arc<Core>>, Option<Arc<Maintenance>>);
+
 /// The parts of a store, before its threads run.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -112,6 +115,7 @@ impl Engine {
     /// - [`Kind::ReadOnly`]: a newer release wrote it, or the directory cannot be written.
     /// - [`Kind::Corrupt`]: it cannot be read at all.
     /// - [`Kind::Full`]: there is no space for a segment.
+    #[expect(clippy::needless_pass_by_value, reason = "options are made for one opening")]
     pub fn open(options: Options, env: Env) -> Result<Self, StoreError> {
         let opened = open::open(&options, env)?;
         let engine = Self::start(assemble(opened, &options))?;
@@ -137,7 +141,7 @@ impl Engine {
     pub(crate) fn open_stepwise(
         options: &Options,
         env: Env,
-    ) -> Result<(Self, Option<Arc<Core>>, Option<Arc<Maintenance>>), StoreError> {
+    ) -> Result<Stepwise, StoreError> {
         let engine = Self::put_together(assemble(open::open(options, env)?, options));
         let (core, maintenance) = (engine.inner.core.clone(), engine.inner.maintenance.clone());
         Ok((engine, core, maintenance))
@@ -535,7 +539,7 @@ fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
         let content = unsealed.read();
         for ordinal in 0..content.record_count() {
             let position = unsealed.head.base_position + ordinal as u64;
-            let bytes = content.record_bytes(crate::view::unsealed::u32_of(ordinal));
+            let bytes = content.record_bytes(crate::number::to_u32(ordinal));
             let Some(bytes) = bytes else { continue };
             let Ok((record, _)) = factum_format::record::decode_unverified(bytes, position) else {
                 continue;

@@ -72,12 +72,7 @@ impl Keyer {
 pub(crate) fn id_fingerprint(stream: KeyHash, id: u128) -> u64 {
     let mixed =
         (stream ^ id.rotate_left(64)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper half is the mixed one"
-    )]
-    let folded = (mixed >> 64) as u64;
-    folded
+    (mixed >> 64) as u64
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod errors;
 mod key;
 mod log;
 mod maintain;
+mod number;
 pub mod mutant;
 mod open;
 mod options;

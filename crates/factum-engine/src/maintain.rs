@@ -95,6 +95,9 @@ impl Maintenance {
             self.supply.prepare()?;
             return Ok(true);
         }
+        if self.sealer.catalog.write_notes()? {
+            return Ok(true);
+        }
         self.sealer.seal_next(&core.reader.published)
     }
 

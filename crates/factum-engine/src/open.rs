@@ -4,6 +4,7 @@
 //! writing end. What is read is bounded by the size of a segment, not by that of the store.
 //! Never: writes when opened read-only, or when something acknowledged is missing.
 
+use crate::number::to_usize;
 use std::io;
 use std::sync::Arc;
 
@@ -25,7 +26,9 @@ use crate::key::Keyer;
 use crate::log::{Cursor, LogStart, PAGE_BYTES};
 use crate::options::Options;
 use crate::paths::Paths;
-use crate::recover::{self, Cut, Finding, Found, Recovered, Tail};
+use crate::recover::{
+    self, Cut, Finding, Found, HeaderFound, Recovered, Tail, find_header, head_of,
+};
 use crate::report::OpenReport;
 use crate::seal::Sealer;
 use crate::sequence::SegmentContext;
@@ -65,7 +68,7 @@ pub(crate) struct Writing {
 struct Read {
     entry: SegmentEntry,
     header: SegmentHeader,
-    copies: Copies,
+    copies: Option<Copies>,
     bytes: AlignedBuf,
     unsealed: Arc<Unsealed>,
 }
@@ -95,7 +98,7 @@ pub(crate) fn open(options: &Options, env: Env) -> Result<Opened, StoreError> {
             "the log goes on in frames of a newer release; open the store with that release",
         ));
     }
-    let mut opened = opening.finish(read, prepared, recovered, &mut report)?;
+    let mut opened = opening.finish(&read, prepared, &recovered, &mut report)?;
     opened.lock = lock;
     report.took_ns = opened.env.clock.monotonic_ns().saturating_sub(began);
     report.records = opened.next_position;
@@ -264,15 +267,10 @@ impl<'a> Opening<'a> {
             }
             Err(error) => return Err(io_error(&format!("reading {shown}"), error)),
         };
-        let front = bytes
-            .as_slice()
-            .get(..SEGMENT_HEADER_BYTES as usize)
-            .unwrap_or_default();
-        let (header, copies) = match SegmentHeader::decode(front) {
-            Ok(found) => found,
-            // The header is durable before the first frame is written, and the manifest says "active" later still.
-            Err(_) if entry.state == SegmentState::Prepared => return Ok(None),
-            Err(error) => {
+        let (header, copies) = match find_header(entry, self.manifest.realm, bytes.as_slice()) {
+            HeaderFound::Begun(header, copies) => (header, copies),
+            HeaderFound::Prepared => return Ok(None),
+            HeaderFound::Unreadable(error) => {
                 let message = format!("{shown}: {error}; restore a backup");
                 return Err(StoreError::new(Kind::Corrupt, message));
             }
@@ -281,15 +279,7 @@ impl<'a> Opening<'a> {
             let message = format!("{shown} belongs to another store or was renamed; put it back");
             return Err(StoreError::new(Kind::Corrupt, message));
         }
-        let head = UnsealedHead {
-            number: header.segment,
-            key: SegmentKey {
-                salt: header.salt,
-                segment: header.segment,
-            },
-            base_position: header.base_position,
-            base_time: header.base_time,
-        };
+        let head = head_of(&header);
         let unsealed = Arc::new(Unsealed::new(head, self.keyer.clone()));
         Ok(Some(Read {
             entry: *entry,
@@ -329,9 +319,9 @@ impl<'a> Opening<'a> {
 
     fn finish(
         mut self,
-        read: Vec<Read>,
+        read: &[Read],
         prepared: Vec<SegmentEntry>,
-        recovered: Recovered,
+        recovered: &Recovered,
         report: &mut OpenReport,
     ) -> Result<Opened, StoreError> {
         let kept = if read.is_empty() {
@@ -354,7 +344,7 @@ impl<'a> Opening<'a> {
         let writing = if self.options.read_only || report.degraded {
             None
         } else {
-            let accepted = self.accept(&new_losses, &read)?;
+            let accepted = self.accept(&new_losses, read)?;
             let forced_roll = accepted || recovered.lost().next().is_some();
             if recovered.lost().any(|finding| finding.unbounded) {
                 next_position += UNKNOWN_LOSS_POSITIONS;
@@ -364,7 +354,7 @@ impl<'a> Opening<'a> {
                 last_time,
                 forced_roll,
             };
-            Some(self.start_writing(&read, prepared, &recovered, end)?)
+            Some(self.start_writing(read, prepared, recovered, end)?)
         };
         if writing.is_some() {
             report.accepted = new_losses;
@@ -595,7 +585,7 @@ impl<'a> Opening<'a> {
                 .paths
                 .segment(segment.entry.number, segment.entry.generation);
             let file = self.env.disk.open(&path, Open::write_direct())?;
-            if segment.copies != Copies::Both {
+            if segment.copies != Some(Copies::Both) {
                 let mut page = AlignedBuf::new();
                 page.extend_from_slice(&segment.header.encode()[..]);
                 write_pages(&*file, page.as_slice(), 0)?;
@@ -620,7 +610,7 @@ impl<'a> Opening<'a> {
             .min(segment.bytes.len() as u64);
         let mut rest = page;
         if kept > 0 {
-            let mut first = AlignedBuf::zeroed(PAGE_BYTES as usize);
+            let mut first = AlignedBuf::zeroed(to_usize(PAGE_BYTES));
             let front = &segment.bytes.as_slice()[to_usize(page)..to_usize(cut.offset)];
             first.as_mut_slice()[..kept].copy_from_slice(front);
             write_pages(&*file, first.as_slice(), page)?;
@@ -693,7 +683,7 @@ impl<'a> Opening<'a> {
         if file.len()? != self.manifest.segment_bytes {
             return Ok(false);
         }
-        let mut front = AlignedBuf::zeroed(PAGE_BYTES as usize);
+        let mut front = AlignedBuf::zeroed(to_usize(PAGE_BYTES));
         file.read_exact_at(front.as_mut_slice(), 0)?;
         Ok(front.as_slice().iter().all(|byte| *byte == 0))
     }
@@ -774,6 +764,3 @@ fn write_pages(file: &dyn DiskFile, pages: &[u8], offset: u64) -> io::Result<()>
     file.write_all_durable_at(pages, offset)
 }
 
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}

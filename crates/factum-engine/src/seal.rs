@@ -5,6 +5,7 @@
 //! Order: data file synced, index file synced, names synced, read back, manifest switched, and only then is the old file removed.
 //! Relies on: every frame of the segment is published. Never: changes a position, a revision or a record.
 
+use crate::number::to_usize;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use crate::log::PAGE_BYTES;
 use crate::paths::Paths;
 use crate::view::index::{self, Index};
 use crate::view::sealed::read_whole;
-use crate::view::unsealed::{Content, u32_of};
+use crate::number::to_u32;
+use crate::view::unsealed::Content;
 use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
 
 /// A segment is packed if that makes it smaller by one part in this many.
@@ -227,7 +229,7 @@ fn info(entry: &SegmentEntry, realm: [u8; 16], content: &Content) -> IndexInfo {
         realm,
         segment: entry.number,
         generation: entry.generation,
-        record_count: u32_of(content.record_count()),
+        record_count: to_u32(content.record_count()),
         base_position: entry.base_position,
         first_time: content.first_time.unwrap_or(entry.base_time),
         last_time: entry.last_time,
@@ -289,7 +291,7 @@ fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Pa
     let end = packing.out.len() as u64;
     let mut bytes = AlignedBuf::new();
     bytes.extend_from_slice(&packing.out);
-    bytes.resize_zeroed(packing.out.len().next_multiple_of(PAGE_BYTES as usize));
+    bytes.resize_zeroed(packing.out.len().next_multiple_of(to_usize(PAGE_BYTES)));
     let data_hash = data_hash(packing.headers.iter());
     Ok(Packed {
         bytes,
@@ -351,11 +353,11 @@ impl Packing {
             .builder
             .finish(&fields, self.key, offset, &mut self.out)?;
         self.builder.reset();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let start = to_usize(offset);
         let view = FrameView::new(header, &self.out[start..])?;
         for at in view.records(Verify::Structure) {
             let at = at?;
-            let length = u32_of(at.record.bytes().len());
+            let length = to_u32(at.record.bytes().len());
             self.places
                 .push(Some((offset + u64::from(at.offset), length)));
         }

@@ -15,6 +15,7 @@ use factum_io::{Env, is_out_of_space};
 
 use crate::catalog::Catalog;
 use crate::log::NoPlace;
+use crate::number::to_usize;
 use crate::paths::Paths;
 use crate::sync::{Mutex, lock};
 
@@ -197,10 +198,10 @@ impl Supply {
 
 /// Writes zeros; both ends are multiples of a page.
 pub(crate) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
-    let zeros = AlignedBuf::zeroed(ZERO_CHUNK_BYTES.min(to.saturating_sub(from)) as usize);
+    let zeros = AlignedBuf::zeroed(to_usize(ZERO_CHUNK_BYTES.min(to.saturating_sub(from))));
     let mut at = from;
     while at < to {
-        let length = ZERO_CHUNK_BYTES.min(to - at) as usize;
+        let length = to_usize(ZERO_CHUNK_BYTES.min(to - at));
         file.write_all_at(&zeros.as_slice()[..length], at)?;
         at += length as u64;
     }

@@ -3,15 +3,16 @@
 //! Reads from the device, not from the page cache, and changes nothing. It may run beside a process that writes; what that process is just
 //! writing is looked at as a crash would leave it. Relies on: checksums. Never: takes a lock, repairs.
 
+use crate::number::to_usize;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use factum_format::SegmentKey;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::{Manifest, SegmentEntry, SegmentState};
 use factum_format::segment::{Copies, SegmentHeader};
 use factum_io::Env;
+use factum_io::buffer::AlignedBuf;
 use factum_io::disk::{Open, read_to_end};
 use factum_store::{Kind, StoreError};
 use factum_types::Position;
@@ -20,7 +21,7 @@ use crate::catalog;
 use crate::errors::io_error;
 use crate::key::Keyer;
 use crate::paths::Paths;
-use crate::recover::{self, Found, Tail};
+use crate::recover::{self, Found, HeaderFound, Tail};
 use crate::seal::{data_hash, index_again};
 use crate::view::sealed::read_whole;
 use crate::view::unsealed::Content;
@@ -226,7 +227,7 @@ impl Verifying<'_> {
             self.find(&path, (file.len()?, 0), what, Severity::Lost);
         }
         if self.depth == VerifyDepth::Quick {
-            let mut front = factum_io::buffer::AlignedBuf::zeroed(SEGMENT_HEADER_BYTES as usize);
+            let mut front = factum_io::buffer::AlignedBuf::zeroed(to_usize(SEGMENT_HEADER_BYTES));
             file.read_at(front.as_mut_slice(), 0)?;
             self.header(&path, front.as_slice(), entry.base_position);
             self.index(entry, realm, None)?;
@@ -283,7 +284,7 @@ impl Verifying<'_> {
 
     /// The two copies of a header, and the zeros between them.
     fn header(&mut self, path: &Path, bytes: &[u8], position: u64) {
-        const COPY: usize = SEGMENT_HEADER_BYTES as usize / 2;
+        const COPY: usize = 2048;
         const CORE: usize = 128;
         let page = bytes.get(..2 * COPY).unwrap_or_default();
         let copies = SegmentHeader::decode(page).map(|(_, copies)| copies);
@@ -415,65 +416,16 @@ impl Verifying<'_> {
     fn unsealed(&mut self, entries: &[SegmentEntry], manifest: &Manifest) -> io::Result<()> {
         let mut read = Vec::new();
         for entry in entries {
-            let path = self.paths.segment(entry.number, 0);
-            let file = match self.env.disk.open(&path, Open::read_direct()) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let severity = if entry.state == SegmentState::Prepared {
-                        Severity::Harmless
-                    } else {
-                        Severity::Lost
-                    };
-                    self.find(&path, (0, 0), "the file is missing".to_owned(), severity);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let bytes = read_whole(&*file)?;
-            self.read_bytes(bytes.len() as u64);
-            let front = bytes
-                .as_slice()
-                .get(..SEGMENT_HEADER_BYTES as usize)
-                .unwrap_or_default();
-            match SegmentHeader::decode(front) {
-                Ok((header, copies)) => {
-                    self.report.segments += 1;
-                    self.header(&path, bytes.as_slice(), header.base_position);
-                    read.push((path, header, copies, bytes));
-                }
-                Err(_) if entry.state == SegmentState::Prepared => {
-                    self.zeros(&path, bytes.as_slice(), 0, "a prepared segment");
-                }
-                Err(error) => {
-                    let what = format!("both copies of the header are damaged: {error}");
-                    self.find(&path, (0, SEGMENT_HEADER_BYTES), what, Severity::Lost);
-                }
-            }
+            read.extend(self.read_unsealed(entry, manifest)?);
         }
-        let unsealed: Vec<Arc<Unsealed>> = read
-            .iter()
-            .map(|(_, header, _, _)| {
-                let head = UnsealedHead {
-                    number: header.segment,
-                    key: SegmentKey {
-                        salt: header.salt,
-                        segment: header.segment,
-                    },
-                    base_position: header.base_position,
-                    base_time: header.base_time,
-                };
-                Arc::new(Unsealed::new(head, self.keyer.clone()))
-            })
-            .collect();
         let found: Vec<Found<'_>> = read
             .iter()
-            .zip(&unsealed)
-            .map(|((_, header, _, bytes), unsealed)| Found {
+            .map(|(unsealed, header, bytes)| Found {
                 unsealed,
                 bytes: bytes.as_slice(),
                 first_frame_seq: header.first_frame_seq,
-                // Reported above, with the place.
-                copies: Copies::Both,
+                // Reported before, with the place.
+                copies: Some(Copies::Both),
             })
             .collect();
         let recovered = recover::recover(&found, start_of(manifest, found.first()));
@@ -481,16 +433,60 @@ impl Verifying<'_> {
             let path = self.paths.segment(finding.segment, 0);
             self.take(&path, finding);
         }
-        for (number, (path, _, _, bytes)) in read.iter().enumerate() {
-            let content = unsealed[number].read();
+        if recovered.newer {
+            let path = self.paths.segment(read[recovered.tail.index].1.segment, 0);
+            let what = "the log goes on in frames of a newer release".to_owned();
+            self.find(&path, (recovered.tail.offset, 0), what, Severity::Harmless);
+        }
+        for (number, (unsealed, header, bytes)) in read.iter().enumerate() {
+            let content = unsealed.read();
             self.report.frames += content.frames.len() as u64;
             self.report.records += content.record_count() as u64;
             // Behind a frame that never arrived whole there may be anything; opening clears it.
             if recovered.cut.is_none_or(|cut| cut.index != number) {
-                self.padding(path, &content, bytes.as_slice());
+                let path = self.paths.segment(header.segment, 0);
+                self.padding(&path, &content, bytes.as_slice());
             }
         }
         Ok(())
+    }
+
+    /// A segment that was begun and not sealed, read whole; `None` if it was only prepared, or is not there.
+    fn read_unsealed(
+        &mut self,
+        entry: &SegmentEntry,
+        manifest: &Manifest,
+    ) -> io::Result<Option<(Unsealed, SegmentHeader, AlignedBuf)>> {
+        let path = self.paths.segment(entry.number, 0);
+        let file = match self.env.disk.open(&path, Open::read_direct()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let prepared = entry.state == SegmentState::Prepared;
+                let severity = if prepared { Severity::Harmless } else { Severity::Lost };
+                self.find(&path, (0, 0), "the file is missing".to_owned(), severity);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let bytes = read_whole(&*file)?;
+        self.read_bytes(bytes.len() as u64);
+        match recover::find_header(entry, manifest.realm, bytes.as_slice()) {
+            HeaderFound::Begun(header, _) => {
+                self.report.segments += 1;
+                self.header(&path, bytes.as_slice(), header.base_position);
+                let unsealed = Unsealed::new(recover::head_of(&header), self.keyer.clone());
+                Ok(Some((unsealed, header, bytes)))
+            }
+            HeaderFound::Prepared => {
+                self.zeros(&path, bytes.as_slice(), 0, "a prepared segment");
+                Ok(None)
+            }
+            HeaderFound::Unreadable(error) => {
+                let what = format!("both copies of the header are damaged: {error}");
+                self.find(&path, (0, SEGMENT_HEADER_BYTES), what, Severity::Lost);
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -524,6 +520,3 @@ const fn error_offset(error: &factum_format::FormatError) -> u64 {
     }
 }
 
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}

@@ -83,11 +83,35 @@ pub fn check(
 /// # Errors
 /// The first broken promise.
 pub fn goes_on(
-    mut session: Session,
+    session: Session,
     history: &mut History,
     model: &mut Model,
     seed: u64,
     settings: &Settings,
+) -> Checked {
+    continues(session, (history, model), seed, settings, &clean)
+}
+
+/// The same after calls have failed: what exists twice may be damaged once.
+///
+/// # Errors
+/// The first broken promise.
+pub fn goes_on_after_fault(
+    session: Session,
+    history: &mut History,
+    model: &mut Model,
+    seed: u64,
+    settings: &Settings,
+) -> Checked {
+    continues(session, (history, model), seed, settings, &crate::layer::fault::nothing_lost)
+}
+
+fn continues(
+    mut session: Session,
+    (history, model): (&mut History, &mut Model),
+    seed: u64,
+    settings: &Settings,
+    look: &dyn Fn(&SimEnv) -> Checked,
 ) -> Checked {
     let mut workload = Workload::new(seed ^ 0x60E5_0000_0000_0000, Sizes::Small);
     for _ in 0..3 {
@@ -104,10 +128,10 @@ pub fn goes_on(
     model.follow(&history.log)?;
     compare(&session.engine, model, history, seed)?;
     let world = close(session)?;
-    clean(&world)?;
+    look(&world)?;
     let session = reopen(&world.disk.fork(), seed ^ 1, settings)?;
     check_recovered(&session, history, model, seed)?;
-    clean(&close(session)?)
+    look(&close(session)?)
 }
 
 /// Closes a store that has no trouble.

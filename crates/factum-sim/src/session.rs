@@ -13,7 +13,7 @@ use factum_store::{
     CheckpointStore, ConflictReason, EventStore, Kind, Receipt, SnapshotStore, StoreError,
     SubscribeRequest, Subscription, SubscriptionItem,
 };
-use factum_types::RecordedEvent;
+use factum_types::{ExpectedRevision, RecordedEvent};
 
 use crate::history::{History, Request};
 use crate::poll::{self, Owned};
@@ -228,6 +228,15 @@ impl Session {
         Err(Violation::new("the store never comes to rest"))
     }
 
+    /// Builds, writes and completes one frame, whoever waits for it.
+    pub fn run_one(&self) {
+        if let Some(frame) = self.steps.build()
+            && let Some(written) = self.steps.write(&frame)
+        {
+            self.steps.complete(frame, written);
+        }
+    }
+
     /// Puts the frames under way that were not written on the disk without making them durable.
     pub fn begin_writes(&mut self) {
         for under_way in self.frames.iter().filter(|frame| frame.written.is_none()) {
@@ -425,13 +434,16 @@ fn check_conflict(history: &mut History, ticket: u64, error: &StoreError) -> Che
     }
     match &conflict.reason {
         ConflictReason::Revision { stream, expected, actual } => {
-            let holds = match (expected, actual) {
-                (factum_types::ExpectedRevision::Exactly(expected), Some(actual)) => expected == actual,
-                (factum_types::ExpectedRevision::Any, _) => {
-                    history.batch(ticket).is_none_or(|batch| !batch.writes.iter().any(|w| matches!(w.change, factum_store::Change::Delete)))
-                }
-                _ => false,
-            };
+            // Deleting needs a live stream, whatever is expected.
+            let deletes = history.batch(ticket).is_some_and(|batch| {
+                batch.writes.iter().any(|w| matches!(w.change, factum_store::Change::Delete))
+            });
+            let holds = !deletes
+                && match (expected, actual) {
+                    (ExpectedRevision::Exactly(expected), Some(actual)) => expected == actual,
+                    (ExpectedRevision::Any, _) => true,
+                    _ => false,
+                };
             ensure(!holds, || format!("a conflict about nothing: {error}"))?;
             // Of a stream that the batch itself writes twice, the conflict may be with its own first write, which was not made.
             let writes = history.batch(ticket).map_or(0, |batch| batch.writes.iter().filter(|w| w.stream == *stream).count());

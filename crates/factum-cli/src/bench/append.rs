@@ -50,6 +50,9 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
 /// One writer can be no faster than one durable write after the other.
 fn lone(session: &mut Session<'_>, written: &Written) -> Outcome {
     let name = "1 writer";
+    if !session.wants(name) {
+        return Ok(());
+    }
     let (limit, found) = session.between(
         name,
         |session| written.durable_writes(session, PAGE_BYTES, 1),
@@ -77,6 +80,9 @@ fn crowd(
         format!(", {events} events at once")
     };
     let name = format!("{writers} writers{batches}");
+    if !session.wants(&name) {
+        return Ok(());
+    }
     let (limit, found) = session.between(
         &name,
         |session| in_bare_log(session, written, (writers, events)),
@@ -99,6 +105,9 @@ fn crowd(
 fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
     let events = (MIB / (session.settings.payload + HEAD_BYTES)).max(1);
     let name = format!("bulk: {BULK_TASKS} writers, {events} events at once");
+    if !session.wants(&name) {
+        return Ok(());
+    }
     let mut log_bytes_per_event = 0.0;
     let (limit, found) = session.between(
         &name,

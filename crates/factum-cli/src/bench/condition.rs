@@ -41,6 +41,9 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
         ),
         (Asks::Type, "64 writers, no event of a type", None),
     ] {
+        if !session.wants(name) {
+            continue;
+        }
         let (limit, found) = session.between(
             name,
             |session| in_bare_log(session, &written, (WRITERS, 1)),

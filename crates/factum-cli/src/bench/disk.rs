@@ -51,6 +51,9 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     }
     for depth in [1, 16, 64] {
         let name = format!("read anywhere, direct, 4 KiB, {depth} at once");
+        if !session.wants(&name) {
+            continue;
+        }
         session.say(&name);
         let found = session.once(&mut |session| stretch.read_anywhere(session, depth))?;
         let row = Row::new(GROUP, name, Unit::Reads, found.figure);
@@ -68,6 +71,9 @@ fn commits(
     note: &str,
     mut measure: impl FnMut(&mut Session<'_>) -> Outcome<Measured>,
 ) -> Outcome {
+    if !session.wants(&name) {
+        return Ok(());
+    }
     session.say(&name);
     let found = session.once(&mut measure)?;
     let row = Row::new(GROUP, name, Unit::Commits, found.figure).note(note);
@@ -80,6 +86,9 @@ fn mebibytes(
     name: &str,
     mut measure: impl FnMut(&mut Session<'_>) -> Outcome<Measured>,
 ) -> Outcome {
+    if !session.wants(name) {
+        return Ok(());
+    }
     session.say(name);
     let found = session.once(&mut measure)?;
     session.add(Row::new(GROUP, name, Unit::Mebibytes, found.figure).others(&found.spent));

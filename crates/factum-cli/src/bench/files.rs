@@ -42,36 +42,18 @@ pub(super) fn on_disk(store: &Path) -> Outcome<OnDisk> {
     Ok(found)
 }
 
-/// The sealed segments, for reading directly or through the page cache, each with the bytes that count.
+/// The sealed segments, each with the bytes of it that count.
 pub(super) fn sealed(
     store: &Path,
     open: Open,
     env: &Env,
 ) -> Outcome<Vec<(Arc<dyn DiskFile>, u64)>> {
-    opened(store, SegmentState::Sealed, open, env)
-}
-
-/// The segments that opening must read through, each with all its bytes.
-pub(super) fn active(store: &Path, env: &Env) -> Outcome<Vec<(Arc<dyn DiskFile>, u64)>> {
-    let mut files = opened(store, SegmentState::Active, Open::read_direct(), env)?;
-    for (file, bytes) in &mut files {
-        *bytes = file
-            .len()
-            .map_err(|error| Failure::io("cannot measure a segment", &error))?;
-    }
-    Ok(files)
-}
-
-fn opened(
-    store: &Path,
-    state: SegmentState,
-    open: Open,
-    env: &Env,
-) -> Outcome<Vec<(Arc<dyn DiskFile>, u64)>> {
     let failed = |error| Failure::io("cannot open a segment", &error);
     let entries = entries(store)?;
-    let wanted = entries.iter().filter(|entry| entry.state == state);
-    wanted
+    let sealed = entries
+        .iter()
+        .filter(|entry| entry.state == SegmentState::Sealed);
+    sealed
         .map(|entry| {
             Ok((
                 env.disk

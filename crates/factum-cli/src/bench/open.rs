@@ -4,23 +4,24 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use factum_engine::Engine;
-use factum_engine::Options;
-use factum_io::Env;
+use factum_engine::{Engine, Options};
+use factum_io::{Env, Open};
 use factum_store::EventStore;
 
 use super::append::open;
 use super::files;
 use super::fill::{Filler, Shape, batch_events, fill};
 use super::place::Place;
-use super::probe::Stretch;
+use super::probe::{MIB, Stretch};
 use super::row::{Floor, Row, Unit};
-use super::session::{Measured, Session, Settings};
+use super::session::{Session, Settings};
 use super::stats::{median, millis};
 use crate::failure::{Failure, Outcome};
 
 const GROUP: &str = "open";
 const EVENTS_DEFAULT: u64 = 10_000_000;
+const AFTER_CLOSING: &str = "after closing";
+const AFTER_KILL: &str = "after a kill, the last segment nearly full";
 const STREAMS: u64 = 100_000;
 const TIMES: usize = 5;
 const KILLS: usize = 3;
@@ -28,11 +29,19 @@ const KILLS: usize = 3;
 const SHAPE_EVENTS_MAX: u64 = 1_000_000;
 const BYTES_FLOOR: f64 = 320.0;
 const AFTER_KILL_MS: f64 = 400.0;
-const READ: &str = "reading the unsealed segments directly, 1 MiB, 4 at once";
+const READ: &str =
+    "reading as many bytes as the unsealed segments have, directly, 1 MiB, 4 at once";
 
 pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
-    let path = session.place.fresh("store");
     let events = session.settings.events.unwrap_or(EVENTS_DEFAULT);
+    if session.wants(AFTER_CLOSING) || session.wants(AFTER_KILL) {
+        times(session, events)?;
+    }
+    bytes(session, events.min(SHAPE_EVENTS_MAX))
+}
+
+fn times(session: &mut Session<'_>, events: u64) -> Outcome {
+    let path = session.place.fresh("store");
     let engine = open(&path, session)?;
     fill(
         session,
@@ -46,57 +55,60 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     drop(engine);
     let floor_ms = if events <= 10_000_000 { 150.0 } else { 400.0 };
     opening(session, &path, floor_ms)?;
-    Place::remove(&path)?;
-    bytes(session, events.min(SHAPE_EVENTS_MAX))
+    Place::remove(&path)
+}
+
+/// What opening once found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Opened {
+    ns: u64,
+    records: u64,
+    /// Bytes of segments without an index, which are read through.
+    unsealed_bytes: u64,
 }
 
 fn opening(session: &mut Session<'_>, path: &Path, floor_ms: f64) -> Outcome {
     session.say("opening a store that was closed");
-    let mut records = 0;
-    let mut times = Vec::with_capacity(TIMES);
+    let mut found = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {
         session.check()?;
-        let (ns, found) = open_once(session, path)?;
-        records = found;
-        times.push(ns);
+        found.push(open_once(session, path)?);
     }
-    let row = Row::new(
-        GROUP,
-        "after closing",
-        Unit::Millis,
-        millis(median(&mut times)),
-    );
-    add_opening(session, row, path, (floor_ms, records))?;
+    add_opening(session, AFTER_CLOSING, path, (&found, floor_ms))?;
     session.say("opening a store whose process was killed");
-    times.clear();
+    found.clear();
     for _ in 0..KILLS {
         session.check()?;
         kill_one(session, path)?;
-        let (ns, found) = open_once(session, path)?;
-        records = found;
-        times.push(ns);
+        found.push(open_once(session, path)?);
     }
-    let name = "after a kill, the last segment nearly full";
-    let row = Row::new(GROUP, name, Unit::Millis, millis(median(&mut times)));
-    add_opening(session, row, path, (floor_ms + AFTER_KILL_MS, records))
+    add_opening(
+        session,
+        AFTER_KILL,
+        path,
+        (&found, floor_ms + AFTER_KILL_MS),
+    )
 }
 
 fn add_opening(
     session: &mut Session<'_>,
-    row: Row,
+    name: &str,
     path: &Path,
-    (floor_ms, records): (f64, u64),
+    (found, floor_ms): (&[Opened], f64),
 ) -> Outcome {
-    let row = row.fact("records", records as f64, "");
-    let files = files::active(path, &session.env)?;
-    let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-    if bytes < super::probe::MIB as u64 {
-        session.add(row);
+    let mut times: Vec<u64> = found.iter().map(|opened| opened.ns).collect();
+    let last = found.last().copied().unwrap_or_default();
+    let row = Row::new(GROUP, name, Unit::Millis, millis(median(&mut times)))
+        .fact("records", last.records as f64, "")
+        .fact("unsealed", last.unsealed_bytes as f64 / MIB as f64, "MiB");
+    let files = files::sealed(path, Open::read_direct(), &session.env)?;
+    if files.is_empty() {
+        session.add(row.note("no sealed segment to measure the limit with; use more --events"));
         return Ok(());
     }
     let stretch = Stretch::new(files)?;
-    let read: Measured = session.once(&mut |session| stretch.read_through(session, 4))?;
-    let limit_ms = stretch.len() as f64 / super::probe::MIB as f64 / read.figure.max(1e-9) * 1e3;
+    let read = session.once(&mut |session| stretch.read_through(session, 4))?;
+    let limit_ms = last.unsealed_bytes as f64 / MIB as f64 / read.figure.max(1e-9) * 1e3;
     session.add(
         row.limit(limit_ms, READ)
             .floor(Some(Floor::Figure(floor_ms))),
@@ -104,14 +116,23 @@ fn add_opening(
     Ok(())
 }
 
-/// Opens a store, closes it, and gives how long opening took and how many records it has.
-fn open_once(session: &Session<'_>, path: &Path) -> Outcome<(u64, u64)> {
+/// Opens a store and closes it.
+fn open_once(session: &Session<'_>, path: &Path) -> Outcome<Opened> {
     let start = session.env.clock.monotonic_ns();
     let engine = Engine::open(Options::new(path).create(false), session.env.clone())?;
     let ns = session.env.clock.monotonic_ns() - start;
+    let bytes = engine.stats().segment_bytes;
     let records = engine.report().records;
     engine.close()?;
-    Ok((ns, records))
+    let sealed: u64 = files::sealed(path, Open::read(), &session.env)?
+        .iter()
+        .map(|(_, bytes)| bytes)
+        .sum();
+    Ok(Opened {
+        ns,
+        records,
+        unsealed_bytes: bytes.saturating_sub(sealed),
+    })
 }
 
 /// Lets another process fill the store's last segment, and kills it.
@@ -220,6 +241,9 @@ fn sealed_bytes(
     name: String,
     write: impl FnOnce(&mut Session<'_>, &Engine) -> Outcome,
 ) -> Outcome {
+    if !session.wants(&name) {
+        return Ok(());
+    }
     let path = session.place.fresh("store");
     let engine = open(&path, session)?;
     write(session, &engine)?;

@@ -52,6 +52,9 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
         ),
         ("all, owned, from memory", read_all, None),
     ] {
+        if !session.wants(name) {
+            continue;
+        }
         read(&engine)?;
         let Some(walk) = walk.of_something() else {
             hot_without_limit(session, name, &engine, read)?;
@@ -89,26 +92,25 @@ fn hot_without_limit(
 }
 
 fn cold(session: &mut Session<'_>, engine: &Engine, (path, event_bytes): (&Path, f64)) -> Outcome {
+    let name = "all, borrowed, verified, from the device";
+    if !session.wants(name) {
+        return Ok(());
+    }
     let direct = files::sealed(path, Open::read_direct(), &session.env)?;
     if direct.is_empty() {
         return Ok(());
     }
     let stretch = Stretch::new(direct)?;
     let (limit, found) = session.between(
-        "all, borrowed, verified, from the device",
+        name,
         |session| stretch.read_through(session, 4),
         |session| cold_passes(session, engine),
     )?;
     let limit_events = limit.figure * MIB as f64 / event_bytes;
-    let row = Row::new(
-        GROUP,
-        "all, borrowed, verified, from the device",
-        Unit::Events,
-        found.figure,
-    )
-    .limit(limit_events, THROUGH)
-    .floor(Some(Floor::Ratio(COLD_FLOOR)))
-    .fact("limit read", limit.figure, "MiB/s");
+    let row = Row::new(GROUP, name, Unit::Events, found.figure)
+        .limit(limit_events, THROUGH)
+        .floor(Some(Floor::Ratio(COLD_FLOOR)))
+        .fact("limit read", limit.figure, "MiB/s");
     session.add(row.spent(&found.spent, found.items).note(found.note));
     Ok(())
 }

@@ -34,6 +34,9 @@ pub(super) struct Settings {
     /// How many events a store is filled with [default: 2000000 to read, 10000000 to open]
     #[arg(long, global = true, value_name = "N")]
     pub(super) events: Option<u64>,
+    /// Take only figures whose names hold this
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(super) only: Option<String>,
     /// Wait up to so many seconds before each measurement until the machine is quiet
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0.0)]
     pub(super) wait_quiet: f64,
@@ -102,6 +105,14 @@ impl<'a> Session<'a> {
     /// Says on standard error what happens.
     pub(super) fn say(&mut self, words: &str) {
         self.context.ui.note(words);
+    }
+
+    /// Whether this figure was asked for.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.settings
+            .only
+            .as_deref()
+            .is_none_or(|text| name.contains(text))
     }
 
     /// Fails when Ctrl-C came.

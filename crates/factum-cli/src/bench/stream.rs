@@ -15,7 +15,7 @@ use super::files;
 use super::fill::{Shape, fill, name_of};
 use super::meter::{Meter, device_bytes_read};
 use super::place::Place;
-use super::probe::{Stretch, timed};
+use super::probe::{MIB, Stretch, timed};
 use super::read::cache_note;
 use super::row::{Floor, Row, Unit};
 use super::session::{Measured, Session};
@@ -73,10 +73,8 @@ fn hot(
     names: &Arc<[StreamName]>,
     (path, event_bytes): (&Path, u64),
 ) -> Outcome {
-    let records = Records::new(
-        files::sealed(path, Open::read(), &session.env)?,
-        event_bytes,
-    );
+    let cached = files::sealed(path, Open::read(), &session.env)?;
+    let records = Records::new(cached, event_bytes)?;
     for (name, ask, per_read, floor) in [
         ("last event, from memory", last as Ask, 1, LAST_FLOOR),
         (
@@ -86,6 +84,9 @@ fn hot(
             SCATTERED_FLOOR,
         ),
     ] {
+        if !session.wants(name) {
+            continue;
+        }
         // Brings everything that is asked for into memory.
         names
             .iter()
@@ -116,12 +117,15 @@ fn cold(
     names: &Arc<[StreamName]>,
     path: &Path,
 ) -> Outcome {
+    let name = "10 scattered events, from the device, 64 readers";
+    if !session.wants(name) {
+        return Ok(());
+    }
     let direct = files::sealed(path, Open::read_direct(), &session.env)?;
     if direct.is_empty() {
         return Ok(());
     }
     let stretch = Stretch::new(direct)?;
-    let name = "10 scattered events, from the device, 64 readers";
     let (limit, found) = session.between(
         name,
         |session| stretch.read_anywhere(session, READERS),
@@ -276,11 +280,22 @@ struct Records {
 }
 
 impl Records {
-    fn new(files: Vec<(Arc<dyn DiskFile>, u64)>, bytes: u64) -> Option<Self> {
-        (!files.is_empty()).then(|| Self {
+    /// Brings all of them into the page cache.
+    fn new(files: Vec<(Arc<dyn DiskFile>, u64)>, bytes: u64) -> Outcome<Option<Self>> {
+        let mut buffer = vec![0; MIB];
+        for (file, length) in &files {
+            let mut at = 0;
+            while at < *length {
+                let read = file.read_at(&mut buffer, at);
+                at += read
+                    .map_err(|error| Failure::io("reading a segment", &error))?
+                    .max(1) as u64;
+            }
+        }
+        Ok((!files.is_empty()).then(|| Self {
             files: Arc::new(files),
             bytes,
-        })
+        }))
     }
 
     /// Reads and checks one after the other; counts records.

@@ -330,7 +330,7 @@ impl Core {
                 self.set_poison(&error);
                 self.fail(job, &error);
             }
-            Commit::Conflict | Commit::Unknown(_) => self.stall(job),
+            Commit::Conflict | Commit::Unknown => self.stall(job),
         }
     }
 
@@ -423,7 +423,7 @@ impl Core {
                     // Published frames are the oldest of those that could be undone.
                     stage.undo.pop_front();
                 }
-                None => publisher.pass_over(frame.header.frame_seq),
+                None => publisher.pass_over(&frame.header),
             }
         }
         let published = publisher.published_seq();

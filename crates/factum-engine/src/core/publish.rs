@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Held, Job};
 use crate::log::Placed;
+use factum_format::frame::FrameHeader;
 use crate::reader::Reader;
 use crate::view::{Unsealed, UnsealedHead};
 
@@ -65,9 +66,10 @@ impl Publisher {
     }
 
     /// Another writer's frame without records stands here.
-    pub(crate) fn pass_over(&mut self, seq: u64) {
-        assert_eq!(seq, self.published_seq + 1, "frames are published in order");
-        self.published_seq = seq;
+    pub(crate) fn pass_over(&mut self, header: &FrameHeader) {
+        assert_eq!(header.frame_seq, self.published_seq + 1, "frames are published in order");
+        assert_eq!(header.record_count, 0, "nobody else writes records into this log");
+        self.published_seq = header.frame_seq;
     }
 
     pub(crate) fn hold(&mut self, seq: u64, held: Vec<Held>) {

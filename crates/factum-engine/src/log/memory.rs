@@ -111,15 +111,11 @@ impl State {
         let Ok(header) = finished else {
             unreachable!("an empty frame is sound: {finished:?}")
         };
-        self.frames.push(LoggedFrame { header, bytes });
+        self.frames.push(LoggedFrame { header });
     }
 }
 
 impl FrameLog for MemoryLog {
-    fn context(&self) -> SegmentContext {
-        CONTEXT
-    }
-
     fn room(&self) -> u64 {
         u64::from(u32::MAX)
     }
@@ -155,7 +151,7 @@ impl FrameLog for MemoryLog {
 
     fn commit(&self, placed: &Placed) -> Commit {
         let mut state = lock(&self.state);
-        let lost = || Commit::Unknown(io::Error::new(io::ErrorKind::TimedOut, "no answer came"));
+        let lost = || Commit::Unknown;
         if state.happens(self.trouble.conflict) {
             let offset = placed.offset;
             state.take_place(offset);
@@ -168,10 +164,7 @@ impl FrameLog for MemoryLog {
         if placed.header.frame_seq != state.next_seq() || !follows {
             return Commit::Conflict;
         }
-        state.frames.push(LoggedFrame {
-            header: placed.header,
-            bytes: placed.bytes.clone(),
-        });
+        state.frames.push(LoggedFrame { header: placed.header });
         if state.happens(self.trouble.lost_answer) {
             lost()
         } else {

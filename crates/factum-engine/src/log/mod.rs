@@ -31,7 +31,7 @@ pub(crate) enum Commit {
     /// It is not the next frame: another one is. Nothing was written.
     Conflict,
     /// It may or may not be the next frame; reading the log tells.
-    Unknown(io::Error),
+    Unknown,
     /// It may or may not be durable, and nothing will tell before the log is opened anew.
     Broken(io::Error),
 }
@@ -62,10 +62,11 @@ pub(crate) struct Placed {
 }
 
 /// A frame as the log has it.
-#[derive(Debug, Clone)]
+///
+/// Another writer's frames have no records as long as stores are not replicated.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct LoggedFrame {
     pub(crate) header: FrameHeader,
-    pub(crate) bytes: Vec<u8>,
 }
 
 /// Takes frames in order and makes them durable.
@@ -73,9 +74,6 @@ pub(crate) struct LoggedFrame {
 /// [`roll`](FrameLog::roll) and [`place`](FrameLog::place) are called by one thread at a time, in order; [`commit`](FrameLog::commit)
 /// from several, in any order.
 pub(crate) trait FrameLog: Send + Sync + std::fmt::Debug {
-    /// The segment that the next frame goes into.
-    fn context(&self) -> SegmentContext;
-
     /// The longest frame that still fits into the segment, in bytes.
     fn room(&self) -> u64;
 

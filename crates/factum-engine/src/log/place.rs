@@ -5,6 +5,7 @@
 //! rewriting the tail page costs no more than writing a fresh one.
 //! Relies on: sectors of 512 bytes are overwritten whole or not at all. Never: does I/O.
 
+use crate::number::to_usize;
 use factum_format::SegmentKey;
 use factum_format::frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader};
 use factum_io::buffer::AlignedBuf;
@@ -115,7 +116,7 @@ impl Cursor {
         pages.extend_from_slice(&self.tail);
         pages.extend_from_slice(bytes);
         let used = pages.len();
-        pages.resize_zeroed(used.next_multiple_of(PAGE_BYTES as usize));
+        pages.resize_zeroed(used.next_multiple_of(to_usize(PAGE_BYTES)));
         self.offset = offset + bytes.len() as u64;
         let tail_len = (self.offset % PAGE_BYTES) as usize;
         self.tail.clear();

@@ -92,7 +92,7 @@ impl SegmentLog {
 }
 
 impl State {
-    fn placed(&mut self, laid: Laid, (bytes, pages): (Vec<u8>, AlignedBuf)) -> Placed {
+    fn placed(&mut self, laid: &Laid, (bytes, pages): (Vec<u8>, AlignedBuf)) -> Placed {
         self.cursor.in_flight += 1;
         self.frames += 1;
         Placed {
@@ -108,10 +108,6 @@ impl State {
 }
 
 impl FrameLog for SegmentLog {
-    fn context(&self) -> SegmentContext {
-        lock(&self.state).context
-    }
-
     fn room(&self) -> u64 {
         lock(&self.state).cursor.room()
     }
@@ -160,7 +156,7 @@ impl FrameLog for SegmentLog {
             .cursor
             .lay(frame, base_position, time, (&mut buffers.0, &mut buffers.1));
         state.checkpointed = false;
-        state.placed(laid, buffers)
+        state.placed(&laid, buffers)
     }
 
     fn place_checkpoint(&self, base_position: u64, time: i64) -> Option<Placed> {
@@ -176,7 +172,7 @@ impl FrameLog for SegmentLog {
             .cursor
             .lay_empty(FrameFlags::CHECKPOINT, base_position, time, both);
         state.checkpointed = true;
-        Some(state.placed(laid, buffers))
+        Some(state.placed(&laid, buffers))
     }
 
     fn commit(&self, placed: &Placed) -> Commit {

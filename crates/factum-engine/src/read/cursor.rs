@@ -3,6 +3,7 @@
 //! It remembers a position, not a place in a file, so segments may be sealed, repacked or added while it walks.
 //! Relies on: positions below the published end never change. Never: skips or repeats a record.
 
+use crate::number::clamp_u32;
 use std::ops::Range;
 
 use factum_store::{Direction, StoreError};
@@ -123,7 +124,7 @@ impl Cursor {
                 sealed.expect_reads(0, sealed.entry.end_offset);
             }
             let ordinals =
-                self.ordinals(&segment, ordinal(from - base)..ordinal(segment_end - base))?;
+                self.ordinals(&segment, clamp_u32(from - base)..clamp_u32(segment_end - base))?;
             if ordinals.is_empty() {
                 self.next = segment_end;
                 continue;
@@ -152,7 +153,7 @@ impl Cursor {
                 break;
             }
             let until = self.next.min(segment.end_position());
-            let ordinals = self.ordinals(&segment, 0..ordinal(until - base))?;
+            let ordinals = self.ordinals(&segment, 0..clamp_u32(until - base))?;
             self.next = base;
             if !ordinals.is_empty() {
                 self.plan = Some(Planned {
@@ -239,6 +240,3 @@ impl Ordinals {
     }
 }
 
-fn ordinal(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}

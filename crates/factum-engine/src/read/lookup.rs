@@ -1,5 +1,6 @@
 //! Questions about one key that are answered without reading a range: a stream's tail, whether a query has a match, the last snapshot.
 
+use crate::number::clamp_u32;
 use std::sync::Arc;
 
 use factum_format::FormatError;
@@ -183,7 +184,7 @@ pub(crate) fn last_match(
         }
         let base = segment.base_position();
         let bounds = Bounds {
-            ordinals: ordinal(from.saturating_sub(base))..ordinal(end.saturating_sub(base)),
+            ordinals: clamp_u32(from.saturating_sub(base))..clamp_u32(end.saturating_sub(base)),
             revisions: 0..u64::MAX,
             control: false,
         };
@@ -196,9 +197,6 @@ pub(crate) fn last_match(
     Ok(None)
 }
 
-fn ordinal(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
 
 /// The last record of a snapshot key that satisfies `wanted`, with its time.
 pub(crate) fn last_snapshot<T>(

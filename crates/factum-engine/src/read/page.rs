@@ -10,6 +10,7 @@ use factum_format::record::{self, RecordKind};
 use factum_store::StoreError;
 use factum_types::{RecordedEvent, StreamName, Tag};
 
+use crate::number::to_u32;
 use super::event::{EventRef, Tags};
 use crate::view::unsealed::Content;
 use crate::view::{Index, Sealed, Unsealed};
@@ -169,7 +170,7 @@ impl Page {
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&record.bytes()[..length]);
-        let first_tag = self.tags.len() as u32;
+        let first_tag = to_u32(self.tags.len());
         for tag in record.tag_refs() {
             self.tags.push(content.tags[tag as usize].name.clone());
         }
@@ -181,7 +182,7 @@ impl Page {
             },
             stream: content.streams[record.stream_ref as usize].name.clone(),
             event_type: content.types[record.type_ref as usize].name.clone(),
-            tags: (first_tag, self.tags.len() as u32),
+            tags: (first_tag, to_u32(self.tags.len())),
         });
     }
 
@@ -194,7 +195,7 @@ impl Page {
     ) -> Result<Fetched, StoreError> {
         let index = sealed.index()?;
         let base_time = sealed.entry.base_time;
-        let number = self.indexes.len() as u32;
+        let number = to_u32(self.indexes.len());
         self.indexes.push(Arc::clone(&index));
         let mut source = SealedSource {
             sealed,
@@ -312,7 +313,8 @@ impl Page {
                 let second = record::decode(&self.bytes[start..], position);
                 let checked =
                     second.map(|(r, _)| (want.record(r.kind, r.revision), source.knows(&r)));
-                (start, checked.map_err(|_| first))
+                // The first look's error is the one to tell.
+                (start, checked.or(Err(first)))
             }
         };
         match record {

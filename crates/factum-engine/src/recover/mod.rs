@@ -5,6 +5,7 @@
 //! what is good is salvaged, and the store does not write until the loss is accepted.
 //! Relies on: the bytes were read from the device. Never: writes; takes damage in the middle for the end.
 
+mod header;
 mod walk;
 
 use factum_format::SegmentKey;
@@ -15,6 +16,7 @@ use factum_format::scan::{Area, FrameAt, find_frames_after, scan_frame};
 use factum_format::segment::Copies;
 
 use crate::view::Unsealed;
+pub(crate) use header::{HeaderFound, find_header, head_of};
 use walk::Walk;
 
 /// A segment that was being written, as found.
@@ -23,7 +25,8 @@ pub(crate) struct Found<'a> {
     pub(crate) unsealed: &'a Unsealed,
     pub(crate) bytes: &'a [u8],
     pub(crate) first_frame_seq: u64,
-    pub(crate) copies: Copies,
+    /// Which copies of the header were good; none when it is as the manifest remembers it.
+    pub(crate) copies: Option<Copies>,
 }
 
 /// Something that is not as it was written.

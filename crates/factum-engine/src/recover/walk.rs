@@ -10,6 +10,8 @@ use factum_format::segment::Copies;
 
 use super::{Cut, Finding, Found, PAGE, Recovered, Tail, apply_damaged, harmless};
 
+const ONE_COPY: &str = "one of the two copies of a segment's header is damaged";
+
 /// A walk under way.
 pub(super) struct Walk<'a> {
     found: &'a [Found<'a>],
@@ -76,12 +78,12 @@ impl<'a> Walk<'a> {
 
     fn check_header(&mut self, index: usize) {
         let found = &self.found[index];
-        let offset = match found.copies {
-            Copies::Both => return,
-            Copies::FirstOnly => SEGMENT_HEADER_BYTES / 2,
-            Copies::SecondOnly | Copies::Differ => 0,
+        let (offset, what) = match found.copies {
+            Some(Copies::Both) => return,
+            Some(Copies::FirstOnly) => (SEGMENT_HEADER_BYTES / 2, ONE_COPY),
+            Some(Copies::SecondOnly | Copies::Differ) => (0, ONE_COPY),
+            None => (0, "both copies of a segment's header are damaged; the manifest knows it"),
         };
-        let what = "one of the two copies of a segment's header is damaged";
         let position = self.tail.next_position;
         let key = found.unsealed.head.key;
         self.findings

@@ -376,7 +376,7 @@ impl Sequencer {
                 revision: *version,
                 type_ref,
             };
-            return self.plain_record(head, body, now, frame);
+            return self.plain_record(&head, body, now, frame);
         }
         let before = self.streams.get(&write.key).cloned();
         let mut tail = before.clone().unwrap_or_default();
@@ -478,13 +478,13 @@ impl Sequencer {
             revision: tail.next_revision,
             type_ref,
         };
-        self.plain_record(head, (&body, crc), now, frame)
+        self.plain_record(&head, (&body, crc), now, frame)
     }
 
     /// A record that is no event: no id, no tags.
     fn plain_record(
         &mut self,
-        head: Head,
+        head: &Head,
         (body, body_crc): (&[u8], u32),
         now: i64,
         frame: &mut FrameBuilder,

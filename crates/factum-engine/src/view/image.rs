@@ -3,7 +3,7 @@
 //! Frames are copied into chunks that never move, each frame whole in one chunk, and are addressed by one running offset.
 //! Never: keeps the padding that separates frames in the file.
 
-use super::unsealed::u32_of;
+use crate::number::to_u32;
 
 const CHUNK_BYTES: usize = 1 << 20;
 const FIRST_CHUNK_BYTES: usize = 16 << 10;
@@ -31,7 +31,7 @@ impl Image {
             let start = self
                 .chunks
                 .last()
-                .map_or(0, |last| last.start + u32_of(last.bytes.len()));
+                .map_or(0, |last| last.start + to_u32(last.bytes.len()));
             // Chunks grow with the segment, so that a small store stays small.
             let capacity = (start as usize)
                 .clamp(FIRST_CHUNK_BYTES, CHUNK_BYTES)
@@ -44,7 +44,7 @@ impl Image {
         let Some(chunk) = self.chunks.last_mut() else {
             unreachable!("a chunk was added above")
         };
-        let offset = chunk.start + u32_of(chunk.bytes.len());
+        let offset = chunk.start + to_u32(chunk.bytes.len());
         chunk.bytes.extend_from_slice(frame);
         offset
     }
@@ -70,7 +70,7 @@ mod tests {
     fn frames_are_found_whole() {
         let mut image = Image::default();
         let frames: Vec<Vec<u8>> = (0..200usize)
-            .map(|n| vec![n as u8; 64 * (1 + n * 7)])
+            .map(|n| vec![u8::try_from(n).unwrap(); 64 * (1 + n * 7)])
             .collect();
         let offsets: Vec<u32> = frames.iter().map(|frame| image.push(frame)).collect();
         for (frame, offset) in frames.iter().zip(offsets) {

@@ -10,7 +10,8 @@ use factum_format::index::{
     NamesBuilder, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind, PostingsBuilder,
 };
 
-use super::unsealed::{Content, Posting, u32_of};
+use super::unsealed::{Content, Posting};
+use crate::number::to_u32;
 use crate::key::{KeyHash, KeyKind};
 
 /// The index of a sealed segment.
@@ -179,7 +180,7 @@ pub(crate) fn build(
         directory: DirectoryBuilder::new(),
     };
     push_lists(&mut lists, content, before)?;
-    let keys = u32_of(lists.directory.count());
+    let keys = to_u32(lists.directory.count());
     let count = lists.postings.count();
     file.section(IndexSection::DIRECTORY, keys, &lists.directory.finish()?);
     file.section(IndexSection::POSTINGS, count, &lists.postings.finish());
@@ -194,21 +195,21 @@ fn push_lists(
     for (number, stream) in content.streams.iter().enumerate() {
         lists.push(
             KeyKind::Stream,
-            u32_of(number),
+            to_u32(number),
             stream.first_revision,
             stream,
         )?;
     }
     for (number, list) in content.types.iter().enumerate() {
         let before = before(KeyKind::EventType, list.key, list.name.as_str());
-        lists.push(KeyKind::EventType, u32_of(number), before, list)?;
+        lists.push(KeyKind::EventType, to_u32(number), before, list)?;
     }
     for (number, list) in content.tags.iter().enumerate() {
-        lists.push(KeyKind::Tag, u32_of(number), 0, list)?;
+        lists.push(KeyKind::Tag, to_u32(number), 0, list)?;
     }
     for (number, list) in content.categories.iter().enumerate() {
         let before = before(KeyKind::Category, list.key, list.name.as_str());
-        lists.push(KeyKind::Category, u32_of(number), before, list)?;
+        lists.push(KeyKind::Category, to_u32(number), before, list)?;
     }
     for list in &content.snapshots {
         lists.push(KeyKind::Snapshot, list.name, 0, list)?;

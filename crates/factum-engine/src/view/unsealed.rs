@@ -4,6 +4,7 @@
 //! from recovery. Readers look things up under a short lock and copy the records out.
 //! Relies on: frames come in order, verified. Never: shows a frame before it is durable; does I/O.
 
+use crate::number::to_u32;
 use factum_format::SegmentKey;
 use factum_format::frame::{FrameHeader, FrameView, Verify, salvage_records};
 use factum_format::record::{self, RecordKind, RecordView};
@@ -247,7 +248,7 @@ impl Content {
         intact: bool,
     ) -> u32 {
         let image_offset = self.image.push(bytes);
-        let ordinal = u32_of(self.records.len());
+        let ordinal = to_u32(self.records.len());
         self.frames.push(FrameSpan {
             header: *header,
             file_offset,
@@ -352,7 +353,7 @@ impl Content {
         keyer: &Keyer,
         head: &UnsealedHead,
     ) {
-        let ordinal = u32_of(self.records.len());
+        let ordinal = to_u32(self.records.len());
         let time = head.base_time + record.time_delta;
         self.records.push(image_offset);
         self.last_time = time;
@@ -434,7 +435,7 @@ fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
     let after = stream.ordinals.last().map_or(0, |last| *last as usize + 1);
     let candidates = (after..records.len())
         .filter(|ordinal| records[*ordinal] == LOST)
-        .map(u32_of);
+        .map(to_u32);
     let missing = usize::try_from(revision.saturating_sub(expected)).unwrap_or(usize::MAX);
     let standing_in: Vec<u32> = candidates.take(missing).collect();
     stream.ordinals.extend(standing_in);
@@ -452,7 +453,7 @@ fn define<N>(
     key: KeyHash,
     name: N,
 ) -> u32 {
-    let index = u32_of(list.len());
+    let index = to_u32(list.len());
     list.push(Posting::new(name, key, true));
     keys.insert(key, KeyRef { kind, index });
     index
@@ -514,9 +515,3 @@ fn named<N: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> N {
     }
 }
 
-pub(crate) fn u32_of(number: usize) -> u32 {
-    match u32::try_from(number) {
-        Ok(number) => number,
-        Err(_) => unreachable!("a segment holds less than 4 GiB, so {number} fits"),
-    }
-}

@@ -11,10 +11,10 @@ use factum_types::{
 
 /// A directory that is removed when the test is done.
 #[derive(Debug)]
-pub struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("factum-it-{}-{number}", std::process::id()));
@@ -22,7 +22,7 @@ impl TempDir {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -34,19 +34,19 @@ impl Drop for TempDir {
 }
 
 /// Small segments, so that sealing happens.
-pub fn small(directory: &Path) -> Options {
+pub(crate) fn small(directory: &Path) -> Options {
     Options::new(directory.join("data")).segment_bytes(256 << 10)
 }
 
-pub fn open(directory: &Path) -> Engine {
+pub(crate) fn open(directory: &Path) -> Engine {
     Engine::open(small(directory), factum_io::Env::real()).unwrap()
 }
 
-pub fn stream(name: &str) -> StreamName {
+pub(crate) fn stream(name: &str) -> StreamName {
     StreamName::new(name).unwrap()
 }
 
-pub fn event(number: u64) -> NewEvent {
+pub(crate) fn event(number: u64) -> NewEvent {
     let id = EventId::from_bytes(u128::from(number + 1).to_be_bytes());
     let data = format!(
         "{{\"number\":{number},\"text\":\"{}\"}}",
@@ -59,7 +59,7 @@ pub fn event(number: u64) -> NewEvent {
     )
 }
 
-pub fn append(
+pub(crate) fn append(
     store: &Engine,
     name: &str,
     expected: ExpectedRevision,
@@ -68,10 +68,10 @@ pub fn append(
     pollster::block_on(store.append(AppendBatch::events(stream(name), expected, events)))
 }
 
-pub fn exactly(revision: u64) -> ExpectedRevision {
+pub(crate) fn exactly(revision: u64) -> ExpectedRevision {
     ExpectedRevision::Exactly(Revision::new(revision))
 }
 
-pub fn read(store: &Engine, request: ReadRequest) -> Vec<RecordedEvent> {
+pub(crate) fn read(store: &Engine, request: ReadRequest) -> Vec<RecordedEvent> {
     pollster::block_on(store.read(request).collect()).unwrap()
 }

@@ -240,7 +240,8 @@ impl Actor {
                 }
                 self.opened += 1;
                 match Session::open_in(session.replace_world(), &self.settings) {
-                    Ok(next) => {
+                    Ok(mut next) => {
+                        next.may_fail = session.may_fail;
                         *session = next;
                         let history = &mut self.history;
                         let scan = crate::compare::scan(&session.engine, history.end)?;
@@ -248,6 +249,15 @@ impl Actor {
                         history.settle(&scan, end, true)
                     }
                     Err(error) => {
+                        if session.may_fail {
+                            let world = session.replace_world();
+                            world.disk.clear_faults();
+                            *session = Session::open_in(world, &self.settings).map_err(|error| {
+                                Violation::new(format!("opening again after an error: {error}"))
+                            })?;
+                            session.may_fail = true;
+                            return Ok(());
+                        }
                         // The next process found the disk without power; what it left is what counts.
                         let off = error.to_string().contains("power lost");
                         if off {
