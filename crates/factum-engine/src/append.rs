@@ -43,7 +43,9 @@ impl Core {
             let (reply, answer) = oneshot::channel();
             self.submit(Pending { request, reply })?;
             // The sender is dropped without an answer only when a thread of the engine panicked.
-            match answer.await.unwrap_or_else(|_| Outcome::Failed(errors::unknown("the writer stopped")))
+            match answer
+                .await
+                .unwrap_or_else(|_| Outcome::Failed(errors::unknown("the writer stopped")))
             {
                 Outcome::Landed(request, landed) => return Ok(receipt(&request, &landed)),
                 Outcome::Failed(error) => return Err(error),

@@ -27,8 +27,8 @@ mod errors;
 mod key;
 mod log;
 mod maintain;
-mod number;
 pub mod mutant;
+mod number;
 mod open;
 mod options;
 mod paths;
@@ -50,3 +50,8 @@ pub use engine::{Engine, Scan};
 pub use options::Options;
 pub use read::{EventRef, Page};
 pub use report::{DamageReport, OpenReport, Stats};
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -763,4 +763,3 @@ fn write_pages(file: &dyn DiskFile, pages: &[u8], offset: u64) -> io::Result<()>
     use factum_io::disk::DiskFileExt;
     file.write_all_durable_at(pages, offset)
 }
-

@@ -25,10 +25,10 @@ use factum_io::disk::{DiskFileExt, Open};
 use crate::catalog::{Catalog, HAS_CONTROL};
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::log::PAGE_BYTES;
+use crate::number::to_u32;
 use crate::paths::Paths;
 use crate::view::index::{self, Index};
 use crate::view::sealed::read_whole;
-use crate::number::to_u32;
 use crate::view::unsealed::Content;
 use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
 

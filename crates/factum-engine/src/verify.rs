@@ -227,7 +227,7 @@ impl Verifying<'_> {
             self.find(&path, (file.len()?, 0), what, Severity::Lost);
         }
         if self.depth == VerifyDepth::Quick {
-            let mut front = factum_io::buffer::AlignedBuf::zeroed(to_usize(SEGMENT_HEADER_BYTES));
+            let mut front = AlignedBuf::zeroed(to_usize(SEGMENT_HEADER_BYTES));
             file.read_at(front.as_mut_slice(), 0)?;
             self.header(&path, front.as_slice(), entry.base_position);
             self.index(entry, realm, None)?;
@@ -462,7 +462,11 @@ impl Verifying<'_> {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let prepared = entry.state == SegmentState::Prepared;
-                let severity = if prepared { Severity::Harmless } else { Severity::Lost };
+                let severity = if prepared {
+                    Severity::Harmless
+                } else {
+                    Severity::Lost
+                };
                 self.find(&path, (0, 0), "the file is missing".to_owned(), severity);
                 return Ok(None);
             }
@@ -519,4 +523,3 @@ const fn error_offset(error: &factum_format::FormatError) -> u64 {
         _ => 0,
     }
 }
-

@@ -6,6 +6,8 @@ mod support;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod docs;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::{Held, Job};
 use crate::log::Placed;
-use factum_format::frame::FrameHeader;
 use crate::reader::Reader;
 use crate::view::{Unsealed, UnsealedHead};
+use factum_format::frame::FrameHeader;
 
 /// How the head of a new segment is found when its first frame is published.
 pub(crate) type HeadOf = Box<dyn Fn(u64) -> Option<UnsealedHead> + Send + Sync>;
@@ -67,8 +67,15 @@ impl Publisher {
 
     /// Another writer's frame without records stands here.
     pub(crate) fn pass_over(&mut self, header: &FrameHeader) {
-        assert_eq!(header.frame_seq, self.published_seq + 1, "frames are published in order");
-        assert_eq!(header.record_count, 0, "nobody else writes records into this log");
+        assert_eq!(
+            header.frame_seq,
+            self.published_seq + 1,
+            "frames are published in order"
+        );
+        assert_eq!(
+            header.record_count, 0,
+            "nobody else writes records into this log"
+        );
         self.published_seq = header.frame_seq;
     }
 

@@ -164,7 +164,9 @@ impl FrameLog for MemoryLog {
         if placed.header.frame_seq != state.next_seq() || !follows {
             return Commit::Conflict;
         }
-        state.frames.push(LoggedFrame { header: placed.header });
+        state.frames.push(LoggedFrame {
+            header: placed.header,
+        });
         if state.happens(self.trouble.lost_answer) {
             lost()
         } else {

@@ -123,8 +123,10 @@ impl Cursor {
             if let (SourceKeys::All, Segment::Sealed(sealed)) = (&self.start.source, &segment) {
                 sealed.expect_reads(0, sealed.entry.end_offset);
             }
-            let ordinals =
-                self.ordinals(&segment, clamp_u32(from - base)..clamp_u32(segment_end - base))?;
+            let ordinals = self.ordinals(
+                &segment,
+                clamp_u32(from - base)..clamp_u32(segment_end - base),
+            )?;
             if ordinals.is_empty() {
                 self.next = segment_end;
                 continue;
@@ -239,4 +241,3 @@ impl Ordinals {
         }
     }
 }
-

@@ -197,7 +197,6 @@ pub(crate) fn last_match(
     Ok(None)
 }
 
-
 /// The last record of a snapshot key that satisfies `wanted`, with its time.
 pub(crate) fn last_snapshot<T>(
     view: &View,

@@ -10,8 +10,8 @@ use factum_format::record::{self, RecordKind};
 use factum_store::StoreError;
 use factum_types::{RecordedEvent, StreamName, Tag};
 
-use crate::number::to_u32;
 use super::event::{EventRef, Tags};
+use crate::number::to_u32;
 use crate::view::unsealed::Content;
 use crate::view::{Index, Sealed, Unsealed};
 

@@ -25,7 +25,9 @@ pub(crate) enum HeaderFound {
 
 /// Looks at the header of a segment that is not sealed.
 pub(crate) fn find_header(entry: &SegmentEntry, realm: [u8; 16], bytes: &[u8]) -> HeaderFound {
-    let front = bytes.get(..to_usize(SEGMENT_HEADER_BYTES)).unwrap_or_default();
+    let front = bytes
+        .get(..to_usize(SEGMENT_HEADER_BYTES))
+        .unwrap_or_default();
     match SegmentHeader::decode(front) {
         Ok((header, copies)) => HeaderFound::Begun(header, Some(copies)),
         Err(error @ FormatError::NewerVersion { .. }) => HeaderFound::Unreadable(error),
@@ -48,8 +50,13 @@ pub(crate) fn head_of(header: &SegmentHeader) -> UnsealedHead {
 }
 
 fn holds_frames(entry: &SegmentEntry, bytes: &[u8]) -> bool {
-    let key = SegmentKey { salt: entry.salt, segment: entry.number };
-    find_frames_after(&Area::whole(bytes), SEGMENT_HEADER_BYTES - 64, key).next().is_some()
+    let key = SegmentKey {
+        salt: entry.salt,
+        segment: entry.number,
+    };
+    find_frames_after(&Area::whole(bytes), SEGMENT_HEADER_BYTES - 64, key)
+        .next()
+        .is_some()
 }
 
 fn remembered(entry: &SegmentEntry, realm: [u8; 16], capacity: u64) -> SegmentHeader {

@@ -82,7 +82,10 @@ impl<'a> Walk<'a> {
             Some(Copies::Both) => return,
             Some(Copies::FirstOnly) => (SEGMENT_HEADER_BYTES / 2, ONE_COPY),
             Some(Copies::SecondOnly | Copies::Differ) => (0, ONE_COPY),
-            None => (0, "both copies of a segment's header are damaged; the manifest knows it"),
+            None => (
+                0,
+                "both copies of a segment's header are damaged; the manifest knows it",
+            ),
         };
         let position = self.tail.next_position;
         let key = found.unsealed.head.key;

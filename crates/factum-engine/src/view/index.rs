@@ -11,8 +11,8 @@ use factum_format::index::{
 };
 
 use super::unsealed::{Content, Posting};
-use crate::number::to_u32;
 use crate::key::{KeyHash, KeyKind};
+use crate::number::to_u32;
 
 /// The index of a sealed segment.
 #[derive(Debug)]

@@ -514,4 +514,3 @@ fn named<N: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> N {
         Err(error) => unreachable!("a name is validated before it is written: {error:?}"),
     }
 }
-

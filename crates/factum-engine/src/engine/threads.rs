@@ -1,0 +1,120 @@
+//! The threads of a store: committers, dispatcher, background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum_store::{Kind, StoreError};
+
+use super::Inner;
+use crate::core::{COMMITTERS, Core};
+use crate::errors;
+use crate::maintain::Maintenance;
+use crate::sync::lock;
+
+/// When nothing was written for so long, the log is told what is durable, so that recovery knows.
+const IDLE: Duration = Duration::from_millis(3);
+
+impl Inner {
+    pub(super) fn spawn(self: &Arc<Self>) -> std::io::Result<()> {
+        let mut threads = lock(&self.threads);
+        let spawner = &self.env.spawner;
+        let reader = Arc::clone(&self.reader);
+        threads
+            .others
+            .push(spawner.spawn("factum-dispatch", Box::new(move || reader.waiters.run()))?);
+        let Some(core) = &self.core else {
+            return Ok(());
+        };
+        for number in 0..COMMITTERS {
+            let core = Arc::clone(core);
+            let maintenance = self.maintenance.clone();
+            let run = move || commit_loop(&core, number, maintenance.as_deref());
+            let name = format!("factum-commit-{number}");
+            threads
+                .committers
+                .push(spawner.spawn(&name, Box::new(run))?);
+        }
+        if let Some(maintenance) = &self.maintenance {
+            let (core, maintenance) = (Arc::clone(core), Arc::clone(maintenance));
+            maintenance.want();
+            let run = move || maintenance.run(&core);
+            threads
+                .others
+                .push(spawner.spawn("factum-maintain", Box::new(run))?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let mut threads = lock(&self.threads);
+        if threads.closed {
+            return Ok(());
+        }
+        threads.closed = true;
+        if let Some(core) = &self.core {
+            core.queue.close();
+        }
+        let mut panicked = false;
+        for committer in threads.committers.drain(..) {
+            panicked |= committer.join().is_err();
+        }
+        if let Some(core) = &self.core
+            && !panicked
+            && core.poison().is_none()
+            && let Some(job) = core.build_checkpoint()
+        {
+            core.run(job);
+        }
+        if let Some(maintenance) = &self.maintenance {
+            maintenance.stop();
+        }
+        self.reader.waiters.close();
+        for other in threads.others.drain(..) {
+            panicked |= other.join().is_err();
+        }
+        drop(threads.lock.take());
+        drop(threads);
+        match self.core.as_ref().and_then(|core| core.poison()) {
+            Some(why) => Err(errors::unknown(&why)),
+            None if panicked => Err(StoreError::new(
+                Kind::Internal,
+                "a thread of the store panicked",
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever cares about the outcome calls `close`.
+        drop(self.close());
+    }
+}
+
+/// A committer: makes frames and makes them durable, until the queue is closed and empty.
+fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
+    loop {
+        if let Some(maintenance) = maintenance {
+            maintenance.hold_back(core);
+        }
+        if let Some(job) = core.build() {
+            core.run(job);
+            if let Some(maintenance) = maintenance {
+                maintenance.want_if_filling(core);
+            }
+            continue;
+        }
+        if number == 0
+            && !core.queue.wait_a_while(number, IDLE)
+            && let Some(job) = core.build_checkpoint()
+        {
+            // Whoever recovers this log will know that everything up to here was durable.
+            core.run(job);
+            continue;
+        }
+        if !core.queue.wait_for_work(number) {
+            return;
+        }
+    }
+}
