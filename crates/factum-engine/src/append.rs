@@ -217,7 +217,7 @@ impl Core {
         read.cursor
             .fill(&self.reader.published, &mut page, (count, usize::MAX))?;
         let oldest = read.oldest.unwrap_or(i64::MIN);
-        let good = page.recorded(read.stream.as_ref()).filter_map(Result::ok);
+        let good = page.recorded(read.stream()).filter_map(Result::ok);
         Ok(good
             .filter(|event| event.time.as_micros() >= oldest)
             .collect())

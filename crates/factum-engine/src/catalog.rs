@@ -102,10 +102,15 @@ impl Catalog {
         let mut next = manifest.clone();
         change(&mut next);
         next.seq += 1;
-        write_copies(&self.env, &self.paths, &next)?;
-        self.stale.store(false, Ordering::Release);
-        *manifest = next;
-        Ok(())
+        let written = write_copies(&self.env, &self.paths, &next);
+        // After a failure one copy may say this and the other not: its number is used up, and before a file that it may name is removed,
+        // both copies must be written again.
+        self.stale.store(written.is_err(), Ordering::Release);
+        match written {
+            Ok(()) => *manifest = next,
+            Err(_) => manifest.seq = next.seq,
+        }
+        written
     }
 
     pub(crate) fn replace_segment(&self, entry: SegmentEntry) -> io::Result<()> {

@@ -21,6 +21,8 @@ const UNSEALED_MAX: usize = 8;
 pub(crate) struct Maintenance {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) supply: Arc<Supply>,
+    /// Held while a step is taken.
+    stepping: Mutex<()>,
     state: Mutex<State>,
     changed: Condvar,
     /// A step is done.
@@ -37,11 +39,11 @@ struct State {
 
 impl Maintenance {
     pub(crate) fn new(sealer: Arc<Sealer>, supply: Arc<Supply>) -> Self {
-        let state = Mutex::default();
         Self {
             sealer,
             supply,
-            state,
+            stepping: Mutex::default(),
+            state: Mutex::default(),
             changed: Condvar::new(),
             sealed: Condvar::new(),
         }
@@ -91,6 +93,7 @@ impl Maintenance {
 
     /// Does one thing, if there is one to do.
     pub(crate) fn step(&self, core: &Core) -> io::Result<bool> {
+        let _alone = lock(&self.stepping);
         if self.is_filling(core) {
             self.supply.prepare()?;
             return Ok(true);

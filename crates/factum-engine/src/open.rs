@@ -90,7 +90,8 @@ pub(crate) fn open(options: &Options, env: Env) -> Result<Opened, StoreError> {
     let mut opening = Opening::new(options, env, paths, found.manifest);
     opening.list_sealed();
     let (read, prepared) = opening.read_unsealed()?;
-    let recovered = opening.recover(&read);
+    let mut recovered = opening.recover(&read);
+    opening.miss(&prepared, &mut recovered)?;
     report.take(&recovered, read.len(), opening.view.sealed.len());
     if recovered.newer {
         return Err(StoreError::new(
@@ -290,6 +291,33 @@ impl<'a> Opening<'a> {
         }))
     }
 
+    /// A prepared segment is there in full before the manifest names it. One that is not any more may have been in use already, because
+    /// the manifest says so only with its next change.
+    fn miss(&self, prepared: &[SegmentEntry], recovered: &mut Recovered) -> Result<(), StoreError> {
+        for entry in prepared {
+            let path = self.paths.segment(entry.number, 0);
+            let length = match self.env.disk.open(&path, Open::read()) {
+                Ok(file) => file.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+                Err(error) => Err(error),
+            };
+            let length = length.map_err(|error| io_error("looking at a prepared segment", error))?;
+            if length < self.manifest.segment_bytes {
+                recovered.findings.push(Finding {
+                    segment: entry.number,
+                    offset: length,
+                    length: self.manifest.segment_bytes - length,
+                    first_position: recovered.tail.next_position,
+                    lost: 0,
+                    unbounded: true,
+                    reason: Some(QuarantineReason::Missing),
+                    what: "the file of the next segment is missing or was shortened; it may have been in use".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn recover(&self, read: &[Read]) -> Recovered {
         let last = self.view.sealed.last().map(|sealed| sealed.entry);
         let first = read.first();
@@ -312,6 +340,7 @@ impl<'a> Opening<'a> {
                 bytes: r.bytes.as_slice(),
                 first_frame_seq: r.header.first_frame_seq,
                 copies: r.copies,
+                capacity: self.manifest.segment_bytes,
             })
             .collect();
         recover::recover(&found, start)

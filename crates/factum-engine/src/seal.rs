@@ -74,7 +74,8 @@ impl Sealer {
         drop(content);
         let sealed = Arc::new(self.open(entry));
         published.change(|view| {
-            view.unsealed.remove(0);
+            let first = view.unsealed.remove(0);
+            assert_eq!(first.head.number, entry.number, "segments are sealed one at a time");
             view.sealed.push(Arc::clone(&sealed));
         });
         self.clean_up(&entry)?;
@@ -202,7 +203,8 @@ impl Sealer {
 
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if self.env.disk.exists(path)? {
-            // Left behind by a crash before the manifest named it.
+            // Left behind before the manifest named it, by a crash, or by an attempt after which a copy of the manifest may name it.
+            self.catalog.write_notes()?;
             self.env.disk.remove(path)?;
         }
         let file = self.env.disk.open(path, Open::create_new())?;

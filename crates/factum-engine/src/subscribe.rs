@@ -14,11 +14,11 @@ use factum_store::{
     Direction, Kind, Source, StoreError, SubscribeFrom, SubscribeRequest, Subscription,
     SubscriptionItem,
 };
-use factum_types::{Position, RecordKind, RecordedEvent, StreamName};
+use factum_types::{Position, RecordKind, RecordedEvent};
 use futures_core::Stream;
 
 use crate::read::stream::{tombstoned, visible_from};
-use crate::read::{Cursor, CursorStart, Page, SourceKeys};
+use crate::read::{Chain, Cursor, CursorStart, Page, SourceKeys};
 use crate::reader::Reader;
 use crate::sequence::TailState;
 use crate::sync::{Condvar, Mutex, lock, wait};
@@ -153,7 +153,7 @@ struct Following {
     cursor: Cursor,
     page: Page,
     next: VecDeque<Result<RecordedEvent, StoreError>>,
-    stream: Option<StreamName>,
+    chain: Option<Chain>,
     oldest: Option<i64>,
     filtered: bool,
     caught_up: bool,
@@ -170,14 +170,14 @@ impl Following {
         let mut revisions = 0..u64::MAX;
         let mut asked = 0..u64::MAX;
         let mut oldest = None;
-        let mut stream = None;
+        let mut chain = None;
         if let Source::Stream(name) = &request.source {
             let tail = reader.stream_tail(name)?;
             if tail.state == TailState::Tombstoned {
                 return Err(tombstoned(name));
             }
             (revisions.start, oldest) = visible_from(&tail, reader.now());
-            stream = Some(name.clone());
+            chain = Some(name.clone());
         }
         let from = match request.from {
             SubscribeFrom::Start => 0,
@@ -194,6 +194,13 @@ impl Following {
         let control = request.control;
         let direction = Direction::Forward;
         revisions.start = revisions.start.max(asked.start);
+        let chain = chain.map(|name| {
+            let known = match request.from {
+                SubscribeFrom::Start | SubscribeFrom::AfterRevision(_) => Some(revisions.start),
+                _ => None,
+            };
+            Chain::new(name, true, known)
+        });
         let control_revisions = asked;
         let start = CursorStart {
             source,
@@ -209,7 +216,7 @@ impl Following {
             cursor,
             page: Page::default(),
             next: VecDeque::new(),
-            stream,
+            chain,
             oldest,
             filtered,
             caught_up: false,
@@ -253,7 +260,7 @@ impl Following {
 
     /// Whether the stream was closed for ever, once everything of it has been read.
     fn closed_for_ever(&self) -> Result<Option<StoreError>, StoreError> {
-        let Some(name) = &self.stream else {
+        let Some(name) = self.chain.as_ref().map(Chain::stream) else {
             return Ok(None);
         };
         let tail = self.reader.stream_tail(name)?;
@@ -315,7 +322,12 @@ impl Following {
         let at_end = self
             .cursor
             .fill(&self.reader.published, &mut self.page, want)?;
-        self.next.extend(self.page.recorded(self.stream.as_ref()));
+        let stream = self.chain.as_ref().map(|chain| chain.stream().clone());
+        for item in self.page.recorded(stream.as_ref()) {
+            let gap = self.chain.as_mut().and_then(|chain| chain.follow(&item));
+            self.next.extend(gap.map(Err));
+            self.next.push_back(item);
+        }
         Ok(at_end)
     }
 }

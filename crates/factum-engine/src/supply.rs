@@ -157,7 +157,8 @@ impl Supply {
         let path = self.paths.segment(number, 0);
         let disk = &self.env.disk;
         if disk.exists(&path)? {
-            // Left behind by a crash before the manifest named it.
+            // Left behind before the manifest named it, by a crash, or by an attempt after which a copy of the manifest may name it.
+            self.catalog.write_notes()?;
             disk.remove(&path)?;
         }
         let made = self.make_file(&path, skip_zeroing);

@@ -426,6 +426,7 @@ impl Verifying<'_> {
                 first_frame_seq: header.first_frame_seq,
                 // Reported before, with the place.
                 copies: Some(Copies::Both),
+                capacity: manifest.segment_bytes,
             })
             .collect();
         let recovered = recover::recover(&found, start_of(manifest, found.first()));
@@ -443,7 +444,7 @@ impl Verifying<'_> {
             self.report.frames += content.frames.len() as u64;
             self.report.records += content.record_count() as u64;
             // Behind a frame that never arrived whole there may be anything; opening clears it.
-            if recovered.cut.is_none_or(|cut| cut.index != number) {
+            if recovered.cut.is_none_or(|cut| cut.index != number || !cut.frame) {
                 let path = self.paths.segment(header.segment, 0);
                 self.padding(&path, &content, bytes.as_slice());
             }

@@ -211,7 +211,13 @@ impl History {
     fn settle_one(&mut self, scan: &BTreeMap<u64, &RecordedEvent>, end: u64) -> Checked {
         let first = self.end;
         let found = match scan.get(&first) {
-            Some(seen) => self.open.iter().position(|open| open.request.wrote(0, seen)),
+            // The same may have been asked twice; whoever was told this place comes first.
+            Some(seen) => {
+                let told = |open: &Open| open.receipt.as_ref().is_some_and(|r| r.first.raw() == first);
+                let wrote = |open: &&Open| open.request.wrote(0, seen);
+                let found = self.open.iter().position(|open| told(open) && wrote(&open));
+                found.or_else(|| self.open.iter().position(|open| wrote(&open)))
+            }
             None => self.open.iter().position(|open| !matches!(open.request, Request::Append(_))),
         };
         let Some(found) = found else {

@@ -434,11 +434,12 @@ fn check_conflict(history: &mut History, ticket: u64, error: &StoreError) -> Che
     }
     match &conflict.reason {
         ConflictReason::Revision { stream, expected, actual } => {
-            // Deleting needs a live stream, whatever is expected.
-            let deletes = history.batch(ticket).is_some_and(|batch| {
-                batch.writes.iter().any(|w| matches!(w.change, factum_store::Change::Delete))
+            // Deleting needs a live stream, whatever is expected; and of a closed stream no condition holds.
+            let special = history.batch(ticket).is_some_and(|batch| {
+                let deletes = |w: &factum_store::StreamWrite| matches!(w.change, factum_store::Change::Delete);
+                !batch.conditions.is_empty() || batch.writes.iter().any(deletes)
             });
-            let holds = !deletes
+            let holds = !special
                 && match (expected, actual) {
                     (ExpectedRevision::Exactly(expected), Some(actual)) => expected == actual,
                     (ExpectedRevision::Any, _) => true,

@@ -157,7 +157,7 @@ impl Workload {
                 let positions = vec![Position::from_raw(self.random.u64(0..1_000))];
                 Request::Checkpoint(consumer, Checkpoint { positions })
             }
-            2 if !self.asked.is_empty() => {
+            2 | 3 if !self.asked.is_empty() => {
                 let again = self.random.usize(0..self.asked.len());
                 Request::Append(self.asked[again].clone())
             }

@@ -140,7 +140,7 @@ pub(super) fn in_bare_log(
     let writers = (0..writers)
         .map(|_| log.writer(events, session.settings.payload))
         .collect();
-    crowd::run(session, writers)
+    crowd::run(session, "bare-writers", writers)
 }
 
 fn in_store(session: &mut Session<'_>, size: (usize, usize)) -> Outcome<Measured> {
@@ -156,7 +156,7 @@ fn in_store_with_bytes(
         let writers: Outcome<Vec<_>> = (0..writers)
             .map(|number| StoreWriter::new(session, engine, number, events))
             .collect();
-        crowd::run(session, writers?)
+        crowd::run(session, "store-writers", writers?)
     })
 }
 
@@ -180,9 +180,10 @@ pub(super) fn with_store(
     Ok((found, bytes))
 }
 
-/// A store with nothing but defaults.
+/// A new store; but for the size of its segments, if one was given, with nothing but defaults.
 pub(super) fn open(path: &Path, session: &Session<'_>) -> Outcome<Engine> {
-    Ok(Engine::open(Options::new(path), session.env.clone())?)
+    let options = Options::new(path).segment_bytes(session.settings.segment_bytes());
+    Ok(Engine::open(options, session.env.clone())?)
 }
 
 /// Makes events of one type, as an application would: an id of version 7, data that cannot be made smaller.

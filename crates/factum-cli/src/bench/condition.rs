@@ -52,7 +52,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
                     let writers: Outcome<Vec<_>> = (0..WRITERS)
                         .map(|n| Decider::new(session, engine, n, asks))
                         .collect();
-                    crowd::run(session, writers?)
+                    crowd::run(session, "store-writers", writers?)
                 })?;
                 Ok(found.0)
             },

@@ -31,11 +31,16 @@ struct Window {
     end: u64,
 }
 
-/// Lets all of them write for as long as a measurement lasts; the figure is events per second.
-pub(super) fn run<W: Writer>(session: &Session<'_>, writers: Vec<W>) -> Outcome<Measured> {
+/// Lets all of them write for as long as a measurement lasts; the figure is events per second. The threads are called so that a
+/// profiler tells them apart.
+pub(super) fn run<W: Writer>(
+    session: &Session<'_>,
+    threads: &str,
+    writers: Vec<W>,
+) -> Outcome<Measured> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
-        .thread_name("bench-writers")
+        .thread_name(threads)
         .build()
         .map_err(|error| Failure::io("cannot start a runtime", &error))?;
     let clock = &session.env.clock;

@@ -140,9 +140,17 @@ fn kill_one(session: &Session<'_>, path: &Path) -> Outcome {
     let program =
         std::env::current_exe().map_err(|error| Failure::io("cannot find this program", &error))?;
     let payload = session.settings.payload.to_string();
+    let segment_bytes = session.settings.segment_bytes().to_string();
     let failed = |error| Failure::io("the process to be killed", &error);
     let mut victim = Command::new(program)
-        .args(["bench", "victim", "--payload", &payload])
+        .args([
+            "bench",
+            "victim",
+            "--payload",
+            &payload,
+            "--segment-bytes",
+            &segment_bytes,
+        ])
         .arg(path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -185,7 +193,9 @@ pub(super) fn be_killed(path: &Path, settings: &Settings, env: &Env) -> Outcome 
             stats.segment_bytes,
         )
     };
-    let count = batch_events(settings.payload) / 4 + 1;
+    // So few at once that the last batch does not run over what is left of the segment.
+    let count = (settings.segment_bytes() / 32 / (settings.payload as u64 + 64))
+        .clamp(1, batch_events(settings.payload));
     let (mut number, mut began_at) = segments();
     // How full the segment is that was there already is not known, so a new one is filled.
     let mut is_new = false;
@@ -195,7 +205,7 @@ pub(super) fn be_killed(path: &Path, settings: &Settings, env: &Env) -> Outcome 
         if now > number {
             (number, began_at, is_new) = (now, bytes, true);
         }
-        if is_new && (bytes - began_at) * 100 >= Options::SEGMENT_BYTES_DEFAULT * FULL {
+        if is_new && (bytes - began_at) * 100 >= settings.segment_bytes() * FULL {
             break;
         }
     }

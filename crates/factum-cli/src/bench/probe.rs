@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use factum_io::{AlignedBuf, DiskFile, DiskFileExt, Env, Open};
 
@@ -117,67 +117,76 @@ pub(super) fn noise(bytes: usize) -> AlignedBuf {
     buffer
 }
 
-/// Files that are read around the page cache, as one row of bytes.
+/// Files that are read around the page cache, as pieces of at most 1 MiB.
 #[derive(Debug, Clone)]
 pub(super) struct Stretch {
-    /// Each with how many bytes of it count.
-    files: Arc<Vec<(Arc<dyn DiskFile>, u64)>>,
+    pieces: Arc<Vec<Piece>>,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Piece {
+    file: Arc<dyn DiskFile>,
+    offset: u64,
+    /// Whole pages, at least one.
+    bytes: usize,
 }
 
 impl Stretch {
-    /// Files of this length; what is behind the last whole MiB of each does not count.
+    /// Files, each with the bytes of it that count; what is behind the last whole page does not.
     pub(super) fn new(files: Vec<(Arc<dyn DiskFile>, u64)>) -> Outcome<Self> {
-        let whole = |bytes: u64| bytes - bytes % MIB as u64;
-        let files: Vec<_> = files
-            .into_iter()
-            .map(|(file, bytes)| (file, whole(bytes)))
-            .filter(|(_, bytes)| *bytes > 0)
-            .collect();
-        if files.is_empty() {
+        let mut pieces = Vec::new();
+        for (file, length) in files {
+            let length = length - length % PAGE_BYTES as u64;
+            for offset in (0..length).step_by(MIB) {
+                let bytes = usize::try_from(length - offset)
+                    .unwrap_or(usize::MAX)
+                    .min(MIB);
+                pieces.push(Piece {
+                    file: Arc::clone(&file),
+                    offset,
+                    bytes,
+                });
+            }
+        }
+        if pieces.is_empty() {
             return Err(Failure::error(
-                "there is less than 1 MiB to read, too little to measure",
+                "there is less than a page to read, too little to measure",
             ));
         }
+        let bytes = pieces.iter().map(|piece| piece.bytes as u64).sum();
         Ok(Self {
-            files: Arc::new(files),
+            pieces: Arc::new(pieces),
+            bytes,
         })
     }
 
-    /// Bytes that count.
-    pub(super) fn len(&self) -> u64 {
-        self.files.iter().map(|(_, bytes)| bytes).sum()
-    }
-
-    fn at(&self, mut offset: u64) -> io::Result<(&Arc<dyn DiskFile>, u64)> {
-        for (file, bytes) in &*self.files {
-            if offset < *bytes {
-                return Ok((file, offset));
-            }
-            offset -= bytes;
-        }
-        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
-    }
-
-    /// Reads of 1 MiB one after the other, so many at once; counts reads.
+    /// Reads of 1 MiB one after the other, so many at once; the figure is MiB per second.
     pub(super) fn read_through(
         &self,
         session: &Session<'_>,
         in_flight: usize,
     ) -> Outcome<Measured> {
-        let stretch = self.clone();
-        let next = Arc::new(AtomicU64::new(0));
-        timed(session, in_flight, move |_number| {
-            let (stretch, next) = (stretch.clone(), Arc::clone(&next));
+        let pieces = Arc::clone(&self.pieces);
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut found = timed(session, in_flight, move |_number| {
+            let (pieces, next) = (Arc::clone(&pieces), Arc::clone(&next));
             let mut buffer = AlignedBuf::zeroed(MIB);
-            let length = stretch.len();
             Ok(Box::new(move || {
-                let offset = next.fetch_add(MIB as u64, Ordering::Relaxed) % length;
-                let (file, at) = stretch.at(offset)?;
-                file.read_exact_at(buffer.as_mut_slice(), at)?;
+                let number = next.fetch_add(1, Ordering::Relaxed) % pieces.len();
+                let Some(piece) = pieces.get(number) else {
+                    return Ok(());
+                };
+                buffer.resize_zeroed(piece.bytes);
+                piece
+                    .file
+                    .read_exact_at(buffer.as_mut_slice(), piece.offset)?;
                 black_box(buffer.as_slice());
                 Ok(())
             }))
-        })
+        })?;
+        found.figure *= self.bytes as f64 / MIB as f64 / self.pieces.len() as f64;
+        Ok(found)
     }
 
     /// Reads of 4 KiB anywhere, so many at once; counts reads.
@@ -186,16 +195,19 @@ impl Stretch {
         session: &Session<'_>,
         in_flight: usize,
     ) -> Outcome<Measured> {
-        let stretch = self.clone();
+        let pieces = Arc::clone(&self.pieces);
         timed(session, in_flight, move |number| {
-            let stretch = stretch.clone();
+            let pieces = Arc::clone(&pieces);
             let mut random = fastrand::Rng::with_seed(number as u64 + 1);
-            let mut buffer = AlignedBuf::zeroed(PAGE_BYTES);
-            let pages = stretch.len() / PAGE_BYTES as u64;
+            let mut page = AlignedBuf::zeroed(PAGE_BYTES);
             Ok(Box::new(move || {
-                let (file, at) = stretch.at(random.u64(..pages) * PAGE_BYTES as u64)?;
-                file.read_exact_at(buffer.as_mut_slice(), at)?;
-                black_box(buffer.as_slice());
+                let Some(piece) = random.choice(&*pieces) else {
+                    return Ok(());
+                };
+                let which = random.usize(..piece.bytes / PAGE_BYTES);
+                let offset = piece.offset + (which * PAGE_BYTES) as u64;
+                piece.file.read_exact_at(page.as_mut_slice(), offset)?;
+                black_box(page.as_slice());
                 Ok(())
             }))
         })

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use factum_engine::Options;
 use factum_io::Env;
 
 use super::machine::Machine;
@@ -34,12 +35,22 @@ pub(super) struct Settings {
     /// How many events a store is filled with [default: 2000000 to read, 10000000 to open]
     #[arg(long, global = true, value_name = "N")]
     pub(super) events: Option<u64>,
+    /// How large segments are, in bytes [default: that of every store]
+    #[arg(long, global = true, value_name = "BYTES")]
+    pub(super) segment_bytes: Option<u64>,
     /// Take only figures whose names hold this
     #[arg(long, global = true, value_name = "TEXT")]
     pub(super) only: Option<String>,
     /// Wait up to so many seconds before each measurement until the machine is quiet
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0.0)]
     pub(super) wait_quiet: f64,
+}
+
+impl Settings {
+    /// How large segments are.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes.unwrap_or(Options::SEGMENT_BYTES_DEFAULT)
+    }
 }
 
 /// One run of the benchmark.

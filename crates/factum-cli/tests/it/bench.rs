@@ -69,12 +69,15 @@ fn conditions_on_tags_have_a_floor() {
     check("condition", 2, 1);
 }
 
-/// With so few events nothing is sealed, so there is nothing to hold the figures against, and that is said.
 #[test]
-fn without_sealed_segments_there_is_no_limit() {
-    check("read", 2, 0);
-    check("stream", 2, 0);
-    check("open", 6, 0);
+fn reading_is_held_against_the_same_files() {
+    check("read", 3, 2);
+    check("stream", 3, 3);
+}
+
+#[test]
+fn opening_and_bytes_have_floors() {
+    check("open", 6, 6);
 }
 
 #[test]

@@ -202,26 +202,39 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
     }
 }
 
-/// The ids of the last events, from the segments in memory.
+/// The ids of the last events: from the segments in memory, and from as many sealed ones before them as the window reaches back.
 fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
     let mut window = IdWindow::new(capacity);
-    for unsealed in &reader.published.view().unsealed {
-        let content = unsealed.read();
-        for ordinal in 0..content.record_count() {
-            let position = unsealed.head.base_position + ordinal as u64;
-            let bytes = content.record_bytes(crate::number::to_u32(ordinal));
-            let Some(bytes) = bytes else { continue };
-            let Ok((record, _)) = factum_format::record::decode_unverified(bytes, position) else {
-                continue;
-            };
-            if record.kind == factum_format::record::RecordKind::EVENT {
-                let stream = content.streams[record.stream_ref as usize].key;
-                window.insert(
-                    id_fingerprint(stream, u128::from_be_bytes(record.id)),
-                    position,
-                );
-            }
+    let view = reader.published.view();
+    let in_memory = view.unsealed.iter().map(|unsealed| unsealed.read().record_count());
+    let mut records: usize = in_memory.sum();
+    let mut older = Vec::new();
+    for sealed in view.sealed.iter().rev() {
+        if records >= capacity {
+            break;
+        }
+        // Of a segment that cannot be read no repetition can be answered either.
+        let Ok(bytes) = sealed.read_direct() else { continue };
+        let content = crate::seal::read_sealed(&sealed.entry, &reader.keyer, &bytes);
+        records += content.read().record_count();
+        older.push(content);
+    }
+    older.iter().rev().for_each(|segment| remember_ids(&mut window, segment));
+    view.unsealed.iter().for_each(|segment| remember_ids(&mut window, segment));
+    window
+}
+
+fn remember_ids(window: &mut IdWindow, segment: &Unsealed) {
+    let content = segment.read();
+    for ordinal in 0..content.record_count() {
+        let position = segment.head.base_position + ordinal as u64;
+        let Some(bytes) = content.record_bytes(crate::number::to_u32(ordinal)) else { continue };
+        let Ok((record, _)) = factum_format::record::decode_unverified(bytes, position) else {
+            continue;
+        };
+        if record.kind == factum_format::record::RecordKind::EVENT {
+            let stream = content.streams[record.stream_ref as usize].key;
+            window.insert(id_fingerprint(stream, u128::from_be_bytes(record.id)), position);
         }
     }
-    window
 }

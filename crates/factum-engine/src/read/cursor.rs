@@ -79,12 +79,23 @@ impl Cursor {
         let end = published.end();
         let view = published.view();
         while page.len() < count && page.byte_len() < bytes {
-            if self.plan.is_none() && !self.plan_next(&view, end)? {
-                return Ok(true);
+            if self.plan.is_none() {
+                match self.plan_next(&view, end) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(true),
+                    Err(error) => page.push_damage(error)?,
+                }
             }
             let Some(plan) = &mut self.plan else { continue };
-            let fetched = plan.fetch(self.start.direction, page, &want)?;
-            self.advance(fetched);
+            match plan.fetch(self.start.direction, page, &want) {
+                Ok(fetched) => self.advance(fetched),
+                Err(error) => {
+                    // What is wrong with the segment as a whole is told once, and the read goes on behind it.
+                    page.push_damage(error)?;
+                    self.next = plan.edge;
+                    self.plan = None;
+                }
+            }
         }
         Ok(false)
     }
@@ -123,10 +134,8 @@ impl Cursor {
             if let (SourceKeys::All, Segment::Sealed(sealed)) = (&self.start.source, &segment) {
                 sealed.expect_reads(0, sealed.entry.end_offset);
             }
-            let ordinals = self.ordinals(
-                &segment,
-                clamp_u32(from - base)..clamp_u32(segment_end - base),
-            )?;
+            let within = clamp_u32(from - base)..clamp_u32(segment_end - base);
+            let ordinals = self.ordinals(&segment, within).inspect_err(|_| self.next = segment_end)?;
             if ordinals.is_empty() {
                 self.next = segment_end;
                 continue;
@@ -155,8 +164,8 @@ impl Cursor {
                 break;
             }
             let until = self.next.min(segment.end_position());
-            let ordinals = self.ordinals(&segment, 0..clamp_u32(until - base))?;
             self.next = base;
+            let ordinals = self.ordinals(&segment, 0..clamp_u32(until - base))?;
             if !ordinals.is_empty() {
                 self.plan = Some(Planned {
                     segment,

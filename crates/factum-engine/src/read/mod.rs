@@ -4,6 +4,7 @@
 //! [`stream`] and [`crate::subscribe`] are the asynchronous edge. Relies on: a view never changes. Never: blocks the writer, shows
 //! a record that is not published or does not verify.
 
+pub(crate) mod chain;
 pub(crate) mod cursor;
 pub(crate) mod event;
 pub(crate) mod lookup;
@@ -11,6 +12,7 @@ pub(crate) mod page;
 pub(crate) mod plan;
 pub(crate) mod stream;
 
+pub(crate) use chain::Chain;
 pub(crate) use cursor::{Cursor, CursorStart};
 pub use event::EventRef;
 pub use page::Page;

@@ -99,6 +99,15 @@ impl Page {
         })
     }
 
+    /// Takes up damage that concerns more than one event. Gives every other error back.
+    pub(crate) fn push_damage(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if error.as_damage().is_none() {
+            return Err(error);
+        }
+        self.slots.push(Slot::Damaged(error));
+        Ok(())
+    }
+
     fn event<'a>(&'a self, slot: &'a Slot) -> Result<EventRef<'a>, StoreError> {
         let (at, stream, event_type, tags) = match slot {
             Slot::Damaged(error) => return Err(error.clone()),

@@ -15,7 +15,7 @@ use futures_core::Stream;
 use super::lookup::stream_tail;
 use super::page::Page;
 use super::plan::SourceKeys;
-use super::{Cursor, CursorStart};
+use super::{Chain, Cursor, CursorStart};
 use crate::key::KeyKind;
 use crate::reader::Reader;
 use crate::sequence::{StreamTail, TailState};
@@ -30,7 +30,14 @@ pub(crate) struct Prepared {
     pub(crate) cursor: Cursor,
     /// Events recorded before this are not shown.
     pub(crate) oldest: Option<i64>,
-    pub(crate) stream: Option<StreamName>,
+    /// For a stream: the chain of its revisions.
+    pub(crate) chain: Option<Chain>,
+}
+
+impl Prepared {
+    pub(crate) fn stream(&self) -> Option<&StreamName> {
+        self.chain.as_ref().map(Chain::stream)
+    }
 }
 
 /// What of a stream is shown, or why nothing is.
@@ -75,11 +82,12 @@ impl Reader {
         let source = SourceKeys::new(&request.source, &self.keyer)?;
         let mut revisions = 0..u64::MAX;
         let mut asked = 0..u64::MAX;
-        let (mut oldest, mut stream) = (None, None);
+        let (mut oldest, mut tail_of) = (None, None);
         if let Source::Stream(name) = &request.source {
             let tail = self.stream_tail(name)?;
             let (from, age) = visible(&tail, name, self.now())?;
-            (revisions.start, oldest, stream) = (from, age, Some(name.clone()));
+            (revisions.start, oldest) = (from, age);
+            tail_of = Some((name.clone(), tail));
         }
         let forward = request.direction == Direction::Forward;
         let from = match request.from {
@@ -100,6 +108,16 @@ impl Reader {
             _ => return Err(StoreError::invalid("this start is not known to the engine")),
         };
         revisions = revisions.start.max(asked.start)..asked.end;
+        let chain = tail_of.map(|(name, tail)| {
+            let known = match request.from {
+                ReadFrom::Start | ReadFrom::Revision(_) if forward => Some(revisions.start),
+                ReadFrom::End | ReadFrom::Revision(_) if !forward => {
+                    revisions.end.min(tail.next_revision).checked_sub(1)
+                }
+                _ => None,
+            };
+            Chain::new(name, forward, known)
+        });
         let cursor = Cursor::new(CursorStart {
             control_revisions: asked,
             source,
@@ -111,7 +129,7 @@ impl Reader {
         Ok(Prepared {
             cursor,
             oldest,
-            stream,
+            chain,
         })
     }
 
@@ -162,16 +180,26 @@ impl Reading {
             .read
             .cursor
             .fill(published, &mut self.page, (want, PAGE_BYTES))?;
-        let oldest = self.read.oldest;
-        let shown = |event: &Result<RecordedEvent, StoreError>| match (event, oldest) {
-            (Ok(event), Some(oldest)) if event.kind == RecordKind::Event => {
-                event.time.as_micros() >= oldest
+        let Prepared { oldest, chain, .. } = &mut self.read;
+        let stream = chain.as_ref().map(|chain| chain.stream().clone());
+        for item in self.page.recorded(stream.as_ref()) {
+            let gap = chain.as_mut().and_then(|chain| chain.follow(&item));
+            self.next.extend(gap.map(Err));
+            if is_shown(&item, *oldest) {
+                self.next.push_back(item);
             }
-            _ => true,
-        };
-        self.next
-            .extend(self.page.recorded(self.read.stream.as_ref()).filter(shown));
+        }
         Ok(())
+    }
+}
+
+/// Whether an item is young enough for its stream.
+fn is_shown(item: &Result<RecordedEvent, StoreError>, oldest: Option<i64>) -> bool {
+    match (item, oldest) {
+        (Ok(event), Some(oldest)) if event.kind == RecordKind::Event => {
+            event.time.as_micros() >= oldest
+        }
+        _ => true,
     }
 }
 

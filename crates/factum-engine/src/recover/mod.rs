@@ -27,6 +27,8 @@ pub(crate) struct Found<'a> {
     pub(crate) first_frame_seq: u64,
     /// Which copies of the header were good; none when it is as the manifest remembers it.
     pub(crate) copies: Option<Copies>,
+    /// How long the file was made; it is never shortened before it is sealed.
+    pub(crate) capacity: u64,
 }
 
 /// Something that is not as it was written.

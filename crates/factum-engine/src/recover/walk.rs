@@ -185,7 +185,12 @@ impl<'a> Walk<'a> {
                 find_frames_after(&Area::whole(next.bytes), SEGMENT_HEADER_BYTES - 64, key);
             later.extend(frames.map(|(_, header)| header));
         }
-        match verdict(at, self.tail.next_seq, &later) {
+        let verdict = verdict(at, self.tail.next_seq, &later);
+        let shortened = (self.found[index].bytes.len() as u64) < self.found[index].capacity;
+        if shortened && !matches!(verdict, Verdict::Rot { .. }) {
+            return self.shortened(area.end());
+        }
+        match verdict {
             Verdict::CleanEnd { stray_bits } => {
                 if stray_bits {
                     let what = "stray bits in the prepared part of a segment";
@@ -233,6 +238,22 @@ impl<'a> Walk<'a> {
                 frame,
             });
         }
+        Next::End
+    }
+
+    /// The file ends where the log seems to end: whatever stood behind is gone, and nothing tells how much.
+    fn shortened(&mut self, end: u64) -> Next {
+        let found = &self.found[self.tail.index];
+        self.findings.push(Finding {
+            segment: found.unsealed.head.number,
+            offset: end,
+            length: found.capacity - end,
+            first_position: self.tail.next_position,
+            lost: 0,
+            unbounded: true,
+            reason: Some(QuarantineReason::Missing),
+            what: describe(RotCause::PastEnd).to_owned(),
+        });
         Next::End
     }
 
@@ -322,7 +343,7 @@ const fn describe(cause: RotCause) -> &'static str {
         RotCause::Body => "a frame is damaged",
         RotCause::Footer => "the footer of a frame is damaged",
         RotCause::Missing => "an acknowledged frame is missing",
-        RotCause::PastEnd => "a segment's file was shortened in the middle of a frame",
+        RotCause::PastEnd => "a segment's file was shortened",
         RotCause::OutOfSequence => "a frame stands where it does not belong",
         RotCause::NewerVersion => "a frame was written by a newer release",
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use factum_format::index::IndexInfo;
 use factum_format::manifest::SegmentEntry;
 use factum_io::Env;
-use factum_io::buffer::AlignedBuf;
+use factum_io::buffer::{ALIGN, AlignedBuf};
 use factum_io::disk::{Advice, DiskFile, DiskFileExt, Open, read_to_end};
 use factum_store::{Damage, Kind, StoreError};
 use factum_types::Position;
@@ -218,16 +218,25 @@ impl Sealed {
     }
 }
 
-/// A whole file, in pages.
+/// A whole file. Asks for whole pages, as direct reading demands, whatever the file's length has become.
 pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
     const STEP: usize = 1 << 20;
     let length = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-    let mut buffer = AlignedBuf::zeroed(length);
+    let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(ALIGN));
     let mut at = 0;
     while at < length {
-        let end = (at + STEP).min(length);
-        file.read_exact_at(&mut buffer.as_mut_slice()[at..end], at as u64)?;
+        let end = (at + STEP).min(buffer.as_slice().len());
+        let into = &mut buffer.as_mut_slice()[at..end];
+        if end <= length {
+            file.read_exact_at(into, at as u64)?;
+        } else {
+            let read = file.read_at(into, at as u64)?;
+            if at + read < length {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file became shorter while it was read"));
+            }
+        }
         at = end;
     }
+    buffer.resize_zeroed(length);
     Ok(buffer)
 }

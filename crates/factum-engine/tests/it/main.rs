@@ -4,6 +4,8 @@ mod basics;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod troubled;

@@ -130,6 +130,8 @@ fn errors(items: &[Result<RecordedEvent, StoreError>]) -> String {
 
 fn look(disk: &SimDisk, stored: &Stored, harm: &Harm) -> Checked {
     let settings = stored.settings;
+    // Before opening, which repairs what exists twice.
+    let report = verify_full(&factum_io::sim::SimEnv::on(disk.clone(), 2));
     let session = match Session::open(disk.clone(), 3, &settings) {
         Ok(session) => session,
         Err(error) => {
@@ -150,7 +152,7 @@ fn look(disk: &SimDisk, stored: &Stored, harm: &Harm) -> Checked {
     check_reads(&items, stored.events.values(), &explained)?;
     indexes(&session, stored, &explained)?;
     let missing = stored.events.len() - items.iter().flatten().count();
-    let report = verify_full(&session.world)?;
+    let report = report?;
     ensure(missing == 0 || !report.is_clean() || harm.is_in_blind_spot(), || {
         "events are missing, and verifying finds nothing".to_owned()
     })?;

@@ -11,7 +11,7 @@
 //! | `multi B` | one batch over three streams |
 //! | `delete S`, `close S`, `limit S` | delete, tombstone, settings |
 //! | `snap S` | saves a snapshot |
-//! | `again` | asks for the last batch again |
+//! | `again N` | asks for the Nth batch again, counted back from the last |
 //! | `build`, `write N`, `done N`, `begin` | frames under way, by hand |
 //! | `drain`, `mark`, `prepare`, `seal` | works everything off; checkpoint frame; one thing, or everything, in the background |
 //! | `reopen`, `kill` | ends the process and opens again |
@@ -43,7 +43,7 @@ const fn script(setup: &'static str, body: &'static str) -> Script {
 }
 
 /// The scripts.
-pub const SCRIPTS: [Script; 50] = [
+pub const SCRIPTS: [Script; 52] = [
     script("", ""),
     script("", "put o 1 10"),
     script("", "put o 1 10; put o 1 10"),
@@ -93,6 +93,8 @@ pub const SCRIPTS: [Script; 50] = [
     script("", "ask o 1 500; build; ask p 1 500; build; write 0; ask q 1 500; done 0; build; write 1; begin"),
     script("put a 1 10; put o 3 19000", "prepare; kill; put o 1 9000; prepare; seal; put a 1 1"),
     script("put o 2 18000; put a 2 9000; put a 1 9000", "prepare; seal; reopen; put o 1 10"),
+    script("put o 1 20; put q 3 20000; put q 1 20000; put q 1 9", "seal; kill; again 3; drain; put p 1 1"),
+    script("put o 1 20; put q 3 20000; put q 1 20000; seal", "reopen; next o 5; again 1; drain; wrong o"),
     script("", "put o 1 100; ask o 1 100; build; ask p 1 100; build; write 1; begin; kill; put q 1 50; put q 1 60"),
 ];
 
@@ -103,7 +105,7 @@ pub struct Actor {
     pub history: History,
     settings: Settings,
     ids: u64,
-    last: Option<AppendBatch>,
+    asked: Vec<AppendBatch>,
     revisions: std::collections::BTreeMap<StreamName, u64>,
     opened: u64,
 }
@@ -116,7 +118,7 @@ impl Actor {
             history: History::default(),
             settings,
             ids: 0,
-            last: None,
+            asked: Vec::new(),
             revisions: std::collections::BTreeMap::new(),
             opened: 0,
         }
@@ -199,7 +201,7 @@ impl Actor {
                 session.ask(&mut self.history, Request::Snapshot(snapshot))?;
                 session.drain(&mut self.history)
             }
-            "again" => match self.last.clone() {
+            "again" => match self.asked.iter().rev().nth(number(0)).cloned() {
                 Some(batch) => session.ask(&mut self.history, Request::Append(batch)).map(drop),
                 None => Ok(()),
             },
@@ -309,7 +311,7 @@ impl Actor {
     }
 
     fn ask(&mut self, session: &mut Session, batch: AppendBatch, wait: bool) -> Checked {
-        self.last = Some(batch.clone());
+        self.asked.push(batch.clone());
         session.ask(&mut self.history, Request::Append(batch))?;
         if wait { session.drain(&mut self.history) } else { Ok(()) }
     }
