@@ -1,6 +1,7 @@
 //! What a newcomer runs.
 //!
-//! The simulator is tested apart: its campaigns need an optimised build with every assertion, the profile `sim`.
+//! Two things are tested apart, in an optimised build with every assertion (the profile `sim`): the simulator, and the writer's threads
+//! under a schedule explorer, which replaces the engine's locks.
 
 use std::path::Path;
 
@@ -50,6 +51,20 @@ pub(crate) fn steps(extent: Extent) -> Vec<Step> {
                 "--exclude",
                 "factum-sim",
                 "--no-fail-fast",
+            ],
+        ),
+        Step::cargo(
+            "schedules",
+            &[
+                "test",
+                "--package",
+                "factum-engine",
+                "--profile",
+                "sim",
+                "--features",
+                "unstable-shuttle",
+                "--test",
+                "schedules",
             ],
         ),
         match extent {

@@ -21,6 +21,8 @@ use crate::failure::{Failure, Outcome};
 const GROUP: &str = "read";
 const EVENTS_DEFAULT: u64 = 2_000_000;
 const STREAMS: u64 = 100_000;
+/// What is read with one call; so little that it stays in the caches of a core while it is checked.
+const WALK_BYTES: usize = 128 << 10;
 const HOT_FLOOR: f64 = 0.2;
 const COLD_FLOOR: f64 = 0.41;
 const WALK: &str = "CRC-32C over the same bytes from the page cache, one core";
@@ -216,9 +218,9 @@ impl Walk {
             clippy::cast_sign_loss,
             reason = "the size of an event, some hundred bytes"
         )]
-        let piece = (self.event_bytes.round() as usize).clamp(1, MIB);
+        let piece = (self.event_bytes.round() as usize).clamp(1, WALK_BYTES);
         let clock = &*session.env.clock;
-        let mut buffer = vec![0; MIB];
+        let mut buffer = vec![0; WALK_BYTES];
         let mut all = Measured::default();
         self.pass(&mut buffer, piece)?;
         let meter = Meter::start(clock);

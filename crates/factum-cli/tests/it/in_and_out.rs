@@ -177,11 +177,11 @@ fn a_backup_is_a_store() {
     assert_eq!(place.run(&["restore", "nothing", "--data", "new"]).code, 3);
 }
 
-/// Runs where FACTUM_REAL_EVENTS names the file of 262,200 loan application events; says so elsewhere.
+/// Runs where the file of 262,200 loan application events is present, beside the project or where FACTUM_REAL_EVENTS says.
 #[test]
 fn the_real_events_come_back_byte_for_byte() {
     let Some(path) = real_events() else {
-        eprintln!("FACTUM_REAL_EVENTS was not set: the real events were not tried");
+        eprintln!("the file of real events is not here: they were not tried");
         return;
     };
     let place = Place::new();
@@ -194,4 +194,31 @@ fn the_real_events_come_back_byte_for_byte() {
         foreign(&place.ok(&["export"])) == text,
         "the export differs from the file"
     );
+    let again = place.run(&["import", path.to_str().unwrap(), "--preserve-time"]);
+    assert!(again.err.contains("0 events added, 262,200 already there, 13,087 streams"), "{again:?}");
+    place.ok(&["verify", "--full"]);
+}
+
+/// An import is killed in the middle, several times, at different places; then it is run to its end.
+#[test]
+fn a_killed_import_goes_on_where_it_was() {
+    let place = Place::new();
+    let all = lines(40_000);
+    for part in [1, 300, 9_000, 21_000, 33_333, 39_999] {
+        let mut child = place
+            .command(&["import", "-", "--quiet"])
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // The pipe is narrow: when all this is written, nearly all of it has been read.
+        let fed: usize = all.lines().take(part).map(|line| line.len() + 1).sum();
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), &all.as_bytes()[..fed]).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    place.write("all.ndjson", &all);
+    place.ok(&["import", "all.ndjson"]);
+    assert!(foreign(&place.ok(&["export"])) == all, "the export differs from the file");
+    place.ok(&["verify", "--full"]);
 }

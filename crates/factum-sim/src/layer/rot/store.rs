@@ -92,7 +92,10 @@ fn write(session: &mut Session, history: &mut History, workload: &mut Workload) 
 }
 
 fn plain(workload: &mut Workload) -> AppendBatch {
-    let event = workload.event(true);
+    // Longer than a sector, so that no single one holds it and a frame before it.
+    let mut data = vec![0; 900];
+    workload.random.fill(&mut data);
+    let event = factum_types::NewEvent { data: data.into(), ..workload.event(true) };
     let any = factum_types::ExpectedRevision::Any;
     AppendBatch::events(named(StreamName::new("order-1")), any, vec![event])
 }
