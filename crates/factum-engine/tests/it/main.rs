@@ -6,6 +6,8 @@ mod conformance;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod troubled;
