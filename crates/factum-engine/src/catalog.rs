@@ -13,6 +13,7 @@ use factum_io::Env;
 use factum_io::disk::{DiskFileExt, Open, read_to_end};
 use factum_store::{Kind, StoreError};
 
+use crate::mutant::{Mutant, on};
 use crate::errors::io_error;
 use crate::paths::Paths;
 use crate::supply::Begin;
@@ -133,7 +134,7 @@ impl Catalog {
 /// Writes both copies.
 pub(crate) fn write_copies(env: &Env, paths: &Paths, manifest: &Manifest) -> io::Result<()> {
     let bytes = manifest.encode().map_err(io::Error::other)?;
-    for copy in 0..2 {
+    for copy in 0..if on(Mutant::OneManifestCopy) { 1 } else { 2 } {
         let path = paths.manifest(copy);
         let exists = env.disk.exists(&path)?;
         let open = if exists {
@@ -146,7 +147,9 @@ pub(crate) fn write_copies(env: &Env, paths: &Paths, manifest: &Manifest) -> io:
         if file.len()? > bytes.len() as u64 {
             file.set_len(bytes.len() as u64)?;
         }
-        file.sync_all()?;
+        if !on(Mutant::ManifestNotSynced) {
+            file.sync_all()?;
+        }
         if !exists {
             env.disk.sync_dir(paths.root())?;
         }

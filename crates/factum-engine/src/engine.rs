@@ -101,7 +101,7 @@ impl Engine {
         reason = "options are made for one opening"
     )]
     pub fn open(options: Options, env: Env) -> Result<Self, StoreError> {
-        let opened = open::open(&options, env)?;
+        let opened = open_patiently(&options, &env)?;
         let engine = Self::start(assemble(opened, &options))?;
         engine.record_accepted_loss()?;
         Ok(engine)
@@ -344,4 +344,18 @@ fn block_on<F: Future>(mut future: std::pin::Pin<&mut F>) -> F::Output {
             std::task::Poll::Pending => std::thread::park(),
         }
     }
+}
+
+/// Opens a store. Read beside a process that writes it, a file that the manifest named may be gone when it is looked for; the manifest
+/// names another by then.
+fn open_patiently(options: &Options, env: &Env) -> Result<open::Opened, StoreError> {
+    const ATTEMPTS: usize = 4;
+    let is_there = || env.disk.exists(&options.directory).unwrap_or(false);
+    for _ in 1..ATTEMPTS {
+        match open::open(options, env.clone()) {
+            Err(error) if options.read_only && error.kind() == Kind::Corrupt && is_there() => {}
+            result => return result,
+        }
+    }
+    open::open(options, env.clone())
 }

@@ -266,6 +266,10 @@ impl<'a> Opening<'a> {
             {
                 return Ok(None);
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let message = format!("{shown} is missing; put it back, or restore a backup");
+                return Err(StoreError::new(Kind::Corrupt, message).because(error));
+            }
             Err(error) => return Err(io_error(&format!("reading {shown}"), error)),
         };
         let (header, copies) = match find_header(entry, self.manifest.realm, bytes.as_slice()) {

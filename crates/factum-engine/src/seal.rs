@@ -5,6 +5,7 @@
 //! Order: data file synced, index file synced, names synced, read back, manifest switched, and only then is the old file removed.
 //! Relies on: every frame of the segment is published. Never: changes a position, a revision or a record.
 
+use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use std::io;
 use std::path::Path;
@@ -100,7 +101,7 @@ impl Sealer {
             state: SegmentState::Sealed,
             flags: flags::INDEX
                 | if damaged { flags::DAMAGE } else { 0 }
-                | if content.controls.is_empty() {
+                | if content.controls.is_empty() || on(Mutant::ControlFlagLost) {
                     0
                 } else {
                     HAS_CONTROL
@@ -161,6 +162,9 @@ impl Sealer {
         entry.end_offset = packed.end;
         entry.data_hash = packed.data_hash;
         let path = self.paths.segment(entry.number, entry.generation);
+        if on(Mutant::ManifestBeforeData) {
+            self.catalog.replace_segment(entry)?;
+        }
         self.write_new(&path, packed.bytes.as_slice())?;
         let back = read_whole(&*self.env.disk.open(&path, Open::read_direct())?)?;
         if back.as_slice() != packed.bytes.as_slice() {
@@ -173,6 +177,9 @@ impl Sealer {
         let bytes = index::build(content, info, before, &mut place).map_err(io::Error::other)?;
         entry.index_hash = factum_format::hash::xxh3_128(&bytes);
         self.write_index(&entry, &bytes)?;
+        if on(Mutant::RemovedBeforeManifest) {
+            self.clean_up(&entry)?;
+        }
         self.catalog.replace_segment(entry)?;
         Ok(entry)
     }
@@ -209,6 +216,9 @@ impl Sealer {
         }
         let file = self.env.disk.open(path, Open::create_new())?;
         file.write_all_at(bytes, 0)?;
+        if on(Mutant::SealedNotSynced) {
+            return Ok(());
+        }
         file.sync_all()
     }
 

@@ -13,6 +13,7 @@ use factum_io::buffer::AlignedBuf;
 use factum_io::disk::{DiskFile, DiskFileExt, Open};
 use factum_io::{Env, is_out_of_space};
 
+use crate::mutant::{Mutant, on};
 use crate::catalog::Catalog;
 use crate::log::NoPlace;
 use crate::number::to_usize;
@@ -142,7 +143,11 @@ impl Supply {
         };
         let mut page = AlignedBuf::new();
         page.extend_from_slice(&header.encode()[..]);
-        let written = file.write_durable_at(page.as_slice(), 0)?;
+        let written = if on(Mutant::HeaderNotDurable) {
+            file.write_at(page.as_slice(), 0)?
+        } else {
+            file.write_durable_at(page.as_slice(), 0)?
+        };
         if written == page.len() {
             return Ok(());
         }
@@ -187,12 +192,20 @@ impl Supply {
         skip_zeroing: bool,
     ) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.env.disk.open(path, Open::create_new_direct())?;
+        if on(Mutant::FullIgnored) {
+            drop(file.allocate(self.segment_bytes));
+            return Ok(file);
+        }
         file.allocate(self.segment_bytes)?;
         if !skip_zeroing {
             zero(&*file, 0, self.segment_bytes)?;
         }
-        file.sync_all()?;
-        self.env.disk.sync_dir(&self.paths.segments())?;
+        if !on(Mutant::NewFileNotSynced) {
+            file.sync_all()?;
+        }
+        if !on(Mutant::DirectoryNotSynced) {
+            self.env.disk.sync_dir(&self.paths.segments())?;
+        }
         Ok(file)
     }
 }

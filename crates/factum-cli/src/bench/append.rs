@@ -103,7 +103,9 @@ fn crowd(
 }
 
 fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
-    let events = (MIB / (session.settings.payload + HEAD_BYTES)).max(1);
+    let events = session
+        .settings
+        .large_batch(session.settings.payload + HEAD_BYTES);
     let name = format!("bulk: {BULK_TASKS} writers, {events} events at once");
     if !session.wants(&name) {
         return Ok(());

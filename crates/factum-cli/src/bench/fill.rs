@@ -9,11 +9,11 @@ use factum_types::{EventType, ExpectedRevision, StreamName};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::append::{Maker, named};
-use super::session::Session;
+use super::session::{Session, Settings};
 use crate::failure::{Failure, Outcome};
 
 const SEED: u64 = 2_026;
-const BATCH_EVENTS: u64 = 2_048;
+const BATCH_EVENTS_MAX: u64 = 2_048;
 /// Appends under way at once.
 const IN_FLIGHT: usize = 4;
 const TYPES: &[&str] = &[
@@ -123,9 +123,10 @@ pub(super) fn fill(
         crate::ui::progress::counted(events, "event")
     ));
     let mut filler = Filler::new(&session.env.clock, session.settings.payload, shape, 0)?;
+    let batch = batch_events(&session.settings);
     let mut left = events;
     let batches = std::iter::from_fn(|| {
-        let count = left.min(batch_events(session.settings.payload));
+        let count = left.min(batch);
         left -= count;
         (count > 0).then(|| session.check().and_then(|()| filler.batch(count)))
     });
@@ -139,10 +140,10 @@ pub(super) fn fill(
     Ok(engine.settle()?)
 }
 
-/// Events that fit into one append.
-pub(super) fn batch_events(payload: usize) -> u64 {
-    const BYTES_MAX: usize = 1 << 20;
-    BATCH_EVENTS.min((BYTES_MAX / (payload + 64)) as u64).max(1)
+/// How many events are appended at once. Each may be the first of its stream, so it comes with a name.
+pub(super) fn batch_events(settings: &Settings) -> u64 {
+    const NAME_BYTES: usize = 128;
+    BATCH_EVENTS_MAX.min(settings.large_batch(settings.payload + NAME_BYTES) as u64)
 }
 
 #[cfg(test)]

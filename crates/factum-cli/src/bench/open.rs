@@ -194,18 +194,20 @@ pub(super) fn be_killed(path: &Path, settings: &Settings, env: &Env) -> Outcome 
         )
     };
     // So few at once that the last batch does not run over what is left of the segment.
-    let count = (settings.segment_bytes() / 32 / (settings.payload as u64 + 64))
-        .clamp(1, batch_events(settings.payload));
+    let count = (batch_events(settings) / 8).max(1);
     let (mut number, mut began_at) = segments();
     // How full the segment is that was there already is not known, so a new one is filled.
     let mut is_new = false;
     loop {
         pollster::block_on(engine.append(filler.batch(count)?))?;
-        let (now, bytes) = segments();
-        if now > number {
-            (number, began_at, is_new) = (now, bytes, true);
+        if segments().0 > number {
+            // Sealing makes the segment before smaller; after that, only the new one changes.
+            engine.settle()?;
+            (number, began_at) = segments();
+            is_new = true;
         }
-        if is_new && (bytes - began_at) * 100 >= settings.segment_bytes() * FULL {
+        let used = segments().1.saturating_sub(began_at);
+        if is_new && used * 100 >= settings.segment_bytes() * FULL {
             break;
         }
     }

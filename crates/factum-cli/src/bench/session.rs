@@ -51,6 +51,13 @@ impl Settings {
     pub(super) fn segment_bytes(&self) -> u64 {
         self.segment_bytes.unwrap_or(Options::SEGMENT_BYTES_DEFAULT)
     }
+
+    /// How many events of `bytes` each make an append of 1 MiB, or of what a small segment takes.
+    pub(super) fn large_batch(&self, bytes: usize) -> usize {
+        const BYTES_MAX: u64 = 1 << 20;
+        let room = BYTES_MAX.min(self.segment_bytes() / 4);
+        (usize::try_from(room).unwrap_or(usize::MAX) / bytes.max(1)).max(1)
+    }
 }
 
 /// One run of the benchmark.

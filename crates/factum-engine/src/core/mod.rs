@@ -485,6 +485,24 @@ impl Core {
         self.queue.fail_all(|| errors::poisoned(error));
     }
 
+    /// Answers everybody when a thread of the writer is gone: nobody would come to do it.
+    pub(crate) fn abandon(&self, why: &str) {
+        self.set_poison(why);
+        // A lock that the lost thread held may be poisoned; what is taken out here is whole.
+        let publisher = self.publisher.lock();
+        let mut publisher = publisher.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut answers = Vec::new();
+        for held in publisher.take_held(u64::MAX) {
+            answers.push((held.pending, Outcome2::Failed(errors::poisoned(why))));
+        }
+        for job in publisher.take_waiting() {
+            answers.extend(job.into_answers(|| Outcome2::Failed(errors::unknown(why))));
+        }
+        drop(publisher);
+        answers.into_iter().for_each(answer);
+        self.queue.fail_all(|| errors::poisoned(why));
+    }
+
     /// Whether nothing waits and nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
         lock(&self.stage).under_way == 0 && self.queue.is_empty()

@@ -94,6 +94,7 @@ impl Drop for Inner {
 
 /// A committer: makes frames and makes them durable, until the queue is closed and empty.
 fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
+    let _last_will = LastWill(core);
     loop {
         if let Some(maintenance) = maintenance {
             maintenance.hold_back(core);
@@ -115,6 +116,17 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
         }
         if !core.queue.wait_for_work(number) {
             return;
+        }
+    }
+}
+
+/// If the committer panics, nobody is left waiting for it.
+struct LastWill<'a>(&'a Core);
+
+impl Drop for LastWill<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abandon("a thread of the writer panicked; please report this");
         }
     }
 }

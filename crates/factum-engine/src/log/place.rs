@@ -5,6 +5,7 @@
 //! rewriting the tail page costs no more than writing a fresh one.
 //! Relies on: sectors of 512 bytes are overwritten whole or not at all. Never: does I/O.
 
+use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use factum_format::SegmentKey;
 use factum_format::frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader};
@@ -39,8 +40,8 @@ pub(crate) struct Laid {
 
 impl Cursor {
     /// Where the next frame goes.
-    pub(crate) const fn next_offset(&self) -> u64 {
-        if self.in_flight == 0 {
+    pub(crate) fn next_offset(&self) -> u64 {
+        if self.in_flight == 0 || on(Mutant::PageShared) {
             self.offset
         } else {
             self.offset.next_multiple_of(PAGE_BYTES)
@@ -83,13 +84,13 @@ impl Cursor {
         self.lay_finished(finished, offset, (bytes, pages))
     }
 
-    const fn fields(&self, flags: FrameFlags, base_position: u64, time: i64) -> FrameFields {
+    fn fields(&self, flags: FrameFlags, base_position: u64, time: i64) -> FrameFields {
         FrameFields {
             flags,
             epoch: self.epoch,
             frame_seq: self.next_seq,
             base_position,
-            durable_seq: self.durable_seq,
+            durable_seq: if on(Mutant::DurableSeqUnknown) { 0 } else { self.durable_seq },
             time,
             prev_hash: self.prev_hash,
         }
@@ -114,6 +115,9 @@ impl Cursor {
         debug_assert!(pages_offset.is_multiple_of(PAGE_BYTES));
         pages.clear();
         pages.extend_from_slice(&self.tail);
+        if on(Mutant::TailForgotten) {
+            pages.as_mut_slice().fill(0);
+        }
         pages.extend_from_slice(bytes);
         let used = pages.len();
         pages.resize_zeroed(used.next_multiple_of(to_usize(PAGE_BYTES)));

@@ -15,6 +15,7 @@ use factum_io::disk::DiskFile;
 
 use super::place::{Cursor, Laid};
 use super::{Commit, FrameLog, LoggedFrame, NoPlace, Placed};
+use crate::mutant::{Mutant, on};
 use crate::sequence::SegmentContext;
 use crate::supply::{Begin, Supply};
 use crate::sync::{Mutex, lock};
@@ -180,7 +181,11 @@ impl FrameLog for SegmentLog {
             unreachable!("a segment's frame has a file")
         };
         let pages = placed.pages.as_slice();
-        let written = file.write_durable_at(pages, placed.pages_offset);
+        let written = if on(Mutant::AckBeforeDurable) {
+            file.write_at(pages, placed.pages_offset)
+        } else {
+            file.write_durable_at(pages, placed.pages_offset)
+        };
         let mut state = lock(&self.state);
         if placed.segment == state.context.number {
             state.cursor.in_flight -= 1;
@@ -188,6 +193,9 @@ impl FrameLog for SegmentLog {
         let error = match written {
             _ if state.broken => io::Error::other("an earlier write of the log failed"),
             Ok(length) if length == pages.len() => return Commit::Durable,
+            Ok(_) if on(Mutant::ShortWriteIgnored) => return Commit::Durable,
+            Err(_) if on(Mutant::ErrorIgnored) => return Commit::Durable,
+            Err(_) if on(Mutant::SyncRetried) && file.sync().is_ok() => return Commit::Durable,
             Ok(length) => io::Error::new(
                 io::ErrorKind::WriteZero,
                 format!(

@@ -11,6 +11,7 @@ use factum_format::index::{
 };
 
 use super::unsealed::{Content, Posting};
+use crate::mutant::{Mutant, on};
 use crate::key::{KeyHash, KeyKind};
 use crate::number::to_u32;
 
@@ -154,7 +155,8 @@ pub(crate) fn build(
 ) -> Result<Vec<u8>, FormatError> {
     let mut offsets = OffsetsBuilder::new();
     for ordinal in 0..info.record_count {
-        offsets.push(place(ordinal))?;
+        let last = ordinal + 1 == info.record_count;
+        offsets.push(place(ordinal).filter(|_| !(last && on(Mutant::LastRecordLost))))?;
     }
     let mut file = IndexBuilder::new(info);
     file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish());
@@ -196,7 +198,7 @@ fn push_lists(
         lists.push(
             KeyKind::Stream,
             to_u32(number),
-            stream.first_revision,
+            stream.first_revision + u64::from(on(Mutant::FirstRevisionWrong)),
             stream,
         )?;
     }
@@ -214,7 +216,7 @@ fn push_lists(
     for list in &content.snapshots {
         lists.push(KeyKind::Snapshot, list.name, 0, list)?;
     }
-    for list in &content.controls {
+    for list in content.controls.iter().filter(|_| !on(Mutant::ControlsForgotten)) {
         lists.push(KeyKind::Control, list.name, 0, list)?;
     }
     for list in &content.category_controls {

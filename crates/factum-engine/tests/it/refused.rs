@@ -1,4 +1,5 @@
 //! What cannot be opened says why, and what can be opened although something is missing loses nothing.
+#![expect(clippy::disallowed_methods, reason = "the tests take files away behind the engine's back")]
 
 use std::path::Path;
 
@@ -91,9 +92,8 @@ fn a_shortened_segment_is_named_and_not_taken_for_the_end() {
     let dir = TempDir::new();
     filled(&dir, 60);
     let path = dir.path().join("data/segments/0000000001.seg");
-    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.set_len(8_192).unwrap();
-    drop(file);
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..8_192]).unwrap();
     match Engine::open(small(dir.path()), Env::real()) {
         Ok(store) => {
             assert!(store.report().degraded, "{:?}", store.report());
