@@ -1,0 +1,3 @@
+//! The engine's threads under a schedule explorer; needs the feature `unstable-shuttle`.
+#[cfg(test)]
+mod writers;
