@@ -11,6 +11,7 @@ use factum_types::limits::CONFLICT_EVENTS_MAX;
 use factum_types::{EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName};
 use futures_channel::oneshot;
 
+use crate::mutant::{Mutant, on};
 use crate::core::{Core, Outcome, Pending};
 use crate::errors;
 use crate::read::Page;
@@ -107,6 +108,9 @@ impl Core {
                 continue;
             };
             let end = self.reader.published.end();
+            if on(Mutant::ConditionNotEvaluated) {
+                query.clear_to = end;
+            }
             if query.clear_to >= end {
                 continue;
             }

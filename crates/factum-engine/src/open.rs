@@ -4,6 +4,7 @@
 //! writing end. What is read is bounded by the size of a segment, not by that of the store.
 //! Never: writes when opened read-only, or when something acknowledged is missing.
 
+use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use std::io;
 use std::sync::Arc;
@@ -246,6 +247,7 @@ impl<'a> Opening<'a> {
         let (mut read, mut prepared) = (Vec::new(), Vec::new());
         for entry in entries {
             match self.read_segment(&entry)? {
+                Some(_) if on(Mutant::NextSegmentIgnored) && !read.is_empty() => {}
                 Some(segment) => read.push(segment),
                 None => prepared.push(entry),
             }
@@ -379,7 +381,7 @@ impl<'a> Opening<'a> {
         } else {
             let accepted = self.accept(&new_losses, read)?;
             let forced_roll = accepted || recovered.lost().next().is_some();
-            if recovered.lost().any(|finding| finding.unbounded) {
+            if recovered.lost().any(|finding| finding.unbounded) && !on(Mutant::LostPositionsReused) {
                 next_position += UNKNOWN_LOSS_POSITIONS;
             }
             let end = End {
@@ -444,6 +446,9 @@ impl<'a> Opening<'a> {
         for finding in losses {
             self.keep_bytes(finding, read).map_err(failed)?;
         }
+        if on(Mutant::QuarantineForgotten) {
+            return Ok(true);
+        }
         self.catalog.quarantine(&entries).map_err(failed)?;
         Ok(true)
     }
@@ -488,7 +493,9 @@ impl<'a> Opening<'a> {
             Arc::clone(&self.catalog),
             self.manifest.segment_bytes,
         ));
-        self.make_durable(read).map_err(failed)?;
+        if !on(Mutant::FoundNotMadeDurable) {
+            self.make_durable(read).map_err(failed)?;
+        }
         self.remove_strays().map_err(failed)?;
         if let Some(cut) = &recovered.cut {
             self.cut(read, cut).map_err(failed)?;
@@ -630,6 +637,9 @@ impl<'a> Opening<'a> {
 
     /// Zeroes what stands behind the cut, keeping what stands before it in its page.
     fn cut(&self, read: &[Read], cut: &Cut) -> io::Result<()> {
+        if on(Mutant::CutNotCleared) {
+            return Ok(());
+        }
         let Some(segment) = read.get(cut.index) else {
             return Ok(());
         };
@@ -660,14 +670,20 @@ impl<'a> Opening<'a> {
             let path = self.paths.segment(segment.entry.number, 0);
             let file = self.env.disk.open(&path, Open::write_direct())?;
             // From the back, so that the header goes last: until then the frames behind it can still be judged.
-            zero(&*file, PAGE_BYTES, segment.bytes.len() as u64)?;
+            if !on(Mutant::GivenUpNotCleared) {
+                zero(&*file, PAGE_BYTES, segment.bytes.len() as u64)?;
+            }
             file.sync_all()?;
             zero(&*file, 0, PAGE_BYTES)?;
             file.sync_all()?;
             let entry = SegmentEntry {
                 number: segment.entry.number,
                 state: SegmentState::Prepared,
-                salt: self.env.random.next_u64(),
+                salt: if on(Mutant::GivenUpNotCleared) {
+                    segment.entry.salt
+                } else {
+                    self.env.random.next_u64()
+                },
                 ..SegmentEntry::default()
             };
             self.catalog.replace_segment(entry)?;

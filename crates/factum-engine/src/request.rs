@@ -263,25 +263,18 @@ impl Prepared {
         if self.events.len() < 2 {
             return Ok(());
         }
-        let mut seen: Vec<(u64, usize)> = self
-            .events
-            .iter()
-            .enumerate()
-            .map(|(index, event)| (event.fingerprint, index))
-            .collect();
+        let mut seen: Vec<u64> = self.events.iter().map(|event| event.fingerprint).collect();
         seen.sort_unstable();
-        let twice = seen.windows(2).find(|pair| {
-            pair[0].0 == pair[1].0 && self.events[pair[0].1].id == self.events[pair[1].1].id
-        });
-        match twice {
-            None => Ok(()),
-            Some(pair) => {
-                let id = factum_types::EventId::from_bytes(self.events[pair[0].1].id);
-                Err(StoreError::invalid(format!(
-                    "event id {id} is given twice in one append"
-                )))
+        let twice = seen.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        for fingerprint in twice {
+            let mut same = self.events.iter().filter(|event| event.fingerprint == fingerprint);
+            let first = same.next().map(|event| event.id);
+            if let Some(id) = first.filter(|id| same.any(|event| event.id == *id)) {
+                let id = factum_types::EventId::from_bytes(id);
+                return Err(StoreError::invalid(format!("event id {id} is given twice in one append")));
             }
         }
+        Ok(())
     }
 
     /// The bodies of one event.

@@ -136,7 +136,8 @@ impl Sealer {
         before: &index::Before<'_>,
     ) -> io::Result<SegmentEntry> {
         let info = self.info(&entry, content);
-        let mut place = |ordinal| content.record_extent(ordinal);
+        let extents = content.record_extents();
+        let mut place = |ordinal: u32| extents.get(ordinal as usize).copied().flatten();
         let bytes = index::build(content, info, before, &mut place).map_err(io::Error::other)?;
         entry.index_hash = factum_format::hash::xxh3_128(&bytes);
         self.write_index(&entry, &bytes)?;
@@ -417,6 +418,7 @@ pub(crate) fn index_again(
         let posting = known.and_then(|index| index.posting(kind, key, name).ok().flatten());
         posting.map_or(0, |posting| posting.head.before)
     };
-    let mut place = |ordinal| content.record_extent(ordinal);
+    let extents = content.record_extents();
+    let mut place = |ordinal: u32| extents.get(ordinal as usize).copied().flatten();
     index::build(content, info(entry, realm, content), &before, &mut place)
 }

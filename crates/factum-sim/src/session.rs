@@ -73,6 +73,8 @@ struct Follower {
 }
 
 /// One life of the store.
+///
+/// When a check panics, the store is not closed: its locks may be held by the step that panicked.
 pub struct Session {
     /// Its world.
     pub world: SimEnv,
@@ -94,6 +96,15 @@ pub struct Session {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // One handle stays, so that nothing closes the store.
+            Box::leak(Box::new(self.engine.clone()));
+        }
     }
 }
 
@@ -410,7 +421,7 @@ impl Session {
         self.waiting.clear();
         self.followers.clear();
         let closed = self.engine.close();
-        closed.map(|()| self.world)
+        closed.map(|()| self.world.clone())
     }
 
     /// Ends the process without closing: its writes stay as they are.

@@ -17,6 +17,7 @@ use factum_io::clock::Clock;
 use factum_store::StoreError;
 use futures_channel::oneshot;
 
+use crate::mutant::{Mutant, on};
 use crate::errors;
 use crate::log::{Commit, FrameLog, NoPlace, Placed};
 use crate::reader::Reader;
@@ -169,15 +170,20 @@ impl Core {
         let now = self.clock.now_us();
         let mut frame = Draft::new(&stage.sequencer);
         let mut answers = Vec::new();
-        while let Some(pending) = self.take(&mut stage, &mut frame, &mut answers) {
-            self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
+        let mut taken = VecDeque::new();
+        while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
+            for pending in taken.drain(..) {
+                self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
+            }
         }
         let held = std::mem::take(&mut frame.held);
         let built = if frame.landed.is_empty() {
             self.hold(&stage, held, &mut answers);
             None
         } else {
-            Some(self.place(&mut stage, frame, held, now))
+            let job = self.place(&mut stage, frame, held, now);
+            self.show_early(&job);
+            Some(job)
         };
         drop(stage);
         answers.into_iter().for_each(answer);
@@ -208,28 +214,32 @@ impl Core {
         })
     }
 
-    /// The next request that fits into the frame; begins a new segment if the frame is empty and there is no room.
+    /// Takes the next requests that fit into the frame; begins a new segment if the frame is empty and there is no room. Says whether there are
+    /// any.
     fn take(
         &self,
         stage: &mut Stage,
         frame: &mut Draft,
+        taken: &mut VecDeque<Pending>,
         answers: &mut Vec<(Pending, Outcome2)>,
-    ) -> Option<Pending> {
+    ) -> bool {
         loop {
             let room = self.log.room().min(FRAME_ROOM_BYTES);
             let used = stage.builder.frame_len_max() as u64;
-            let target = if frame.landed.is_empty() {
-                u64::MAX
-            } else {
-                FRAME_TARGET_BYTES
-            };
-            match self.queue.take(room.min(target).saturating_sub(used)) {
-                Waited::Nothing => return None,
-                Waited::Request(pending) => return Some(pending),
-                Waited::TooLarge(_) if !frame.landed.is_empty() => return None,
+            let empty = frame.landed.is_empty();
+            let waited = self.queue.take(
+                room.saturating_sub(used),
+                FRAME_TARGET_BYTES.saturating_sub(used),
+                empty,
+                taken,
+            );
+            match waited {
+                Waited::Nothing => return false,
+                Waited::Taken => return true,
+                Waited::TooLarge(_) if !empty => return false,
                 Waited::TooLarge(bytes) => {
                     if let Err(outcome) = self.roll(stage, frame, bytes + used) {
-                        let pending = self.queue.take_any()?;
+                        let Some(pending) = self.queue.take_any() else { return false };
                         answers.push((pending, outcome));
                     }
                 }
@@ -280,6 +290,9 @@ impl Core {
             Judgement::Accepted(landed) => frame.landed.push((pending, landed)),
             Judgement::Bounced(bounce @ (Bounce::Resolve | Bounce::Evaluate)) => {
                 answers.push((pending, Outcome2::Bounced(bounce)));
+            }
+            Judgement::Refused(refusal) if on(Mutant::ConflictNotHeld) => {
+                answers.push((pending, Outcome2::Refused(refusal)));
             }
             judgement => frame.held.push(Held { pending, judgement }),
         }
@@ -362,8 +375,19 @@ impl Core {
         }
     }
 
+    /// Planted bugs only: readers see a frame that is not durable, in full or in the indexes.
+    fn show_early(&self, job: &Job) {
+        if on(Mutant::ShownBeforeDurable) || on(Mutant::IndexedBeforeDurable) {
+            let shown_end = lock(&self.publisher).apply(&self.reader, &job.placed);
+            if on(Mutant::ShownBeforeDurable) {
+                self.reader.published.set_end(job.end, shown_end);
+            }
+        }
+    }
+
     fn publish_one(&self, publisher: &mut Publisher, job: Job) -> Vec<(Pending, Outcome2)> {
-        let shown_end = publisher.apply(&self.reader, &job.placed);
+        let early = on(Mutant::ShownBeforeDurable) || on(Mutant::IndexedBeforeDurable);
+        let shown_end = if early { Some(job.end) } else { publisher.apply(&self.reader, &job.placed) };
         self.reader.published.set_end(job.end, shown_end);
         self.reader.waiters.publish(job.end);
         let seq = job.placed.header.frame_seq;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Held, Job};
+use crate::mutant::{Mutant, on};
 use crate::log::Placed;
 use crate::reader::Reader;
 use crate::view::{Unsealed, UnsealedHead};
@@ -60,6 +61,11 @@ impl Publisher {
 
     /// The next frame in order, if it is durable.
     pub(crate) fn next(&mut self) -> Option<Job> {
+        if on(Mutant::PublishedOutOfOrder) {
+            let (seq, job) = self.waiting.pop_first()?;
+            self.published_seq = seq.max(self.published_seq);
+            return Some(job);
+        }
         let job = self.waiting.remove(&(self.published_seq + 1))?;
         self.published_seq += 1;
         Some(job)
@@ -103,7 +109,9 @@ impl Publisher {
     /// Applies a frame to the segment it stands in. Gives one more than the position of its last record that readers may be shown.
     pub(crate) fn apply(&mut self, reader: &Reader, placed: &Placed) -> Option<u64> {
         let seq = placed.header.frame_seq;
-        self.published_seq = self.published_seq.max(seq);
+        if !on(Mutant::ShownBeforeDurable) && !on(Mutant::IndexedBeforeDurable) {
+            self.published_seq = self.published_seq.max(seq);
+        }
         if placed.segment != self.current.head.number {
             let Some(head) = (self.head_of)(placed.segment) else {
                 unreachable!("segment {} was begun before it was written", placed.segment)

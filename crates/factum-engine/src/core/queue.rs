@@ -11,10 +11,10 @@ use super::{Outcome, Pending};
 use crate::sync::{Condvar, Mutex, lock, wait, wait_timeout};
 
 /// What waits for a frame with so much room.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
     Nothing,
-    Request(Pending),
+    Taken,
     /// The next request needs up to so many bytes.
     TooLarge(u64),
 }
@@ -85,21 +85,28 @@ impl Queue {
         }
     }
 
-    /// The next request, if it needs no more than so many bytes.
-    pub(crate) fn take(&self, room: u64) -> Waited {
+    /// Takes requests, in order, as long as all of them together fit into so many bytes, and ends at the target. A frame that is empty
+    /// takes its first request whatever the target.
+    pub(crate) fn take(
+        &self,
+        room: u64,
+        target: u64,
+        empty: bool,
+        taken: &mut VecDeque<Pending>,
+    ) -> Waited {
         let mut state = lock(&self.state);
-        let Some(first) = state.requests.front() else {
-            return Waited::Nothing;
-        };
-        let needs =
-            first.request.bytes as u64 + FRAME_SLACK_BYTES + first.request.bytes as u64 / 128;
-        if needs > room {
-            return Waited::TooLarge(needs);
+        let mut needed = 0;
+        while let Some(next) = state.requests.front() {
+            let bytes = next.request.bytes as u64;
+            let needs = bytes + FRAME_SLACK_BYTES + bytes / 128;
+            let first = empty && taken.is_empty();
+            if needed + needs > room || (needed + needs > target && !first) {
+                return if taken.is_empty() { Waited::TooLarge(needs) } else { Waited::Taken };
+            }
+            needed += needs;
+            taken.extend(state.pop());
         }
-        match state.pop() {
-            Some(pending) => Waited::Request(pending),
-            None => Waited::Nothing,
-        }
+        if taken.is_empty() { Waited::Nothing } else { Waited::Taken }
     }
 
     pub(crate) fn take_any(&self) -> Option<Pending> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use factum_io::Env;
 use factum_io::disk::DirLock;
 
+use crate::mutant::{Mutant, on};
 use crate::catalog::HAS_CONTROL;
 use crate::core::{Core, HeadOf, Publisher, Queue};
 use crate::key::id_fingerprint;
@@ -73,7 +74,9 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         ids,
         options.streams_in_memory,
     );
-    sequencer.know_names(&current.read());
+    if !on(Mutant::NamesForgotten) {
+        sequencer.know_names(&current.read());
+    }
     know_streams(&mut sequencer, &reader);
     let log: Box<dyn FrameLog> = Box::new(SegmentLog::new(supply, start));
     let head_of = head_of(Arc::clone(&opened.catalog));
@@ -205,6 +208,9 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
 /// The ids of the last events: from the segments in memory, and from as many sealed ones before them as the window reaches back.
 fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
     let mut window = IdWindow::new(capacity);
+    if on(Mutant::IdsForgotten) {
+        return window;
+    }
     let view = reader.published.view();
     let in_memory = view.unsealed.iter().map(|unsealed| unsealed.read().record_count());
     let mut records: usize = in_memory.sum();

@@ -1,5 +1,6 @@
 //! Questions about one key that are answered without reading a range: a stream's tail, whether a query has a match, the last snapshot.
 
+use crate::mutant::{Mutant, on};
 use crate::number::clamp_u32;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ fn last_event(view: &View, name: &str, key: KeyHash) -> Result<Option<(u64, u64)
             continue;
         };
         let last = last.map_err(bad)?;
-        let next_revision = posting.head.before + u64::from(posting.count);
+        let next_revision = posting.head.before + u64::from(posting.count) - u64::from(on(Mutant::RevisionOffByOne));
         return Ok(Some((
             next_revision,
             sealed.entry.base_position + u64::from(last) + 1,
@@ -243,7 +244,11 @@ fn last_snapshot_sealed<T>(
     let Some(posting) = index.posting(KeyKind::Snapshot, key, stream).map_err(bad)? else {
         return Ok(None);
     };
-    for ordinal in posting.to_vec().map_err(bad)?.into_iter().rev() {
+    let mut ordinals = posting.to_vec().map_err(bad)?;
+    if on(Mutant::FirstSnapshotTaken) {
+        ordinals.reverse();
+    }
+    for ordinal in ordinals.into_iter().rev() {
         let extent = index
             .offsets()
             .and_then(|offsets| offsets.locate(ordinal))

@@ -8,6 +8,7 @@ use factum_format::scan::{
 };
 use factum_format::segment::Copies;
 
+use crate::mutant::{Mutant, on};
 use super::{Cut, Finding, Found, PAGE, Recovered, Tail, apply_damaged, harmless};
 
 const ONE_COPY: &str = "one of the two copies of a segment's header is damaged";
@@ -156,8 +157,8 @@ impl<'a> Walk<'a> {
     fn is_next(&self, header: &FrameHeader) -> bool {
         header.frame_seq == self.tail.next_seq
             && header.base_position == self.tail.next_position
-            && header.epoch >= self.tail.epoch
-            && (!self.chained || header.prev_hash == self.tail.prev_hash)
+            && (header.epoch >= self.tail.epoch || on(Mutant::CutNotCleared))
+            && (!self.chained || header.prev_hash == self.tail.prev_hash || on(Mutant::CutNotCleared))
     }
 
     /// Goes on behind a frame.
@@ -185,6 +186,9 @@ impl<'a> Walk<'a> {
                 find_frames_after(&Area::whole(next.bytes), SEGMENT_HEADER_BYTES - 64, key);
             later.extend(frames.map(|(_, header)| header));
         }
+        if on(Mutant::LaterFramesIgnored) {
+            later.clear();
+        }
         let verdict = verdict(at, self.tail.next_seq, &later);
         let shortened = (self.found[index].bytes.len() as u64) < self.found[index].capacity;
         if shortened && !matches!(verdict, Verdict::Rot { .. }) {
@@ -200,6 +204,9 @@ impl<'a> Walk<'a> {
                 }
                 self.end(area, offset, false)
             }
+            Verdict::CutTorn { .. } if on(Mutant::TornTakenForRot) => {
+                self.rot(area, (offset, at), &here, RotCause::Missing)
+            }
             Verdict::CutTorn { .. } | Verdict::CutUnacknowledged { .. } => {
                 self.end(area, offset, true)
             }
@@ -210,6 +217,7 @@ impl<'a> Walk<'a> {
                 self.newer = true;
                 Next::End
             }
+            Verdict::Rot { .. } if on(Mutant::RotTakenForTorn) => self.end(area, offset, true),
             Verdict::Rot { cause, .. } => self.rot(area, (offset, at), &here, cause),
         }
     }

@@ -1,66 +1,88 @@
 //! The window of recent event ids: what makes a retry without an exact expectation safe.
 //!
-//! Keeps the fingerprints (stream and id, 64 bits) of the last so many events. A hit is a suspicion, settled by reading; a miss is
-//! certain within the window. Never: grows beyond its capacity.
+//! Keeps a tag of every one of the last so many events (of stream and id, 32 bits beside its place in the table), in two tables: when the
+//! newer one is full, the older one is forgotten whole. So inserting touches one line of memory and nothing is ever removed singly.
+//! A hit is a suspicion, settled by reading; a miss is certain within the window. Never: grows beyond twice its capacity.
 
-use std::collections::VecDeque;
-
-use factum_types::FixedMap;
-
-/// Fingerprints of the last events, with their positions.
+/// Tags of the last events, with their positions.
 #[derive(Debug)]
 pub(crate) struct IdWindow {
     capacity: usize,
-    positions: FixedMap<u64, u64>,
-    order: VecDeque<(u64, u64)>,
+    newer: Table,
+    older: Table,
 }
 
 impl IdWindow {
+    /// A window over at least the last `capacity` events.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            positions: FixedMap::default(),
-            order: VecDeque::new(),
-        }
+        Self { capacity, newer: Table::default(), older: Table::default() }
     }
 
     pub(crate) fn insert(&mut self, fingerprint: u64, position: u64) {
         if self.capacity == 0 {
             return;
         }
-        if self.order.len() == self.capacity {
-            self.forget_oldest();
+        if self.newer.count >= self.capacity {
+            std::mem::swap(&mut self.newer, &mut self.older);
+            self.newer.clear();
         }
-        self.positions.insert(fingerprint, position);
-        self.order.push_back((fingerprint, position));
+        self.newer.insert(fingerprint, position, self.capacity);
     }
 
-    /// The last position with this fingerprint, if it is in the window.
+    /// The last position with this fingerprint, if it is in the window. What was rewound may still be there.
     pub(crate) fn position(&self, fingerprint: u64) -> Option<u64> {
-        self.positions.get(&fingerprint).copied()
+        self.newer.position(fingerprint).or_else(|| self.older.position(fingerprint))
+    }
+}
+
+/// Open addressing with linear probing; half full at most. A slot is a tag and, below it, the position since `base` plus one; 0 is free.
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<u64>,
+    base: u64,
+    count: usize,
+}
+
+const TAG: u64 = 0xFFFF_FFFF_0000_0000;
+
+impl Table {
+    fn clear(&mut self) {
+        self.slots.fill(0);
+        self.count = 0;
     }
 
-    /// Forgets everything at this position and after.
-    pub(crate) fn rewind(&mut self, position: u64) {
-        while let Some(&(fingerprint, at)) = self.order.back() {
-            if at < position {
-                break;
-            }
-            self.order.pop_back();
-            self.remove(fingerprint, at);
+    fn insert(&mut self, fingerprint: u64, position: u64, capacity: usize) {
+        if self.slots.is_empty() {
+            // Zeroed memory is only taken from the system as it is touched.
+            self.slots = vec![0; (capacity * 2).next_power_of_two()];
         }
+        if self.count == 0 {
+            self.base = position;
+        }
+        // A window of ids never spans so many positions; what lies further is not remembered.
+        let Ok(since) = u32::try_from(position.saturating_sub(self.base) + 1) else { return };
+        let tag = fingerprint & TAG;
+        let at = self.find(fingerprint);
+        self.count += usize::from(self.slots[at] == 0);
+        self.slots[at] = tag | u64::from(since);
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((fingerprint, position)) = self.order.pop_front() {
-            self.remove(fingerprint, position);
+    fn position(&self, fingerprint: u64) -> Option<u64> {
+        if self.count == 0 {
+            return None;
         }
+        let since = self.slots[self.find(fingerprint)] & !TAG;
+        since.checked_sub(1).map(|since| self.base + since)
     }
 
-    fn remove(&mut self, fingerprint: u64, position: u64) {
-        if self.positions.get(&fingerprint) == Some(&position) {
-            self.positions.remove(&fingerprint);
+    /// The slot with this tag, or the free one where it would go.
+    fn find(&self, fingerprint: u64) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = crate::number::to_usize(fingerprint & !TAG) & mask;
+        while self.slots[at] != 0 && (self.slots[at] ^ fingerprint) & TAG != 0 {
+            at = (at + 1) & mask;
         }
+        at
     }
 }
 
@@ -68,25 +90,38 @@ impl IdWindow {
 mod tests {
     use super::IdWindow;
 
-    #[test]
-    fn the_window_slides_and_rewinds() {
-        let mut window = IdWindow::new(3);
-        for n in 0..5 {
-            window.insert(100 + n, n);
-        }
-        assert_eq!(window.position(101), None);
-        assert_eq!(window.position(102), Some(2));
-        window.rewind(4);
-        assert_eq!(window.position(104), None);
-        assert_eq!(window.position(103), Some(3));
+    /// Spreads numbers as fingerprints are.
+    fn fingerprint(number: u64) -> u64 {
+        number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (number << 7)
     }
 
     #[test]
-    fn a_repeated_fingerprint_keeps_its_last_position() {
-        let mut window = IdWindow::new(2);
-        window.insert(1, 10);
-        window.insert(1, 11);
-        window.insert(2, 12);
-        assert_eq!(window.position(1), Some(11));
+    fn the_window_holds_what_it_promises_and_slides() {
+        for capacity in [1_u64, 3, 1_000] {
+            let mut window = IdWindow::new(usize::try_from(capacity).unwrap());
+            for position in 0..10 * capacity {
+                window.insert(fingerprint(position), position);
+                for recent in position.saturating_sub(capacity - 1)..=position {
+                    assert_eq!(window.position(fingerprint(recent)), Some(recent));
+                }
+            }
+            let forgotten = (0..7 * capacity).filter(|p| window.position(fingerprint(*p)).is_none());
+            assert_eq!(forgotten.count() as u64, 7 * capacity, "capacity {capacity}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_fingerprint_has_its_last_position() {
+        let mut window = IdWindow::new(4);
+        window.insert(fingerprint(1), 10);
+        window.insert(fingerprint(1), 11);
+        assert_eq!(window.position(fingerprint(1)), Some(11));
+    }
+
+    #[test]
+    fn a_window_of_none_remembers_none() {
+        let mut window = IdWindow::new(0);
+        window.insert(5, 1);
+        assert_eq!(window.position(5), None);
     }
 }

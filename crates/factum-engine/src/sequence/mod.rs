@@ -19,6 +19,7 @@ use names::SegmentNames;
 use recent::{Recent, Recheck};
 pub(crate) use tail::{ControlState, StreamTail, TailState};
 
+use crate::mutant::{Mutant, on};
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::request::{
     Prepared, PreparedChange, PreparedCondition, PreparedEvent, PreparedWrite, control_body,
@@ -257,6 +258,7 @@ impl Sequencer {
                     self.recent.enable(self.next_position);
                     match self.recent.recheck(query, self.next_position) {
                         Recheck::Clear => {}
+                        Recheck::Match(_) if on(Mutant::ConditionNotRechecked) => {}
                         Recheck::Match(position) => return Err(Refusal::Match { index, position }),
                         Recheck::TooOld => return Ok(Some(Bounce::Evaluate)),
                     }
@@ -427,7 +429,7 @@ impl Sequencer {
         let time = event
             .time
             .map_or(now, Timestamp::as_micros)
-            .max(self.last_time);
+            .max(if on(Mutant::TimeGoesBack) { 0 } else { self.last_time });
         let head = RecordHead {
             position,
             kind: RecordKind::EVENT,
@@ -525,7 +527,6 @@ impl Sequencer {
             }
         }
         self.names.undo(undo.names);
-        self.ids.rewind(undo.first_position);
         self.recent.reset(undo.first_position);
         self.next_position = undo.first_position;
         self.last_time = undo.last_time;

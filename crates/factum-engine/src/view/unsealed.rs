@@ -240,6 +240,24 @@ impl Content {
         ))
     }
 
+    /// Where every record stands in the file, by ordinal: `record_extent` for all of them, in one walk.
+    pub(crate) fn record_extents(&self) -> Vec<Option<(u64, u32)>> {
+        let mut extents = vec![None; self.records.len()];
+        for (number, frame) in self.frames.iter().enumerate() {
+            let next = self.frames.get(number + 1).map_or(self.records.len(), |next| next.ordinal as usize);
+            for ordinal in frame.ordinal as usize..next {
+                let offset = self.records[ordinal];
+                if offset == LOST {
+                    continue;
+                }
+                let length = self.image.from(offset).and_then(record::record_bytes);
+                let at = frame.file_offset + u64::from(offset - frame.image_offset);
+                extents[ordinal] = length.map(|length| (at, length));
+            }
+        }
+        extents
+    }
+
     fn begin_frame(
         &mut self,
         header: &FrameHeader,

@@ -19,7 +19,7 @@ const CALLS_MAX: u64 = 48;
 /// How many cases there are.
 pub const CASES: u64 = SCRIPTS.len() as u64 * CALLS_MAX;
 /// How many random subsets are tried where there are too many.
-const SAMPLES: u64 = 12;
+const SAMPLES: u64 = 96;
 /// Every so many states, it is checked that the store goes on.
 const GOES_ON_EVERY: usize = 6;
 

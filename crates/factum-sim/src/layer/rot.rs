@@ -229,7 +229,8 @@ fn write_on(
         };
         let reused = receipt.first.raw() < stored.end && stored.shown_at(receipt.first.raw(), &before);
         ensure(!reused, || format!("position {} is used again", receipt.first))?;
-        while session.maintain().is_ok_and(|more| more) {}
+        // Not sealed at first, so that what was accepted is met again.
+        while round > 0 && session.maintain().is_ok_and(|more| more) {}
         let again = session
             .close()
             .map_err(|error| Violation::new(format!("closing: {error}")))

@@ -8,6 +8,7 @@
 //! | `wrong S` | appends under an expectation that does not hold, without waiting |
 //! | `only S T` | appends one event with tag T on condition that none has it, without waiting |
 //! | `ask S N B` | appends without waiting |
+//! | `pairs N B` | N times two frames at once, each in its own page: what is later packed |
 //! | `multi B` | one batch over three streams |
 //! | `delete S`, `close S`, `limit S` | delete, tombstone, settings |
 //! | `snap S` | saves a snapshot |
@@ -43,7 +44,7 @@ const fn script(setup: &'static str, body: &'static str) -> Script {
 }
 
 /// The scripts.
-pub const SCRIPTS: [Script; 52] = [
+pub const SCRIPTS: [Script; 56] = [
     script("", ""),
     script("", "put o 1 10"),
     script("", "put o 1 10; put o 1 10"),
@@ -93,6 +94,10 @@ pub const SCRIPTS: [Script; 52] = [
     script("", "ask o 1 500; build; ask p 1 500; build; write 0; ask q 1 500; done 0; build; write 1; begin"),
     script("put a 1 10; put o 3 19000", "prepare; kill; put o 1 9000; prepare; seal; put a 1 1"),
     script("put o 2 18000; put a 2 9000; put a 1 9000", "prepare; seal; reopen; put o 1 10"),
+    script("pairs 8 300; put o 1 10", "seal; put o 1 10"),
+    script("pairs 6 300; snap o; delete o; pairs 3 100", "seal; kill; put o 1 10; seal"),
+    script("pairs 7 3000; close p; limit o; put o 1 9000", "seal; pairs 1 10; begin"),
+    script("pairs 5 200", "pairs 3 50; ask o 1 5000; build; ask p 1 5000; build; write 1; begin"),
     script("put o 1 20; put q 3 20000; put q 1 20000; put q 1 9", "seal; kill; again 3; drain; put p 1 1"),
     script("put o 1 20; put q 3 20000; put q 1 20000; seal", "reopen; next o 5; again 1; drain; wrong o"),
     script("", "put o 1 100; ask o 1 100; build; ask p 1 100; build; write 1; begin; kill; put q 1 50; put q 1 60"),
@@ -177,6 +182,18 @@ impl Actor {
                 let batch = AppendBatch::events(stream(text(0)), any, vec![event])
                     .on(Condition::NoMatch { query: Query::tag(tag), after: None });
                 self.ask(session, batch, false)
+            }
+            "pairs" => {
+                for _ in 0..number(0) {
+                    for name in ["o", "p"] {
+                        self.append(session, name, any, vec![number(1)], false)?;
+                        session.build(&mut self.history)?;
+                    }
+                    session.write(1);
+                    session.complete(&mut self.history, 0)?;
+                    session.drain(&mut self.history)?;
+                }
+                Ok(())
             }
             "multi" => {
                 let mut batch = AppendBatch::default();
