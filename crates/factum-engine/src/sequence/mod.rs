@@ -385,8 +385,13 @@ impl Sequencer {
         undo.tails.push((write.key, before));
         let landed = match &write.change {
             PreparedChange::Events(range) => {
+                let first = self.next_position;
                 for event in &request.events[range.clone()] {
                     self.event(request, event, stream_ref, &mut tail, now, frame, undo);
+                }
+                // In a loop of its own, so that the waits for memory overlap.
+                for (event, position) in request.events[range.clone()].iter().zip(first..) {
+                    self.ids.insert(event.fingerprint, position);
                 }
                 WriteLanded {
                     next_revision: tail.next_revision,
@@ -443,7 +448,6 @@ impl Sequencer {
             tag_refs: &self.tag_refs,
         };
         put(frame, &head, request.body(&event.body), event.body_crc);
-        self.ids.insert(event.fingerprint, position);
         if self.recent.is_enabled() {
             let tags = event.tags.iter().map(|(_, key)| *key).collect();
             self.recent.push(position, event.type_key, tags);
