@@ -11,9 +11,9 @@ use factum_types::limits::CONFLICT_EVENTS_MAX;
 use factum_types::{EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName};
 use futures_channel::oneshot;
 
-use crate::mutant::{Mutant, on};
 use crate::core::{Core, Outcome, Pending};
 use crate::errors;
+use crate::mutant::{Mutant, on};
 use crate::read::Page;
 use crate::read::lookup::last_match;
 use crate::read::plan::SourceKeys;

@@ -13,8 +13,8 @@ use factum_io::Env;
 use factum_io::disk::{DiskFileExt, Open, read_to_end};
 use factum_store::{Kind, StoreError};
 
-use crate::mutant::{Mutant, on};
 use crate::errors::io_error;
+use crate::mutant::{Mutant, on};
 use crate::paths::Paths;
 use crate::supply::Begin;
 use crate::sync::{Mutex, lock};

@@ -37,9 +37,6 @@ use crate::supply::{Begin, Supply, zero};
 use crate::view::sealed::read_whole;
 use crate::view::{IndexCache, Unsealed, UnsealedHead, View};
 
-/// After a tail of unknown length was lost, positions go on this far behind it, so that none is used twice.
-const UNKNOWN_LOSS_POSITIONS: u64 = 1 << 20;
-
 /// A store that has been opened, before its threads run.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -307,7 +304,8 @@ impl<'a> Opening<'a> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
                 Err(error) => Err(error),
             };
-            let length = length.map_err(|error| io_error("looking at a prepared segment", error))?;
+            let length =
+                length.map_err(|error| io_error("looking at a prepared segment", error))?;
             if length < self.manifest.segment_bytes {
                 recovered.findings.push(Finding {
                     segment: entry.number,
@@ -381,8 +379,10 @@ impl<'a> Opening<'a> {
         } else {
             let accepted = self.accept(&new_losses, read)?;
             let forced_roll = accepted || recovered.lost().next().is_some();
-            if recovered.lost().any(|finding| finding.unbounded) && !on(Mutant::LostPositionsReused) {
-                next_position += UNKNOWN_LOSS_POSITIONS;
+            if new_losses.iter().any(|finding| finding.unbounded)
+                && !on(Mutant::LostPositionsReused)
+            {
+                next_position += recover::UNKNOWN_LOSS_POSITIONS;
             }
             let end = End {
                 next_position,

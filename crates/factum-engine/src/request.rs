@@ -265,13 +265,21 @@ impl Prepared {
         }
         let mut seen: Vec<u64> = self.events.iter().map(|event| event.fingerprint).collect();
         seen.sort_unstable();
-        let twice = seen.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        let twice = seen
+            .windows(2)
+            .filter(|pair| pair[0] == pair[1])
+            .map(|pair| pair[0]);
         for fingerprint in twice {
-            let mut same = self.events.iter().filter(|event| event.fingerprint == fingerprint);
+            let mut same = self
+                .events
+                .iter()
+                .filter(|event| event.fingerprint == fingerprint);
             let first = same.next().map(|event| event.id);
             if let Some(id) = first.filter(|id| same.any(|event| event.id == *id)) {
                 let id = factum_types::EventId::from_bytes(id);
-                return Err(StoreError::invalid(format!("event id {id} is given twice in one append")));
+                return Err(StoreError::invalid(format!(
+                    "event id {id} is given twice in one append"
+                )));
             }
         }
         Ok(())

@@ -76,7 +76,10 @@ impl Sealer {
         let sealed = Arc::new(self.open(entry));
         published.change(|view| {
             let first = view.unsealed.remove(0);
-            assert_eq!(first.head.number, entry.number, "segments are sealed one at a time");
+            assert_eq!(
+                first.head.number, entry.number,
+                "segments are sealed one at a time"
+            );
             view.sealed.push(Arc::clone(&sealed));
         });
         self.clean_up(&entry)?;

@@ -13,9 +13,9 @@ use factum_io::buffer::AlignedBuf;
 use factum_io::disk::{DiskFile, DiskFileExt, Open};
 use factum_io::{Env, is_out_of_space};
 
-use crate::mutant::{Mutant, on};
 use crate::catalog::Catalog;
 use crate::log::NoPlace;
+use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use crate::paths::Paths;
 use crate::sync::{Mutex, lock};

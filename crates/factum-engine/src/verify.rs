@@ -444,7 +444,10 @@ impl Verifying<'_> {
             self.report.frames += content.frames.len() as u64;
             self.report.records += content.record_count() as u64;
             // Behind a frame that never arrived whole there may be anything; opening clears it.
-            if recovered.cut.is_none_or(|cut| cut.index != number || !cut.frame) {
+            if recovered
+                .cut
+                .is_none_or(|cut| cut.index != number || !cut.frame)
+            {
                 let path = self.paths.segment(header.segment, 0);
                 self.padding(&path, &content, bytes.as_slice());
             }

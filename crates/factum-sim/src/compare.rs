@@ -24,7 +24,8 @@ use crate::violation::{Checked, ensure, short};
 pub fn scan(engine: &Engine, from: u64) -> Checked<Vec<RecordedEvent>> {
     let from = ReadFrom::Position(Position::from_raw(from));
     let read = engine.read(ReadRequest::all().from(from).with_control());
-    poll::events(read)?.map_err(|error| crate::Violation::new(format!("reading everything: {error}")))
+    poll::events(read)?
+        .map_err(|error| crate::Violation::new(format!("reading everything: {error}")))
 }
 
 /// One more than the last position published.
@@ -66,7 +67,9 @@ impl Things {
                 Request::Snapshot(snapshot) => {
                     things.stream(&snapshot.stream);
                     things.versions.insert(snapshot.version);
-                    things.snapshots.insert((snapshot.stream.clone(), snapshot.key.clone()));
+                    things
+                        .snapshots
+                        .insert((snapshot.stream.clone(), snapshot.key.clone()));
                 }
                 Request::Checkpoint(consumer, _) => {
                     things.consumers.insert(consumer.clone());
@@ -89,7 +92,11 @@ impl Things {
 pub fn compare(engine: &Engine, model: &Model, history: &History, salt: u64) -> Checked {
     let things = Things::of(history);
     let mut random = fastrand::Rng::with_seed(salt);
-    let comparing = Comparing { engine, model, end: history.end };
+    let comparing = Comparing {
+        engine,
+        model,
+        end: history.end,
+    };
     comparing.source(&Source::All, &mut random)?;
     for stream in &things.streams {
         comparing.source(&Source::Stream(stream.clone()), &mut random)?;
@@ -101,7 +108,10 @@ pub fn compare(engine: &Engine, model: &Model, history: &History, salt: u64) -> 
         }
     }
     for event_type in &things.types {
-        comparing.source(&Source::Query(Query::event_type(event_type.clone())), &mut random)?;
+        comparing.source(
+            &Source::Query(Query::event_type(event_type.clone())),
+            &mut random,
+        )?;
     }
     for tag in &things.tags {
         comparing.source(&Source::Query(Query::tag(tag.clone())), &mut random)?;
@@ -160,7 +170,11 @@ impl Comparing<'_> {
             let pick = |n: usize| types[n % types.len()].clone();
             let tag = |n: usize| tags[n % tags.len()].clone();
             let (a, b) = (random.usize(..), random.usize(..));
-            let two = if a % tags.len() == b % tags.len() { vec![tag(a)] } else { vec![tag(a), tag(b)] };
+            let two = if a % tags.len() == b % tags.len() {
+                vec![tag(a)]
+            } else {
+                vec![tag(a), tag(b)]
+            };
             let query = Query::of([pick(a), pick(b)], [tag(b)]).or(Query::of([], two));
             self.source(&Source::Query(query), random)?;
         }
@@ -168,7 +182,10 @@ impl Comparing<'_> {
     }
 
     fn streams(&self) -> Checked {
-        let request = StreamsRequest { limit: 10_000, ..StreamsRequest::default() };
+        let request = StreamsRequest {
+            limit: 10_000,
+            ..StreamsRequest::default()
+        };
         let ours = poll::now("streams", self.engine.streams(request.clone()))?;
         let theirs = poll::now("streams", self.model.store.streams(request.clone()))?;
         same_outcome(&request, &ours, &theirs)
@@ -176,17 +193,32 @@ impl Comparing<'_> {
 
     fn snapshots(&self, things: &Things) -> Checked {
         for (stream, key) in &things.snapshots {
-            let limits = things.versions.iter().copied().take(3).map(Some).chain([None]);
+            let limits = things
+                .versions
+                .iter()
+                .copied()
+                .take(3)
+                .map(Some)
+                .chain([None]);
             for at_most in limits {
-                let ours = self.engine.load_snapshot(stream.clone(), key.clone(), at_most);
-                let theirs = self.model.store.load_snapshot(stream.clone(), key.clone(), at_most);
+                let ours = self
+                    .engine
+                    .load_snapshot(stream.clone(), key.clone(), at_most);
+                let theirs = self
+                    .model
+                    .store
+                    .load_snapshot(stream.clone(), key.clone(), at_most);
                 let ours = poll::now("a snapshot", ours)?.map(|s| s.map(|s| (s.version, s.data)));
-                let theirs = poll::now("a snapshot", theirs)?.map(|s| s.map(|s| (s.version, s.data)));
+                let theirs =
+                    poll::now("a snapshot", theirs)?.map(|s| s.map(|s| (s.version, s.data)));
                 same_outcome(&("snapshot", stream, key, at_most), &ours, &theirs)?;
             }
         }
         for consumer in &things.consumers {
-            let ours = poll::now("a checkpoint", self.engine.load_checkpoint(consumer.clone()))?;
+            let ours = poll::now(
+                "a checkpoint",
+                self.engine.load_checkpoint(consumer.clone()),
+            )?;
             let theirs = self.model.store.load_checkpoint(consumer.clone());
             same_outcome(consumer, &ours, &poll::now("a checkpoint", theirs)?)?;
         }
@@ -204,7 +236,14 @@ fn same_outcome<T: PartialEq + std::fmt::Debug>(
         (Err(ours), Err(theirs)) => ours.kind() == theirs.kind(),
         _ => false,
     };
-    ensure(same, || format!("asked {}: got {}, right is {}", short(asked), short(ours), short(theirs)))
+    ensure(same, || {
+        format!(
+            "asked {}: got {}, right is {}",
+            short(asked),
+            short(ours),
+            short(theirs)
+        )
+    })
 }
 
 /// Whether revisions of every stream are consecutive from 0, and positions and times grow.
@@ -216,14 +255,19 @@ pub fn check_shape(scan: &[RecordedEvent]) -> Checked {
     let mut last: Option<&RecordedEvent> = None;
     for event in scan {
         let later = last.is_none_or(|l| l.position < event.position && l.time <= event.time);
-        ensure(later, || format!("out of order: {} after {}", short(event), short(&last)))?;
+        ensure(later, || {
+            format!("out of order: {} after {}", short(event), short(&last))
+        })?;
         last = Some(event);
         if event.kind != RecordKind::Event {
             continue;
         }
         let next = next.entry(&event.stream).or_insert(0);
         ensure(event.revision.number() == *next, || {
-            format!("revision {next} of its stream was expected: {}", short(event))
+            format!(
+                "revision {next} of its stream was expected: {}",
+                short(event)
+            )
         })?;
         *next += 1;
     }

@@ -40,7 +40,9 @@ impl Request {
 
     /// Whether the record at this place of it is shown to readers as this event.
     fn wrote(&self, number: u64, seen: &RecordedEvent) -> bool {
-        let Self::Append(batch) = self else { return false };
+        let Self::Append(batch) = self else {
+            return false;
+        };
         let mut first = 0;
         for write in &batch.writes {
             let records = change_records(&write.change);
@@ -122,14 +124,21 @@ impl History {
     pub fn ask(&mut self, request: Request) -> u64 {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        self.open.push(Open { ticket, request, receipt: None, acknowledged: false });
+        self.open.push(Open {
+            ticket,
+            request,
+            receipt: None,
+            acknowledged: false,
+        });
         ticket
     }
 
     /// Whether a request that reads do not show is open; a second one could not be told from it.
     #[must_use]
     pub fn hidden_is_open(&self) -> bool {
-        self.open.iter().any(|open| !matches!(open.request, Request::Append(_)))
+        self.open
+            .iter()
+            .any(|open| !matches!(open.request, Request::Append(_)))
     }
 
     /// The request was acknowledged, with where it stands if it was told.
@@ -169,7 +178,11 @@ impl History {
         let position = event.position.raw();
         match self.shown.get(&position) {
             Some(before) => ensure(before == event, || {
-                format!("position {position} was shown as {}, now {}", short(before), short(event))
+                format!(
+                    "position {position} was shown as {}, now {}",
+                    short(before),
+                    short(event)
+                )
             }),
             None => {
                 self.shown.insert(position, event.clone());
@@ -191,16 +204,24 @@ impl History {
     /// Something is there that nobody asked for, in part only, changed, twice; or something acknowledged is not there.
     pub fn settle(&mut self, scan: &[RecordedEvent], end: u64, all: bool) -> Checked {
         ensure(end >= self.end, || {
-            format!("the store ends at position {end}, but had shown records up to {}", self.end)
+            format!(
+                "the store ends at position {end}, but had shown records up to {}",
+                self.end
+            )
         })?;
-        let by_position: BTreeMap<u64, &RecordedEvent> =
-            scan.iter().map(|event| (event.position.raw(), event)).collect();
+        let by_position: BTreeMap<u64, &RecordedEvent> = scan
+            .iter()
+            .map(|event| (event.position.raw(), event))
+            .collect();
         while self.end < end {
             self.settle_one(&by_position, end)?;
         }
         let lost = self.open.iter().find(|open| open.acknowledged);
         ensure(lost.is_none(), || {
-            format!("acknowledged, and not in the store of {end} records: {}", short(&lost))
+            format!(
+                "acknowledged, and not in the store of {end} records: {}",
+                short(&lost)
+            )
         })?;
         if all {
             self.open.clear();
@@ -213,12 +234,19 @@ impl History {
         let found = match scan.get(&first) {
             // The same may have been asked twice; whoever was told this place comes first.
             Some(seen) => {
-                let told = |open: &Open| open.receipt.as_ref().is_some_and(|r| r.first.raw() == first);
+                let told = |open: &Open| {
+                    open.receipt
+                        .as_ref()
+                        .is_some_and(|r| r.first.raw() == first)
+                };
                 let wrote = |open: &&Open| open.request.wrote(0, seen);
                 let found = self.open.iter().position(|open| told(open) && wrote(&open));
                 found.or_else(|| self.open.iter().position(|open| wrote(&open)))
             }
-            None => self.open.iter().position(|open| !matches!(open.request, Request::Append(_))),
+            None => self
+                .open
+                .iter()
+                .position(|open| !matches!(open.request, Request::Append(_))),
         };
         let Some(found) = found else {
             let seen = scan.get(&first);
@@ -247,11 +275,20 @@ impl History {
         }
         if let Some(receipt) = &open.receipt {
             let right = receipt.first.raw() == first && receipt.last.raw() == first + records - 1;
-            ensure(right, || format!("a batch stands at {first}, its receipt: {receipt:?}"))?;
+            ensure(right, || {
+                format!("a batch stands at {first}, its receipt: {receipt:?}")
+            })?;
         }
-        let known = self.log.last().map_or(Timestamp::default(), |entry| entry.time);
+        let known = self
+            .log
+            .last()
+            .map_or(Timestamp::default(), |entry| entry.time);
         let time = scan.get(&first).map_or(known, |event| event.time);
-        self.log.push(Entry { first, time, request: open.request });
+        self.log.push(Entry {
+            first,
+            time,
+            request: open.request,
+        });
         self.end += records;
         Ok(())
     }
@@ -272,7 +309,11 @@ impl History {
         for (position, event) in &self.shown {
             let now = by_position.get(position);
             ensure(now.is_some_and(|now| *now == event), || {
-                format!("position {position} was shown as {}, now it is {}", short(event), short(&now))
+                format!(
+                    "position {position} was shown as {}, now it is {}",
+                    short(event),
+                    short(&now)
+                )
             })?;
         }
         for (stream, told) in &self.told {
@@ -287,13 +328,16 @@ impl History {
     /// The ids of all events in the log with their streams; for asking again.
     #[must_use]
     pub fn batch_of(&self, id: EventId) -> Option<&AppendBatch> {
-        self.log.iter().rev().find_map(|entry| match &entry.request {
-            Request::Append(batch) => {
-                let mut events = batch.writes.iter().flat_map(|write| write.change.events());
-                events.any(|event| event.id == id).then_some(batch)
-            }
-            _ => None,
-        })
+        self.log
+            .iter()
+            .rev()
+            .find_map(|entry| match &entry.request {
+                Request::Append(batch) => {
+                    let mut events = batch.writes.iter().flat_map(|write| write.change.events());
+                    events.any(|event| event.id == id).then_some(batch)
+                }
+                _ => None,
+            })
     }
 }
 
@@ -311,7 +355,11 @@ impl Default for Model {
         let clock = Arc::new(AtomicI64::new(0));
         let hand = Arc::clone(&clock);
         let now = move || Timestamp::from_micros(hand.load(Ordering::Relaxed));
-        Self { store: MemoryStore::with_clock(Arc::new(now)), clock, entries: 0 }
+        Self {
+            store: MemoryStore::with_clock(Arc::new(now)),
+            clock,
+            entries: 0,
+        }
     }
 }
 
@@ -326,12 +374,19 @@ impl Model {
             let outcome = self.write(&entry.request)?;
             let refused = |why: String| {
                 let request = short(&entry.request);
-                Violation::new(format!("the batch at {} should have been refused ({why}): {request}", entry.first))
+                Violation::new(format!(
+                    "the batch at {} should have been refused ({why}): {request}",
+                    entry.first
+                ))
             };
             let first = outcome.map_err(|error| refused(error.to_string()))?;
             if let Some(receipt) = first {
                 ensure(!receipt.replayed, || {
-                    format!("the batch at {} is a repetition, written twice: {}", entry.first, short(&entry.request))
+                    format!(
+                        "the batch at {} is a repetition, written twice: {}",
+                        entry.first,
+                        short(&entry.request)
+                    )
                 })?;
                 ensure(receipt.first.raw() == entry.first, || {
                     format!("the batch at {} belongs at {}", entry.first, receipt.first)
@@ -353,7 +408,9 @@ impl Model {
     ) -> Checked<Result<Option<Receipt>, factum_store::StoreError>> {
         let store = &self.store;
         Ok(match request {
-            Request::Append(batch) => poll::now("the model", store.append(batch.clone()))?.map(Some),
+            Request::Append(batch) => {
+                poll::now("the model", store.append(batch.clone()))?.map(Some)
+            }
             Request::Snapshot(snapshot) => {
                 poll::now("the model", store.save_snapshot(snapshot.clone()))?.map(|()| None)
             }

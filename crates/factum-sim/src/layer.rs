@@ -4,6 +4,7 @@
 //! and any of them can be run again alone.
 //! Relies on: a case depends on its number only. Never: stops at a failure of another case.
 
+pub mod actor;
 pub mod chain;
 pub mod crash;
 pub mod exhaustive;
@@ -89,7 +90,7 @@ impl Layer {
         match self {
             Self::Exhaustive => exhaustive::CASES,
             Self::Random => 2_000,
-            Self::Rot => 500,
+            Self::Rot => 600,
             Self::Fault => fault::CASES,
             Self::Chain => 500,
             Self::Lying => 200,
@@ -116,7 +117,11 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layer, seed, violation } = self;
+        let Self {
+            layer,
+            seed,
+            violation,
+        } = self;
         write!(
             f,
             "{layer} seed {seed}: {violation}\n  replay: cargo run --profile sim -p factum-sim -- replay --layer {layer} --seed {seed}"
@@ -145,7 +150,10 @@ pub fn run_case(layer: Layer, seed: u64) -> Checked<u64> {
     catch_unwind(AssertUnwindSafe(|| layer.case(seed))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(Violation::new(format!("the engine stopped: {}", text.unwrap_or_default())))
+        Err(Violation::new(format!(
+            "the engine stopped: {}",
+            text.unwrap_or_default()
+        )))
     })
 }
 
@@ -167,7 +175,9 @@ pub fn campaign(layer: Layer, seeds: std::ops::Range<u64>, first_only: bool) -> 
                         return;
                     }
                     let outcome = run_case(layer, seed);
-                    let Ok(mut summary) = summary.lock() else { return };
+                    let Ok(mut summary) = summary.lock() else {
+                        return;
+                    };
                     summary.cases += 1;
                     match outcome {
                         Ok(states) => summary.states += states,
@@ -177,7 +187,11 @@ pub fn campaign(layer: Layer, seeds: std::ops::Range<u64>, first_only: bool) -> 
                                 stop.store(true, Ordering::Relaxed);
                             }
                             if summary.failures.len() < FAILURES_MAX {
-                                summary.failures.push(Failure { layer, seed, violation });
+                                summary.failures.push(Failure {
+                                    layer,
+                                    seed,
+                                    violation,
+                                });
                             }
                         }
                     }

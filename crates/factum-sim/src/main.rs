@@ -2,7 +2,10 @@
 //!
 //! Relies on: the layers of the library. Never: leaves anything behind but what it prints.
 #![expect(clippy::print_stdout, reason = "a report is what this program is for")]
-#![expect(clippy::disallowed_methods, reason = "how long a layer took is printed, nothing else")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how long a layer took is printed, nothing else"
+)]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,8 +55,12 @@ fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
 }
 
 fn number(arguments: &[String], name: &str) -> Result<Option<u64>, String> {
-    let Some(text) = option(arguments, name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|error| format!("{name} {text}: {error}"))
+    let Some(text) = option(arguments, name) else {
+        return Ok(None);
+    };
+    text.parse()
+        .map(Some)
+        .map_err(|error| format!("{name} {text}: {error}"))
 }
 
 fn chosen(arguments: &[String]) -> Result<Vec<Layer>, String> {
@@ -138,7 +145,10 @@ fn kills(arguments: &[String]) -> Result<bool, String> {
             Ok(true)
         }
         Err(violation) => {
-            println!("{violation} (the directory is kept: {})", directory.display());
+            println!(
+                "{violation} (the directory is kept: {})",
+                directory.display()
+            );
             Ok(false)
         }
     }

@@ -30,16 +30,22 @@ pub struct Verdict {
 
 /// Plants one bug and looks for it.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "how long the search took is only printed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long the search took is only printed"
+)]
 pub fn hunt(mutant: Mutant) -> Verdict {
     let began = std::time::Instant::now();
     factum_engine::mutant::select(Some(mutant));
-    let caught = SEARCH.into_iter().find_map(|(layer, cases)| {
-        let found = campaign(layer, 0..cases, true).failures.into_iter().next();
-        found
-    });
+    let caught = SEARCH
+        .into_iter()
+        .find_map(|(layer, cases)| campaign(layer, 0..cases, true).failures.into_iter().next());
     factum_engine::mutant::select(None);
-    Verdict { mutant, caught, took: began.elapsed() }
+    Verdict {
+        mutant,
+        caught,
+        took: began.elapsed(),
+    }
 }
 
 impl std::fmt::Display for Verdict {
@@ -50,7 +56,11 @@ impl std::fmt::Display for Verdict {
             None => write!(f, "{name:<24} SURVIVED ({took:.1} s)"),
             Some(failure) => {
                 let why: String = failure.violation.to_string().chars().take(90).collect();
-                write!(f, "{name:<24} {} seed {} ({took:.1} s): {why}", failure.layer, failure.seed)
+                write!(
+                    f,
+                    "{name:<24} {} seed {} ({took:.1} s): {why}",
+                    failure.layer, failure.seed
+                )
             }
         }
     }

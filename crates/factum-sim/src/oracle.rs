@@ -27,9 +27,10 @@ pub fn reopen(disk: &SimDisk, seed: u64, settings: &Settings) -> Checked<Session
     let session = Session::open(disk.clone(), seed, settings)
         .map_err(|error| Violation::new(format!("opening after a crash: {error}")))?;
     let report = session.engine.report();
-    ensure(session.is_writable() && !report.degraded && report.damage.is_empty(), || {
-        format!("a false alarm after a plain power cut: {}", short(report))
-    })?;
+    ensure(
+        session.is_writable() && !report.degraded && report.damage.is_empty(),
+        || format!("a false alarm after a plain power cut: {}", short(report)),
+    )?;
     Ok(session)
 }
 
@@ -46,7 +47,11 @@ pub fn check_recovered(
     let end = compare::end(&session.engine)?;
     let scan = compare::scan(&session.engine, 0)?;
     let known = history.end;
-    let fresh: Vec<_> = scan.iter().filter(|e| e.position.raw() >= known).cloned().collect();
+    let fresh: Vec<_> = scan
+        .iter()
+        .filter(|e| e.position.raw() >= known)
+        .cloned()
+        .collect();
     history.settle(&fresh, end, true)?;
     history.check_shown(&scan)?;
     check_shape(&scan)?;
@@ -103,7 +108,13 @@ pub fn goes_on_after_fault(
     seed: u64,
     settings: &Settings,
 ) -> Checked {
-    continues(session, (history, model), seed, settings, &crate::layer::fault::nothing_lost)
+    continues(
+        session,
+        (history, model),
+        seed,
+        settings,
+        &crate::layer::fault::nothing_lost,
+    )
 }
 
 fn continues(
@@ -139,7 +150,9 @@ fn continues(
 /// # Errors
 /// When it has.
 pub fn close(session: Session) -> Checked<SimEnv> {
-    session.close().map_err(|error| Violation::new(format!("closing: {error}")))
+    session
+        .close()
+        .map_err(|error| Violation::new(format!("closing: {error}")))
 }
 
 /// Every byte of the store is as it was written.
@@ -148,7 +161,9 @@ pub fn close(session: Session) -> Checked<SimEnv> {
 /// What is not.
 pub fn clean(world: &SimEnv) -> Checked {
     let report = verify_full(world)?;
-    ensure(report.is_clean(), || format!("verifying finds: {}", short(&report.findings)))
+    ensure(report.is_clean(), || {
+        format!("verifying finds: {}", short(&report.findings))
+    })
 }
 
 /// Recovering twice leaves the same bytes as recovering once.
@@ -160,5 +175,7 @@ pub fn check_idempotent(disk: &SimDisk, seed: u64, settings: &Settings) -> Check
     let first = once.disk.fingerprint();
     let twice = reopen(&once.disk, seed, settings)?.kill();
     let second = twice.disk.fingerprint();
-    ensure(first == second, || format!("recovering again changes the disk: {first:x} to {second:x}"))
+    ensure(first == second, || {
+        format!("recovering again changes the disk: {first:x} to {second:x}")
+    })
 }

@@ -14,6 +14,7 @@ use crate::violation::{Checked, Violation};
 pub type Owned<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Polls once.
+#[must_use]
 pub fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),

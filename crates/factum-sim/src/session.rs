@@ -35,7 +35,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 10, streams_in_memory: 1 << 20, accept_loss: false }
+        Self {
+            segment_bytes: 64 << 10,
+            streams_in_memory: 1 << 20,
+            accept_loss: false,
+        }
     }
 }
 
@@ -95,7 +99,9 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,11 +162,18 @@ impl Session {
                 Box::pin(async move { engine.save_snapshot(snapshot).await.map(|()| None) })
             }
             Request::Checkpoint(consumer, checkpoint) => Box::pin(async move {
-                engine.save_checkpoint(consumer, checkpoint).await.map(|()| None)
+                engine
+                    .save_checkpoint(consumer, checkpoint)
+                    .await
+                    .map(|()| None)
             }),
         };
         let after_failure = self.poisoned();
-        self.waiting.push(Waiting { ticket, answer, after_failure });
+        self.waiting.push(Waiting {
+            ticket,
+            answer,
+            after_failure,
+        });
         self.collect(history)?;
         Ok(ticket)
     }
@@ -181,24 +194,37 @@ impl Session {
         }
         let built = self.steps.build();
         let any = built.is_some();
-        self.frames.extend(built.map(|frame| UnderWay { frame, written: None }));
+        self.frames.extend(built.map(|frame| UnderWay {
+            frame,
+            written: None,
+        }));
         self.collect(history)?;
         Ok(any)
     }
 
     /// Builds a frame that only says what is durable.
     pub fn build_checkpoint(&mut self) -> bool {
-        let built = if self.frames.is_empty() { self.steps.build_checkpoint() } else { None };
+        let built = if self.frames.is_empty() {
+            self.steps.build_checkpoint()
+        } else {
+            None
+        };
         let any = built.is_some();
-        self.frames.extend(built.map(|frame| UnderWay { frame, written: None }));
+        self.frames.extend(built.map(|frame| UnderWay {
+            frame,
+            written: None,
+        }));
         any
     }
 
     /// Writes one of the frames under way, chosen by a number.
     pub fn write(&mut self, which: usize) -> bool {
-        let unwritten: Vec<usize> =
-            (0..self.frames.len()).filter(|n| self.frames[*n].written.is_none()).collect();
-        let Some(&at) = unwritten.get(which % unwritten.len().max(1)) else { return false };
+        let unwritten: Vec<usize> = (0..self.frames.len())
+            .filter(|n| self.frames[*n].written.is_none())
+            .collect();
+        let Some(&at) = unwritten.get(which % unwritten.len().max(1)) else {
+            return false;
+        };
         let under_way = &mut self.frames[at];
         under_way.written = self.steps.write(&under_way.frame);
         true
@@ -209,9 +235,12 @@ impl Session {
     /// # Errors
     /// When an answer that it gives is wrong.
     pub fn complete(&mut self, history: &mut History, which: usize) -> Checked<bool> {
-        let written: Vec<usize> =
-            (0..self.frames.len()).filter(|n| self.frames[*n].written.is_some()).collect();
-        let Some(&at) = written.get(which % written.len().max(1)) else { return Ok(false) };
+        let written: Vec<usize> = (0..self.frames.len())
+            .filter(|n| self.frames[*n].written.is_some())
+            .collect();
+        let Some(&at) = written.get(which % written.len().max(1)) else {
+            return Ok(false);
+        };
         let under_way = self.frames.remove(at);
         if let Some(written) = under_way.written {
             self.steps.complete(under_way.frame, written);
@@ -233,7 +262,9 @@ impl Session {
             if !worked && self.frames.is_empty() && (self.steps.is_idle() || self.is_off()) {
                 let stuck = self.waiting.len();
                 let off = self.is_off();
-                return ensure(stuck == 0 || off, || format!("{stuck} appends are never answered"));
+                return ensure(stuck == 0 || off, || {
+                    format!("{stuck} appends are never answered")
+                });
             }
         }
         Err(Violation::new("the store never comes to rest"))
@@ -317,7 +348,9 @@ impl Session {
                 history.refuse(waiting.ticket);
             }
             Ok(receipt) => {
-                ensure(!waiting.after_failure, || "an append was acknowledged after the log had failed".into())?;
+                ensure(!waiting.after_failure, || {
+                    "an append was acknowledged after the log had failed".into()
+                })?;
                 self.acknowledged += 1;
                 history.acknowledge(waiting.ticket, receipt);
             }
@@ -335,14 +368,22 @@ impl Session {
     /// A repetition must be of events that are where the receipt says.
     fn check_replay(&self, history: &History, ticket: u64, receipt: &Receipt) -> Checked {
         let scan = crate::compare::scan(&self.engine, receipt.first.raw())?;
-        let Some(batch) = history.batch(ticket) else { return Ok(()) };
+        let Some(batch) = history.batch(ticket) else {
+            return Ok(());
+        };
         for write in &batch.writes {
             for event in write.change.events() {
-                let seen = scan.iter().find(|e| e.id == event.id && e.stream == write.stream);
-                let right = seen.is_some_and(|seen| {
-                    seen.data == event.data && seen.position <= receipt.last
-                });
-                ensure(right, || format!("a repetition was acknowledged that is not one: {}", short(&seen)))?;
+                let seen = scan
+                    .iter()
+                    .find(|e| e.id == event.id && e.stream == write.stream);
+                let right = seen
+                    .is_some_and(|seen| seen.data == event.data && seen.position <= receipt.last);
+                ensure(right, || {
+                    format!(
+                        "a repetition was acknowledged that is not one: {}",
+                        short(&seen)
+                    )
+                })?;
             }
         }
         Ok(())
@@ -351,7 +392,12 @@ impl Session {
     /// Follows a source from its beginning.
     pub fn subscribe(&mut self, source: factum_store::Source) {
         let subscription = self.engine.subscribe(SubscribeRequest::new(source.clone()));
-        self.followers.push(Follower { subscription, source, got: Vec::new(), ended: false });
+        self.followers.push(Follower {
+            subscription,
+            source,
+            got: Vec::new(),
+            ended: false,
+        });
     }
 
     /// Lets every subscriber take what there is.
@@ -391,12 +437,19 @@ impl Session {
                 factum_store::Source::Stream(stream) => event.stream == *stream,
                 _ => true,
             };
-            let events = scan.iter().filter(|event| event.kind == factum_types::RecordKind::Event);
+            let events = scan
+                .iter()
+                .filter(|event| event.kind == factum_types::RecordKind::Event);
             let due: Vec<&RecordedEvent> = events.filter(wanted).collect();
-            let same = due.len() == follower.got.len() && due.iter().zip(&follower.got).all(|(a, b)| **a == *b);
+            let same = due.len() == follower.got.len()
+                && due.iter().zip(&follower.got).all(|(a, b)| **a == *b);
             ensure(same, || {
                 let count = follower.got.len();
-                format!("a subscriber of {:?} got {count} events of {}", follower.source, due.len())
+                format!(
+                    "a subscriber of {:?} got {count} events of {}",
+                    follower.source,
+                    due.len()
+                )
             })?;
         }
         Ok(())
@@ -433,21 +486,32 @@ impl Session {
     /// The world as it is for the next process, when this one is killed now.
     #[must_use]
     pub fn replace_world(&self) -> SimEnv {
-        SimEnv { disk: self.world.disk.fork(), ..self.world.clone() }
+        SimEnv {
+            disk: self.world.disk.fork(),
+            ..self.world.clone()
+        }
     }
 }
 
 /// A conflict must be true, and what it tells is shown.
 fn check_conflict(history: &mut History, ticket: u64, error: &StoreError) -> Checked {
-    let Some(conflict) = error.as_conflict() else { return Ok(()) };
+    let Some(conflict) = error.as_conflict() else {
+        return Ok(());
+    };
     for event in &conflict.events {
         history.show(event)?;
     }
     match &conflict.reason {
-        ConflictReason::Revision { stream, expected, actual } => {
+        ConflictReason::Revision {
+            stream,
+            expected,
+            actual,
+        } => {
             // Deleting needs a live stream, whatever is expected; and of a closed stream no condition holds.
             let special = history.batch(ticket).is_some_and(|batch| {
-                let deletes = |w: &factum_store::StreamWrite| matches!(w.change, factum_store::Change::Delete);
+                let deletes = |w: &factum_store::StreamWrite| {
+                    matches!(w.change, factum_store::Change::Delete)
+                };
                 !batch.conditions.is_empty() || batch.writes.iter().any(deletes)
             });
             let holds = !special
@@ -458,8 +522,12 @@ fn check_conflict(history: &mut History, ticket: u64, error: &StoreError) -> Che
                 };
             ensure(!holds, || format!("a conflict about nothing: {error}"))?;
             // Of a stream that the batch itself writes twice, the conflict may be with its own first write, which was not made.
-            let writes = history.batch(ticket).map_or(0, |batch| batch.writes.iter().filter(|w| w.stream == *stream).count());
-            if let Some(actual) = actual && writes < 2 {
+            let writes = history.batch(ticket).map_or(0, |batch| {
+                batch.writes.iter().filter(|w| w.stream == *stream).count()
+            });
+            if let Some(actual) = actual
+                && writes < 2
+            {
                 history.tell(stream, actual.number());
             }
         }
@@ -474,6 +542,11 @@ fn check_conflict(history: &mut History, ticket: u64, error: &StoreError) -> Che
 /// # Errors
 /// When that cannot be done.
 pub fn verify_full(world: &SimEnv) -> Checked<VerifyReport> {
-    verify(Path::new(DIRECTORY), VerifyDepth::Full, &world.env(), &mut |_, _| {})
-        .map_err(|error| Violation::new(format!("verifying: {error}")))
+    verify(
+        Path::new(DIRECTORY),
+        VerifyDepth::Full,
+        &world.env(),
+        &mut |_, _| {},
+    )
+    .map_err(|error| Violation::new(format!("verifying: {error}")))
 }

@@ -35,7 +35,11 @@ impl fmt::Display for Violation {
 /// # Errors
 /// The violation, when `holds` is false.
 pub fn ensure(holds: bool, what: impl FnOnce() -> String) -> Checked {
-    if holds { Ok(()) } else { Err(Violation(what())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation(what()))
+    }
 }
 
 /// A long debug text, cut to what a report can show.

@@ -3,9 +3,7 @@
 //! Relies on: nothing but the seed and what the store was seen to hold. Never: uses an event id twice, except to ask the same again.
 
 use bytes::Bytes;
-use factum_store::{
-    AppendBatch, Change, Checkpoint, Condition, Snapshot, Source, StreamWrite,
-};
+use factum_store::{AppendBatch, Change, Checkpoint, Condition, Snapshot, Source, StreamWrite};
 use factum_types::{
     Category, EventId, EventType, ExpectedRevision, Metadata, NewEvent, Position, Query, Revision,
     StreamName, StreamSettings, Tag, Timestamp,
@@ -15,11 +13,27 @@ use std::collections::BTreeMap;
 use crate::history::Request;
 
 const STREAMS: [&str; 10] = [
-    "order-1", "order-2", "order-3", "kunde-äöü", "日本-7", "plain", "a-b-c", "cart-🛒", "order-äß",
+    "order-1",
+    "order-2",
+    "order-3",
+    "kunde-äöü",
+    "日本-7",
+    "plain",
+    "a-b-c",
+    "cart-🛒",
+    "order-äß",
     "long-nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
 ];
 const TYPES: [&str; 5] = ["Placed", "Paid", "Ausgeführt", "注文", "x"];
-const TAGS: [&str; 7] = ["course:1", "course:2", "student:1", "student:ä", "t:1", "t:2", "t:3"];
+const TAGS: [&str; 7] = [
+    "course:1",
+    "course:2",
+    "student:1",
+    "student:ä",
+    "t:1",
+    "t:2",
+    "t:3",
+];
 
 /// One thing a run does.
 #[derive(Debug, Clone)]
@@ -106,7 +120,9 @@ impl Workload {
             let start = self.random.usize(0..(log.len() / 64).max(1)) * 64;
             let length = self.random.usize(64..4_096);
             let end = (start + length).min(log.len());
-            self.forgery.push(Bytes::copy_from_slice(log.get(start..end).unwrap_or_default()));
+            self.forgery.push(Bytes::copy_from_slice(
+                log.get(start..end).unwrap_or_default(),
+            ));
         }
         let excess = self.forgery.len().saturating_sub(12);
         self.forgery.drain(..excess);
@@ -118,7 +134,7 @@ impl Workload {
     }
 
     /// The next thing to do.
-    pub fn next(&mut self) -> Action {
+    pub fn draw(&mut self) -> Action {
         match self.random.u8(0..100) {
             0..=34 => Action::Ask(self.request()),
             35..=49 => Action::Build,
@@ -172,7 +188,11 @@ impl Workload {
     }
 
     fn batch(&mut self) -> AppendBatch {
-        let writes = if self.random.u8(0..5) == 0 { self.random.usize(2..5) } else { 1 };
+        let writes = if self.random.u8(0..5) == 0 {
+            self.random.usize(2..5)
+        } else {
+            1
+        };
         let mut batch = AppendBatch::default();
         for _ in 0..writes {
             batch.writes.push(self.write());
@@ -194,13 +214,20 @@ impl Workload {
         let expected = self.expected(&stream);
         let events = change.events().len() as u64;
         *self.guesses.entry(stream.clone()).or_default() += events;
-        StreamWrite { stream, expected, change }
+        StreamWrite {
+            stream,
+            expected,
+            change,
+        }
     }
 
     fn stream(&mut self) -> StreamName {
         let name = STREAMS[self.random.usize(0..STREAMS.len())];
         match self.random.u8(0..6) {
-            0 => named(StreamName::new(format!("{name}-{}", self.random.u16(0..500)))),
+            0 => named(StreamName::new(format!(
+                "{name}-{}",
+                self.random.u16(0..500)
+            ))),
             _ => named(StreamName::new(name)),
         }
     }
@@ -230,7 +257,11 @@ impl Workload {
 
     fn events(&mut self) -> Vec<NewEvent> {
         let many = self.random.u8(0..10) == 0;
-        let count = if many { self.random.usize(2..41) } else { self.random.usize(1..4) };
+        let count = if many {
+            self.random.usize(2..41)
+        } else {
+            self.random.usize(1..4)
+        };
         (0..count).map(|_| self.event(many)).collect()
     }
 
@@ -301,7 +332,10 @@ impl Workload {
             1 => Some(Position::from_raw(self.next_id)),
             _ => Some(Position::from_raw(self.random.u64(0..self.next_id + 20))),
         };
-        Condition::NoMatch { query: self.query(), after }
+        Condition::NoMatch {
+            query: self.query(),
+            after,
+        }
     }
 
     fn query(&mut self) -> Query {
@@ -329,7 +363,13 @@ impl Workload {
         let data = Bytes::from(format!("snapshot {}", self.snapshots));
         let key = format!("fold-{}", self.random.u8(0..2));
         let version = self.random.u64(0..9);
-        Snapshot { stream: self.stream(), key, version, data, time: Timestamp::default() }
+        Snapshot {
+            stream: self.stream(),
+            key,
+            version,
+            data,
+            time: Timestamp::default(),
+        }
     }
 }
 

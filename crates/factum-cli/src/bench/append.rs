@@ -113,7 +113,7 @@ fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
     let mut log_bytes_per_event = 0.0;
     let (limit, found) = session.between(
         &name,
-        |session| written.durable_writes(session, MIB, 2),
+        |session| written.durable_writes(session, MIB, 1),
         |session| {
             let (mut found, bytes) = in_store_with_bytes(session, (BULK_TASKS, events))?;
             log_bytes_per_event = bytes;
@@ -123,7 +123,7 @@ fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
     )?;
     let events_per_second = found.figure * MIB as f64 / log_bytes_per_event.max(1.0);
     let row = Row::new(GROUP, name, Unit::Mebibytes, found.figure)
-        .limit(limit.figure, "durable writes of 1 MiB, two at once")
+        .limit(limit.figure, "durable writes of 1 MiB, one at a time")
         .floor(Some(Floor::Ratio(BULK_FLOOR)))
         .fact("events", events_per_second, "/s")
         .times(&found.times)

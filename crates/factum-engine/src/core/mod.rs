@@ -17,9 +17,9 @@ use factum_io::clock::Clock;
 use factum_store::StoreError;
 use futures_channel::oneshot;
 
-use crate::mutant::{Mutant, on};
 use crate::errors;
 use crate::log::{Commit, FrameLog, NoPlace, Placed};
+use crate::mutant::{Mutant, on};
 use crate::reader::Reader;
 use crate::request::Prepared;
 use crate::sequence::{Bounce, Judgement, Landed, Refusal, Sequencer, Undo};
@@ -239,7 +239,9 @@ impl Core {
                 Waited::TooLarge(_) if !empty => return false,
                 Waited::TooLarge(bytes) => {
                     if let Err(outcome) = self.roll(stage, frame, bytes + used) {
-                        let Some(pending) = self.queue.take_any() else { return false };
+                        let Some(pending) = self.queue.take_any() else {
+                            return false;
+                        };
                         answers.push((pending, outcome));
                     }
                 }
@@ -387,7 +389,11 @@ impl Core {
 
     fn publish_one(&self, publisher: &mut Publisher, job: Job) -> Vec<(Pending, Outcome2)> {
         let early = on(Mutant::ShownBeforeDurable) || on(Mutant::IndexedBeforeDurable);
-        let shown_end = if early { Some(job.end) } else { publisher.apply(&self.reader, &job.placed) };
+        let shown_end = if early {
+            Some(job.end)
+        } else {
+            publisher.apply(&self.reader, &job.placed)
+        };
         self.reader.published.set_end(job.end, shown_end);
         self.reader.waiters.publish(job.end);
         let seq = job.placed.header.frame_seq;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Held, Job};
-use crate::mutant::{Mutant, on};
 use crate::log::Placed;
+use crate::mutant::{Mutant, on};
 use crate::reader::Reader;
 use crate::view::{Unsealed, UnsealedHead};
 use factum_format::frame::FrameHeader;

@@ -101,12 +101,20 @@ impl Queue {
             let needs = bytes + FRAME_SLACK_BYTES + bytes / 128;
             let first = empty && taken.is_empty();
             if needed + needs > room || (needed + needs > target && !first) {
-                return if taken.is_empty() { Waited::TooLarge(needs) } else { Waited::Taken };
+                return if taken.is_empty() {
+                    Waited::TooLarge(needs)
+                } else {
+                    Waited::Taken
+                };
             }
             needed += needs;
             taken.extend(state.pop());
         }
-        if taken.is_empty() { Waited::Nothing } else { Waited::Taken }
+        if taken.is_empty() {
+            Waited::Nothing
+        } else {
+            Waited::Taken
+        }
     }
 
     pub(crate) fn take_any(&self) -> Option<Pending> {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use factum_io::Env;
 use factum_io::disk::DirLock;
 
-use crate::mutant::{Mutant, on};
 use crate::catalog::HAS_CONTROL;
 use crate::core::{Core, HeadOf, Publisher, Queue};
 use crate::key::id_fingerprint;
 use crate::log::{FrameLog, MemoryLog, SegmentLog};
 use crate::maintain::Maintenance;
+use crate::mutant::{Mutant, on};
 use crate::open::{Opened, Writing};
 use crate::options::Options;
 use crate::reader::Reader;
@@ -212,7 +212,10 @@ fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
         return window;
     }
     let view = reader.published.view();
-    let in_memory = view.unsealed.iter().map(|unsealed| unsealed.read().record_count());
+    let in_memory = view
+        .unsealed
+        .iter()
+        .map(|unsealed| unsealed.read().record_count());
     let mut records: usize = in_memory.sum();
     let mut older = Vec::new();
     for sealed in view.sealed.iter().rev() {
@@ -220,13 +223,20 @@ fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
             break;
         }
         // Of a segment that cannot be read no repetition can be answered either.
-        let Ok(bytes) = sealed.read_direct() else { continue };
+        let Ok(bytes) = sealed.read_direct() else {
+            continue;
+        };
         let content = crate::seal::read_sealed(&sealed.entry, &reader.keyer, &bytes);
         records += content.read().record_count();
         older.push(content);
     }
-    older.iter().rev().for_each(|segment| remember_ids(&mut window, segment));
-    view.unsealed.iter().for_each(|segment| remember_ids(&mut window, segment));
+    older
+        .iter()
+        .rev()
+        .for_each(|segment| remember_ids(&mut window, segment));
+    view.unsealed
+        .iter()
+        .for_each(|segment| remember_ids(&mut window, segment));
     window
 }
 
@@ -234,13 +244,18 @@ fn remember_ids(window: &mut IdWindow, segment: &Unsealed) {
     let content = segment.read();
     for ordinal in 0..content.record_count() {
         let position = segment.head.base_position + ordinal as u64;
-        let Some(bytes) = content.record_bytes(crate::number::to_u32(ordinal)) else { continue };
+        let Some(bytes) = content.record_bytes(crate::number::to_u32(ordinal)) else {
+            continue;
+        };
         let Ok((record, _)) = factum_format::record::decode_unverified(bytes, position) else {
             continue;
         };
         if record.kind == factum_format::record::RecordKind::EVENT {
             let stream = content.streams[record.stream_ref as usize].key;
-            window.insert(id_fingerprint(stream, u128::from_be_bytes(record.id)), position);
+            window.insert(
+                id_fingerprint(stream, u128::from_be_bytes(record.id)),
+                position,
+            );
         }
     }
 }

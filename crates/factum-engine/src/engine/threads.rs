@@ -126,7 +126,8 @@ struct LastWill<'a>(&'a Core);
 impl Drop for LastWill<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.abandon("a thread of the writer panicked; please report this");
+            self.0
+                .abandon("a thread of the writer panicked; please report this");
         }
     }
 }

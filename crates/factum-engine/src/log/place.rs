@@ -90,7 +90,11 @@ impl Cursor {
             epoch: self.epoch,
             frame_seq: self.next_seq,
             base_position,
-            durable_seq: if on(Mutant::DurableSeqUnknown) { 0 } else { self.durable_seq },
+            durable_seq: if on(Mutant::DurableSeqUnknown) {
+                0
+            } else {
+                self.durable_seq
+            },
             time,
             prev_hash: self.prev_hash,
         }

@@ -19,7 +19,12 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) const fn new(stream: StreamName, forward: bool, next: Option<u64>) -> Self {
-        Self { stream, forward, next, last: None }
+        Self {
+            stream,
+            forward,
+            next,
+            last: None,
+        }
     }
 
     pub(crate) const fn stream(&self) -> &StreamName {
@@ -56,7 +61,11 @@ impl Chain {
     }
 
     const fn after(&self, revision: u64) -> Option<u64> {
-        if self.forward { revision.checked_add(1) } else { revision.checked_sub(1) }
+        if self.forward {
+            revision.checked_add(1)
+        } else {
+            revision.checked_sub(1)
+        }
     }
 
     fn gap(&self, (first, last): (u64, u64), position: u64) -> StoreError {

@@ -135,7 +135,9 @@ impl Cursor {
                 sealed.expect_reads(0, sealed.entry.end_offset);
             }
             let within = clamp_u32(from - base)..clamp_u32(segment_end - base);
-            let ordinals = self.ordinals(&segment, within).inspect_err(|_| self.next = segment_end)?;
+            let ordinals = self
+                .ordinals(&segment, within)
+                .inspect_err(|_| self.next = segment_end)?;
             if ordinals.is_empty() {
                 self.next = segment_end;
                 continue;

@@ -74,7 +74,8 @@ fn last_event(view: &View, name: &str, key: KeyHash) -> Result<Option<(u64, u64)
             continue;
         };
         let last = last.map_err(bad)?;
-        let next_revision = posting.head.before + u64::from(posting.count) - u64::from(on(Mutant::RevisionOffByOne));
+        let next_revision = posting.head.before + u64::from(posting.count)
+            - u64::from(on(Mutant::RevisionOffByOne));
         return Ok(Some((
             next_revision,
             sealed.entry.base_position + u64::from(last) + 1,

@@ -17,6 +17,8 @@ use crate::view::{Index, Sealed, Unsealed};
 
 /// Records that stand no further apart than this are read with one call.
 const GAP_BYTES_MAX: u64 = 16 << 10;
+/// A page begins with room for this.
+const FIRST_PAGE_BYTES: usize = 8 << 10;
 /// One call reads no more than this, unless one record is larger.
 const SPAN_BYTES_MAX: u64 = 1 << 20;
 
@@ -26,22 +28,26 @@ pub struct Page {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
     indexes: Vec<Arc<Index>>,
+    names: Vec<Named>,
     tags: Vec<Tag>,
 }
 
+/// A record of the page; small, because there are many.
 #[derive(Debug)]
 enum Slot {
-    Sealed {
-        at: At,
-        index: u32,
-    },
-    Unsealed {
-        at: At,
-        stream: StreamName,
-        event_type: factum_types::EventType,
-        tags: (u32, u32),
-    },
-    Damaged(StoreError),
+    /// With the number of its index among the page's.
+    Sealed(At, u32),
+    /// With the number of its names among the page's.
+    Unsealed(At, u32),
+    Damaged(Box<StoreError>),
+}
+
+/// The names of a record of an unsealed segment.
+#[derive(Debug)]
+struct Named {
+    stream: StreamName,
+    event_type: factum_types::EventType,
+    tags: std::ops::Range<usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +81,7 @@ impl Page {
         self.bytes.clear();
         self.slots.clear();
         self.indexes.clear();
+        self.names.clear();
         self.tags.clear();
     }
 
@@ -104,28 +111,31 @@ impl Page {
         if error.as_damage().is_none() {
             return Err(error);
         }
-        self.slots.push(Slot::Damaged(error));
+        self.slots.push(Slot::Damaged(Box::new(error)));
         Ok(())
     }
 
     fn event<'a>(&'a self, slot: &'a Slot) -> Result<EventRef<'a>, StoreError> {
         let (at, stream, event_type, tags) = match slot {
-            Slot::Damaged(error) => return Err(error.clone()),
-            Slot::Unsealed {
-                at,
-                stream,
-                event_type,
-                tags,
-            } => {
-                let tags = &self.tags[tags.0 as usize..tags.1 as usize];
-                (at, stream.as_str(), event_type.as_str(), Tags::Owned(tags))
+            Slot::Damaged(error) => return Err(StoreError::clone(error)),
+            Slot::Unsealed(at, names) => {
+                let names = &self.names[*names as usize];
+                let tags = Tags::Owned(&self.tags[names.tags.clone()]);
+                (at, names.stream.as_str(), names.event_type.as_str(), tags)
             }
-            Slot::Sealed { at, index } => {
+            Slot::Sealed(at, index) => {
                 let record = self.record(at);
                 let index = &*self.indexes[*index as usize];
                 let stream = index.stream_name(record.stream_ref).unwrap_or_default();
                 let event_type = index.type_name(record.type_ref).unwrap_or_default();
-                (at, stream, event_type, Tags::Index(index))
+                let (time, tags) = (at.base_time + record.time_delta, Tags::Index(index));
+                return Ok(EventRef {
+                    record,
+                    stream,
+                    event_type,
+                    time,
+                    tags,
+                });
             }
         };
         let record = self.record(at);
@@ -172,26 +182,28 @@ impl Page {
             .map(|bytes| record::decode(bytes, position));
         let Some(Ok((record, length))) = decoded else {
             let error = damaged_unsealed(unsealed, content, ordinal);
-            return self.slots.push(Slot::Damaged(error));
+            return self.slots.push(Slot::Damaged(Box::new(error)));
         };
         if !want.record(record.kind, record.revision) {
             return;
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&record.bytes()[..length]);
-        let first_tag = to_u32(self.tags.len());
+        let first_tag = self.tags.len();
         for tag in record.tag_refs() {
             self.tags.push(content.tags[tag as usize].name.clone());
         }
-        self.slots.push(Slot::Unsealed {
-            at: At {
-                position,
-                start,
-                base_time: unsealed.head.base_time,
-            },
+        let at = At {
+            position,
+            start,
+            base_time: unsealed.head.base_time,
+        };
+        self.slots
+            .push(Slot::Unsealed(at, to_u32(self.names.len())));
+        self.names.push(Named {
             stream: content.streams[record.stream_ref as usize].name.clone(),
             event_type: content.types[record.type_ref as usize].name.clone(),
-            tags: (first_tag, to_u32(self.tags.len())),
+            tags: first_tag..self.tags.len(),
         });
     }
 
@@ -251,7 +263,7 @@ impl Page {
                 Some((ordinal, None)) => {
                     let position = sealed.entry.base_position + u64::from(ordinal);
                     let error = sealed.damaged_record(position, None, "it was lost before sealing");
-                    self.slots.push(Slot::Damaged(error));
+                    self.slots.push(Slot::Damaged(Box::new(error)));
                     fetched.last = Some(ordinal);
                 }
                 None => {
@@ -278,6 +290,9 @@ impl Page {
             return Ok(());
         }
         let start = self.bytes.len();
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(FIRST_PAGE_BYTES);
+        }
         self.bytes.resize(start + span.len(), 0);
         source.sealed.read(span.start, &mut self.bytes[start..])?;
         for (ordinal, (offset, length)) in span.records.drain(..) {
@@ -334,25 +349,19 @@ impl Page {
                     start,
                     base_time: source.base_time,
                 };
-                Some(Slot::Sealed {
-                    at,
-                    index: source.number,
-                })
+                Some(Slot::Sealed(at, source.number))
             }
             Ok((_, false)) => {
                 let error =
                     source
                         .sealed
                         .damaged_record(position, Some(extent), "its names are not known");
-                Some(Slot::Damaged(error))
+                Some(Slot::Damaged(Box::new(error)))
             }
             Err(error) => {
                 let why = error.to_string();
-                Some(Slot::Damaged(source.sealed.damaged_record(
-                    position,
-                    Some(extent),
-                    &why,
-                )))
+                let error = source.sealed.damaged_record(position, Some(extent), &why);
+                Some(Slot::Damaged(Box::new(error)))
             }
         }
     }
@@ -399,8 +408,7 @@ struct SealedSource<'a> {
 
 impl SealedSource<'_> {
     fn knows(&self, record: &record::RecordView<'_>) -> bool {
-        self.index.stream_name(record.stream_ref).is_ok()
-            && self.index.type_name(record.type_ref).is_ok()
+        self.index.knows(record.stream_ref, record.type_ref)
     }
 }
 

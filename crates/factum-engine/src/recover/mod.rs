@@ -144,6 +144,9 @@ pub(crate) fn scan_sealed(
 
 const PAGE: u64 = crate::log::PAGE_BYTES;
 
+/// After a tail of unknown length was lost, positions go on this far behind it, so that none is used twice.
+pub(crate) const UNKNOWN_LOSS_POSITIONS: u64 = 1 << 20;
+
 /// Applies what is left of a damaged frame; gives where the next one begins.
 fn pass_damage(
     unsealed: &Unsealed,

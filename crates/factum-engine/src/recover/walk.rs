@@ -8,8 +8,10 @@ use factum_format::scan::{
 };
 use factum_format::segment::Copies;
 
+use super::{
+    Cut, Finding, Found, PAGE, Recovered, Tail, UNKNOWN_LOSS_POSITIONS, apply_damaged, harmless,
+};
 use crate::mutant::{Mutant, on};
-use super::{Cut, Finding, Found, PAGE, Recovered, Tail, apply_damaged, harmless};
 
 const ONE_COPY: &str = "one of the two copies of a segment's header is damaged";
 
@@ -158,7 +160,9 @@ impl<'a> Walk<'a> {
         header.frame_seq == self.tail.next_seq
             && header.base_position == self.tail.next_position
             && (header.epoch >= self.tail.epoch || on(Mutant::CutNotCleared))
-            && (!self.chained || header.prev_hash == self.tail.prev_hash || on(Mutant::CutNotCleared))
+            && (!self.chained
+                || header.prev_hash == self.tail.prev_hash
+                || on(Mutant::CutNotCleared))
     }
 
     /// Goes on behind a frame.
@@ -295,6 +299,9 @@ impl<'a> Walk<'a> {
             None => (area.end(), self.next_segment_position()),
         };
         let lost = position.map_or(0, |position| position.saturating_sub(first));
+        // A gap as wide as this was left when a loss of unknown length was accepted: nothing stood in most of it.
+        let unbounded = position.is_none() || lost >= UNKNOWN_LOSS_POSITIONS;
+        let lost = if unbounded { 0 } else { lost };
         unsealed.lose(u32::try_from(lost).unwrap_or(u32::MAX));
         self.findings.push(Finding {
             segment: unsealed.head.number,
@@ -302,7 +309,7 @@ impl<'a> Walk<'a> {
             length: next_offset.saturating_sub(offset),
             first_position: first,
             lost,
-            unbounded: position.is_none(),
+            unbounded,
             reason: Some(reason(cause)),
             what: describe(cause).to_owned(),
         });

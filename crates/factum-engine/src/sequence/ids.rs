@@ -15,7 +15,11 @@ pub(crate) struct IdWindow {
 impl IdWindow {
     /// A window over at least the last `capacity` events.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, newer: Table::default(), older: Table::default() }
+        Self {
+            capacity,
+            newer: Table::default(),
+            older: Table::default(),
+        }
     }
 
     pub(crate) fn insert(&mut self, fingerprint: u64, position: u64) {
@@ -31,7 +35,9 @@ impl IdWindow {
 
     /// The last position with this fingerprint, if it is in the window. What was rewound may still be there.
     pub(crate) fn position(&self, fingerprint: u64) -> Option<u64> {
-        self.newer.position(fingerprint).or_else(|| self.older.position(fingerprint))
+        self.newer
+            .position(fingerprint)
+            .or_else(|| self.older.position(fingerprint))
     }
 }
 
@@ -60,7 +66,9 @@ impl Table {
             self.base = position;
         }
         // A window of ids never spans so many positions; what lies further is not remembered.
-        let Ok(since) = u32::try_from(position.saturating_sub(self.base) + 1) else { return };
+        let Ok(since) = u32::try_from(position.saturating_sub(self.base) + 1) else {
+            return;
+        };
         let tag = fingerprint & TAG;
         let at = self.find(fingerprint);
         self.count += usize::from(self.slots[at] == 0);
@@ -105,8 +113,13 @@ mod tests {
                     assert_eq!(window.position(fingerprint(recent)), Some(recent));
                 }
             }
-            let forgotten = (0..7 * capacity).filter(|p| window.position(fingerprint(*p)).is_none());
-            assert_eq!(forgotten.count() as u64, 7 * capacity, "capacity {capacity}");
+            let forgotten =
+                (0..7 * capacity).filter(|p| window.position(fingerprint(*p)).is_none());
+            assert_eq!(
+                forgotten.count() as u64,
+                7 * capacity,
+                "capacity {capacity}"
+            );
         }
     }
 

@@ -19,8 +19,8 @@ use names::SegmentNames;
 use recent::{Recent, Recheck};
 pub(crate) use tail::{ControlState, StreamTail, TailState};
 
-use crate::mutant::{Mutant, on};
 use crate::key::{KeyHash, KeyKind, Keyer};
+use crate::mutant::{Mutant, on};
 use crate::request::{
     Prepared, PreparedChange, PreparedCondition, PreparedEvent, PreparedWrite, control_body,
     control_type,
@@ -434,7 +434,11 @@ impl Sequencer {
         let time = event
             .time
             .map_or(now, Timestamp::as_micros)
-            .max(if on(Mutant::TimeGoesBack) { 0 } else { self.last_time });
+            .max(if on(Mutant::TimeGoesBack) {
+                0
+            } else {
+                self.last_time
+            });
         let head = RecordHead {
             position,
             kind: RecordKind::EVENT,

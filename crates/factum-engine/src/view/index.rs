@@ -11,8 +11,8 @@ use factum_format::index::{
 };
 
 use super::unsealed::{Content, Posting};
-use crate::mutant::{Mutant, on};
 use crate::key::{KeyHash, KeyKind};
+use crate::mutant::{Mutant, on};
 use crate::number::to_u32;
 
 /// The index of a sealed segment.
@@ -96,14 +96,19 @@ impl Index {
         self.names(&self.streams)
     }
 
-    /// The name that a posting's head means, by its kind.
-    fn posting_name(&self, head: &PostingHead) -> Result<&str, FormatError> {
-        match head.kind {
-            PostingKind::TYPE => self.type_name(head.name),
-            PostingKind::TAG => self.tag_name(head.name),
-            PostingKind::CATEGORY | PostingKind(7) => self.names(&self.categories)?.name(head.name),
-            _ => self.stream_name(head.name),
-        }
+    /// The names that a posting's head means one of, by its kind.
+    fn posting_names(&self, head: &PostingHead) -> Result<Names<'_>, FormatError> {
+        self.names(match head.kind {
+            PostingKind::TYPE => &self.types,
+            PostingKind::TAG => &self.tags,
+            PostingKind::CATEGORY | PostingKind::CATEGORY_CONTROL => &self.categories,
+            _ => &self.streams,
+        })
+    }
+
+    /// Whether the names that a record means are there.
+    pub(crate) const fn knows(&self, stream_ref: u32, type_ref: u32) -> bool {
+        stream_ref < self.streams.1 && type_ref < self.types.1
     }
 
     /// The list of a key, `None` when the segment has none.
@@ -116,7 +121,8 @@ impl Index {
         let section = &self.bytes[self.postings.clone()];
         for offset in self.directory()?.candidates(key) {
             let entry = PostingEntry::parse(section, offset)?;
-            if entry.head.kind.0 == kind as u8 && self.posting_name(&entry.head)? == name {
+            let same = |names: Names<'_>| Ok(names.bytes(entry.head.name)? == name.as_bytes());
+            if entry.head.kind.0 == kind as u8 && same(self.posting_names(&entry.head)?)? {
                 return Ok(Some(entry));
             }
         }
@@ -133,7 +139,10 @@ impl Index {
         for (_, offset) in self.directory()?.iter() {
             let entry = PostingEntry::parse(section, offset)?;
             if entry.head.kind.0 == kind as u8 {
-                found.push((self.posting_name(&entry.head)?, entry));
+                found.push((
+                    self.posting_names(&entry.head)?.name(entry.head.name)?,
+                    entry,
+                ));
             }
         }
         Ok(found)
@@ -216,7 +225,11 @@ fn push_lists(
     for list in &content.snapshots {
         lists.push(KeyKind::Snapshot, list.name, 0, list)?;
     }
-    for list in content.controls.iter().filter(|_| !on(Mutant::ControlsForgotten)) {
+    for list in content
+        .controls
+        .iter()
+        .filter(|_| !on(Mutant::ControlsForgotten))
+    {
         lists.push(KeyKind::Control, list.name, 0, list)?;
     }
     for list in &content.category_controls {

@@ -232,7 +232,10 @@ pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
         } else {
             let read = file.read_at(into, at as u64)?;
             if at + read < length {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file became shorter while it was read"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "a file became shorter while it was read",
+                ));
             }
         }
         at = end;

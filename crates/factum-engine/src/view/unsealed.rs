@@ -242,18 +242,19 @@ impl Content {
 
     /// Where every record stands in the file, by ordinal: `record_extent` for all of them, in one walk.
     pub(crate) fn record_extents(&self) -> Vec<Option<(u64, u32)>> {
-        let mut extents = vec![None; self.records.len()];
-        for (number, frame) in self.frames.iter().enumerate() {
-            let next = self.frames.get(number + 1).map_or(self.records.len(), |next| next.ordinal as usize);
-            for ordinal in frame.ordinal as usize..next {
-                let offset = self.records[ordinal];
-                if offset == LOST {
-                    continue;
-                }
-                let length = self.image.from(offset).and_then(record::record_bytes);
-                let at = frame.file_offset + u64::from(offset - frame.image_offset);
-                extents[ordinal] = length.map(|length| (at, length));
+        let mut extents = Vec::with_capacity(self.records.len());
+        let mut frames = self.frames.iter().peekable();
+        let mut current = None;
+        for (ordinal, &offset) in self.records.iter().enumerate() {
+            while let Some(frame) = frames.next_if(|frame| frame.ordinal as usize <= ordinal) {
+                current = Some(frame);
             }
+            let extent = current.filter(|_| offset != LOST).and_then(|frame| {
+                let length = record::record_bytes(self.image.from(offset)?)?;
+                let within = offset.checked_sub(frame.image_offset)?;
+                Some((frame.file_offset + u64::from(within), length))
+            });
+            extents.push(extent);
         }
         extents
     }

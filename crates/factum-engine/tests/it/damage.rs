@@ -17,13 +17,25 @@ fn build(dir: &Path) -> Vec<RecordedEvent> {
     let mut number = 0;
     // Single events: frames on pages of their own, packed when sealed.
     while store.stats().sealed_segments < 1 {
-        append(&store, &format!("a-{}", number % 5), ExpectedRevision::Any, vec![event(number)]).unwrap();
+        append(
+            &store,
+            &format!("a-{}", number % 5),
+            ExpectedRevision::Any,
+            vec![event(number)],
+        )
+        .unwrap();
         number += 1;
     }
     // Large appends: sealed as they are.
     while store.stats().sealed_segments < 3 {
         let events: Vec<_> = (number..number + 200).map(event).collect();
-        append(&store, &format!("b-{}", number % 3), ExpectedRevision::Any, events).unwrap();
+        append(
+            &store,
+            &format!("b-{}", number % 3),
+            ExpectedRevision::Any,
+            events,
+        )
+        .unwrap();
         number += 200;
         store.settle().unwrap();
     }
@@ -51,7 +63,14 @@ fn files(store: &Path) -> Vec<(PathBuf, String)> {
     let names = |dir: &Path, prefix: &str| -> Vec<(PathBuf, String)> {
         let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
         let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
-        files.map(|e| (e.path(), format!("{prefix}{}", e.file_name().to_string_lossy()))).collect()
+        files
+            .map(|e| {
+                (
+                    e.path(),
+                    format!("{prefix}{}", e.file_name().to_string_lossy()),
+                )
+            })
+            .collect()
     };
     let mut all = names(store, "");
     all.extend(names(&store.join("segments"), "segments/"));
@@ -67,13 +86,21 @@ fn flip(path: &Path, offset: u64) {
 }
 
 fn full(dir: &Path) -> VerifyReport {
-    verify(dir, VerifyDepth::Full, &factum_io::Env::real(), &mut |_, _| {}).unwrap()
+    verify(
+        dir,
+        VerifyDepth::Full,
+        &factum_io::Env::real(),
+        &mut |_, _| {},
+    )
+    .unwrap()
 }
 
 /// Reads everything; gives the positions that are damaged, having checked that all others are right.
 fn read_damaged(store: &Engine, expected: &[RecordedEvent], what: &str) -> Vec<Position> {
-    let expected: BTreeMap<Position, &RecordedEvent> =
-        expected.iter().map(|event| (event.position, event)).collect();
+    let expected: BTreeMap<Position, &RecordedEvent> = expected
+        .iter()
+        .map(|event| (event.position, event))
+        .collect();
     let mut damaged = Vec::new();
     let mut seen = 0;
     let mut events = store.read(ReadRequest::all());
@@ -86,12 +113,19 @@ fn read_damaged(store: &Engine, expected: &[RecordedEvent], what: &str) -> Vec<P
             Err(error) => {
                 assert_eq!(error.kind(), Kind::Corrupt, "{what}: {error}");
                 let damage = error.as_damage().unwrap();
-                assert!(error.to_string().contains(&damage.first.to_string()), "{error}");
+                assert!(
+                    error.to_string().contains(&damage.first.to_string()),
+                    "{error}"
+                );
                 damaged.push(damage.first);
             }
         }
     }
-    assert_eq!(seen + damaged.len(), expected.len(), "{what}: nothing else is refused");
+    assert_eq!(
+        seen + damaged.len(),
+        expected.len(),
+        "{what}: nothing else is refused"
+    );
     damaged
 }
 
@@ -100,7 +134,9 @@ fn offsets(length: u64, seed: u64) -> Vec<u64> {
     let mut offsets = vec![0, 9, 40, 130, 2050, 4096, 4100, 4130, 4160, 4200];
     let mut random = seed | 1;
     for _ in 0..14 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         offsets.push((random >> 33) % length);
     }
     offsets.retain(|offset| *offset < length);
@@ -132,7 +168,10 @@ fn a_flipped_byte_is_named_and_refuses_one_event_at_most() {
             let damaged = read_damaged(&store, &all, &what);
             assert!(damaged.len() <= 1, "{what}: {damaged:?}");
             if let Some(position) = damaged.first() {
-                let finding = report.findings.iter().find(|finding| finding.first.is_some());
+                let finding = report
+                    .findings
+                    .iter()
+                    .find(|finding| finding.first.is_some());
                 let finding = finding.unwrap_or_else(|| panic!("{what}: {:?}", report.findings));
                 assert!(finding.first <= Some(*position), "{what}: {finding:?}");
             }
@@ -145,23 +184,34 @@ fn a_flipped_byte_is_named_and_refuses_one_event_at_most() {
 fn check_streams(store: &Engine, all: &[RecordedEvent], damaged: usize, what: &str) {
     let mut refused = 0;
     for name in ["a-0", "a-3", "b-0", "b-1", "b-2", "c-1"] {
-        let expected: Vec<&RecordedEvent> =
-            all.iter().filter(|event| event.stream.as_str() == name).collect();
+        let expected: Vec<&RecordedEvent> = all
+            .iter()
+            .filter(|event| event.stream.as_str() == name)
+            .collect();
         let mut found = Vec::new();
         let mut events = store.read(ReadRequest::stream(stream(name)));
         while let Some(item) = pollster::block_on(events.next()) {
             match item {
                 Ok(event) => found.push(event),
                 Err(error) => {
-                    assert!(matches!(error.kind(), Kind::Corrupt | Kind::NotFound), "{what}: {error}");
+                    assert!(
+                        matches!(error.kind(), Kind::Corrupt | Kind::NotFound),
+                        "{what}: {error}"
+                    );
                     refused += 1;
                 }
             }
         }
-        assert!(found.iter().all(|event| expected.contains(&event)), "{what}: {name}");
+        assert!(
+            found.iter().all(|event| expected.contains(&event)),
+            "{what}: {name}"
+        );
         assert!(found.len() + refused >= expected.len(), "{what}: {name}");
     }
-    assert!(refused <= damaged, "{what}: {refused} refused, {damaged} damaged");
+    assert!(
+        refused <= damaged,
+        "{what}: {refused} refused, {damaged} damaged"
+    );
 }
 
 #[test]
@@ -169,10 +219,17 @@ fn an_accepted_loss_lets_the_store_be_written_again() {
     let dir = TempDir::new();
     let all = build(dir.path());
     let data = dir.path().join("data");
-    let active = files(&data).into_iter().rfind(|(_, name)| name.ends_with(".seg")).unwrap().0;
+    let active = files(&data)
+        .into_iter()
+        .rfind(|(_, name)| name.ends_with(".seg"))
+        .unwrap()
+        .0;
     let mut bytes = std::fs::read(&active).unwrap();
     // In the middle of the records of the segment being written.
-    let at = bytes.windows(8).position(|window| window == b"\"number\"").unwrap();
+    let at = bytes
+        .windows(8)
+        .position(|window| window == b"\"number\"")
+        .unwrap();
     bytes[at + 3] ^= 0xFF;
     std::fs::write(&active, bytes).unwrap();
 
@@ -186,10 +243,21 @@ fn an_accepted_loss_lets_the_store_be_written_again() {
 
     let store = Engine::open(small(dir.path()).accept_loss(true), factum_io::Env::real()).unwrap();
     assert!(!store.report().degraded);
-    append(&store, "d-1", ExpectedRevision::NoStream, vec![event(9_999_999)]).unwrap();
+    append(
+        &store,
+        "d-1",
+        ExpectedRevision::NoStream,
+        vec![event(9_999_999)],
+    )
+    .unwrap();
     let record = read(&store, ReadRequest::stream(stream("$system-integrity")));
     assert_eq!(record.len(), 1);
-    assert!(std::fs::read_dir(data.join("quarantine")).unwrap().next().is_some());
+    assert!(
+        std::fs::read_dir(data.join("quarantine"))
+            .unwrap()
+            .next()
+            .is_some()
+    );
     store.close().unwrap();
 
     // It stays accepted, and the rest stays readable, sealed or not.
@@ -197,7 +265,10 @@ fn an_accepted_loss_lets_the_store_be_written_again() {
     assert!(!store.report().degraded, "{:?}", store.report());
     store.settle().unwrap();
     let mut expected = all.clone();
-    expected.extend(read(&store, ReadRequest::stream(stream("$system-integrity"))));
+    expected.extend(read(
+        &store,
+        ReadRequest::stream(stream("$system-integrity")),
+    ));
     expected.extend(read(&store, ReadRequest::stream(stream("d-1"))));
     assert_eq!(read_damaged(&store, &expected, "accepted"), damaged);
 }

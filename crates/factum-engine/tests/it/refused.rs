@@ -1,5 +1,8 @@
 //! What cannot be opened says why, and what can be opened although something is missing loses nothing.
-#![expect(clippy::disallowed_methods, reason = "the tests take files away behind the engine's back")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests take files away behind the engine's back"
+)]
 
 use std::path::Path;
 
@@ -70,7 +73,11 @@ fn a_store_without_a_readable_manifest_says_so() {
     assert!(error.to_string().contains("MANIFEST.b"), "{error}");
     std::fs::remove_file(dir.path().join("data/MANIFEST.a")).unwrap();
     std::fs::remove_file(dir.path().join("data/MANIFEST.b")).unwrap();
-    assert_eq!(refused(&dir).kind(), Kind::Corrupt, "segments without a manifest are no new store");
+    assert_eq!(
+        refused(&dir).kind(),
+        Kind::Corrupt,
+        "segments without a manifest are no new store"
+    );
 }
 
 #[test]
@@ -83,7 +90,10 @@ fn one_copy_of_the_manifest_is_enough() {
         assert_eq!(store.report().manifest_damage.len(), 1);
         assert_eq!(read(&store, ReadRequest::all()).len(), 3);
         store.close().unwrap();
-        assert!(open(dir.path()).report().manifest_damage.is_empty(), "it was written anew");
+        assert!(
+            open(dir.path()).report().manifest_damage.is_empty(),
+            "it was written anew"
+        );
     }
 }
 
@@ -98,7 +108,10 @@ fn a_shortened_segment_is_named_and_not_taken_for_the_end() {
         Ok(store) => {
             assert!(store.report().degraded, "{:?}", store.report());
             let damage = &store.report().damage;
-            assert!(damage[0].damage.file.contains("0000000001.seg"), "{damage:?}");
+            assert!(
+                damage[0].damage.file.contains("0000000001.seg"),
+                "{damage:?}"
+            );
         }
         Err(error) => assert_eq!(error.kind(), Kind::Corrupt, "{error}"),
     }

@@ -107,14 +107,25 @@ impl<'a> Names<'a> {
             what: WHAT,
             offset: u64::from(ordinal),
         };
+        std::str::from_utf8(self.bytes(ordinal)?).or(Err(invalid))
+    }
+
+    /// The bytes of the name with this ordinal: enough to compare it.
+    ///
+    /// # Errors
+    /// As [`name`](Self::name), but bytes that are no UTF-8 are not noticed.
+    pub fn bytes(&self, ordinal: u32) -> Result<&'a [u8], FormatError> {
+        let invalid = FormatError::Invalid {
+            what: WHAT,
+            offset: u64::from(ordinal),
+        };
         if ordinal >= self.count {
             return Err(invalid);
         }
         let at = (ordinal as usize).saturating_mul(4);
         let start = u32_at(self.starts, at).ok_or(invalid.clone())? as usize;
         let end = u32_at(self.starts, at.saturating_add(4)).ok_or(invalid.clone())? as usize;
-        let bytes = self.text.get(start..end).ok_or(invalid.clone())?;
-        std::str::from_utf8(bytes).or(Err(invalid))
+        self.text.get(start..end).ok_or(invalid)
     }
 
     /// All names by ordinal.

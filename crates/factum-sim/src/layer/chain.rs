@@ -4,9 +4,10 @@
 
 use factum_io::sim::{SectorSize, SimDisk};
 
+use super::actor::Actor;
 use super::crash;
 use super::exhaustive::setup;
-use super::scripts::{Actor, SCRIPTS};
+use super::scripts::SCRIPTS;
 use crate::oracle::{self, Depth};
 use crate::session::{Session, Settings};
 use crate::violation::Checked;
@@ -43,7 +44,13 @@ fn one(random: &mut fastrand::Rng) -> Checked {
     for _ in 0..random.u8(1..4) {
         disk = interrupted(&disk, random, &settings);
     }
-    oracle::check(&disk, &mut actor.history, Depth::GoesOn, random.u64(..), &settings)
+    oracle::check(
+        &disk,
+        &mut actor.history,
+        Depth::GoesOn,
+        random.u64(..),
+        &settings,
+    )
 }
 
 /// What a recovery leaves that is interrupted itself, or soon after.

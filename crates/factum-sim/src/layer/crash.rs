@@ -16,7 +16,9 @@ pub fn policy(random: &mut fastrand::Rng) -> CrashPolicy {
         2 => CrashPolicy::OnlyLast,
         3 => CrashPolicy::OnlyMetadata,
         4 => CrashPolicy::OnlyData,
-        _ => CrashPolicy::Random { seed: random.u64(..) },
+        _ => CrashPolicy::Random {
+            seed: random.u64(..),
+        },
     }
 }
 
@@ -34,6 +36,8 @@ pub fn policies(disk: &SimDisk, seed: u64, samples: u64) -> Vec<CrashPolicy> {
         CrashPolicy::OnlyMetadata,
         CrashPolicy::OnlyData,
     ];
-    policies.extend((0..samples).map(|n| CrashPolicy::Random { seed: seed.wrapping_add(n) }));
+    policies.extend((0..samples).map(|n| CrashPolicy::Random {
+        seed: seed.wrapping_add(n),
+    }));
     policies
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use factum_io::sim::SimDisk;
 
+use super::actor::Actor;
 use super::crash;
-use super::scripts::{Actor, SCRIPTS};
+use super::scripts::SCRIPTS;
 use crate::oracle::{self, Depth};
 use crate::session::{Session, Settings};
 use crate::violation::{Checked, Violation};
@@ -19,7 +20,7 @@ const CALLS_MAX: u64 = 48;
 /// How many cases there are.
 pub const CASES: u64 = SCRIPTS.len() as u64 * CALLS_MAX;
 /// How many random subsets are tried where there are too many.
-const SAMPLES: u64 = 96;
+const SAMPLES: u64 = 450;
 /// Every so many states, it is checked that the store goes on.
 const GOES_ON_EVERY: usize = 6;
 
@@ -76,7 +77,11 @@ fn states(disk: &SimDisk, actor: &Actor, round: u64, settings: &Settings) -> Che
         if !seen.insert(after.fingerprint()) {
             continue;
         }
-        let depth = if number % GOES_ON_EVERY == 0 { Depth::GoesOn } else { Depth::Answers };
+        let depth = if number % GOES_ON_EVERY == 0 {
+            Depth::GoesOn
+        } else {
+            Depth::Answers
+        };
         let mut history = actor.history.clone();
         oracle::check(&after, &mut history, depth, number as u64, settings)
             .map_err(|v| v.at(format_args!("{policy:?}")))?;

@@ -6,9 +6,10 @@
 
 use factum_io::sim::{Calls, Fault, FaultRule};
 
+use super::actor::Actor;
 use super::crash;
 use super::exhaustive::setup;
-use super::scripts::{Actor, SCRIPTS};
+use super::scripts::SCRIPTS;
 use crate::compare::compare;
 use crate::history::Model;
 use crate::oracle;
@@ -54,10 +55,16 @@ pub fn case(seed: u64) -> Checked<u64> {
     let settings = Settings::default();
     let mut actor = Actor::new(settings);
     let disk = setup(&mut actor, script.setup, &settings)?;
-    let rule = FaultRule { sticky, ..FaultRule::once(Calls::Any, nth, fault) };
+    let rule = FaultRule {
+        sticky,
+        ..FaultRule::once(Calls::Any, nth, fault)
+    };
     disk.fail(rule);
     disk.set_trace(true);
-    let place = format!("{fault:?} at call {nth}{}", if sticky { " and on" } else { "" });
+    let place = format!(
+        "{fault:?} at call {nth}{}",
+        if sticky { " and on" } else { "" }
+    );
     run(&mut actor, &disk, script.body, seed, &settings).map_err(|v| v.at(place))
 }
 
@@ -68,7 +75,8 @@ fn run(
     seed: u64,
     settings: &Settings,
 ) -> Checked<u64> {
-    let hit = |disk: &factum_io::sim::SimDisk| disk.trace().iter().any(|line| line.contains(" -> "));
+    let hit =
+        |disk: &factum_io::sim::SimDisk| disk.trace().iter().any(|line| line.contains(" -> "));
     let disk = match Session::open(disk.clone(), seed, settings) {
         Ok(mut session) => {
             session.may_fail = true;
@@ -87,7 +95,11 @@ fn run(
     disk.clear_faults();
     disk.set_trace(false);
     let mut random = fastrand::Rng::with_seed(seed);
-    let left = if random.bool() { disk.fork() } else { disk.crash(crash::policy(&mut random)) };
+    let left = if random.bool() {
+        disk.fork()
+    } else {
+        disk.crash(crash::policy(&mut random))
+    };
     let session = oracle::reopen(&left, seed, settings)?;
     let mut model = Model::default();
     oracle::check_recovered(&session, &mut actor.history, &mut model, seed)?;
@@ -98,7 +110,9 @@ fn run(
 /// While calls fail, each event that is read is right, or it is an error.
 fn still_reads(session: &Session, actor: &mut Actor) -> Checked {
     use factum_store::EventStore;
-    let read = session.engine.read(factum_store::ReadRequest::all().with_control());
+    let read = session
+        .engine
+        .read(factum_store::ReadRequest::all().with_control());
     for event in poll::items(read)?.into_iter().flatten() {
         actor.history.show(&event)?;
     }
@@ -114,11 +128,18 @@ fn after(session: &mut Session, actor: &mut Actor) -> Checked {
     let (poisoned, before) = (session.poisoned(), session.acknowledged);
     actor.perform(session, "put last 1 10")?;
     if poisoned {
-        ensure(session.acknowledged == before, || "an append succeeded after the log had failed".into())
+        ensure(session.acknowledged == before, || {
+            "an append succeeded after the log had failed".into()
+        })
     } else {
         // A failure in the background only need not be known to any append before this one.
         let fine = session.acknowledged > before || session.engine.trouble().is_some();
-        ensure(fine, || format!("nothing fails any more, and appends are refused: {:?}", session.refusals))
+        ensure(fine, || {
+            format!(
+                "nothing fails any more, and appends are refused: {:?}",
+                session.refusals
+            )
+        })
     }
 }
 
@@ -129,6 +150,11 @@ fn after(session: &mut Session, actor: &mut Actor) -> Checked {
 pub fn nothing_lost(world: &factum_io::sim::SimEnv) -> Checked {
     use factum_engine::verify::Severity;
     let report = verify_full(world)?;
-    let lost = report.findings.iter().find(|finding| finding.severity == Severity::Lost);
-    ensure(lost.is_none(), || format!("verifying finds a loss: {}", short(&lost)))
+    let lost = report
+        .findings
+        .iter()
+        .find(|finding| finding.severity == Severity::Lost);
+    ensure(lost.is_none(), || {
+        format!("verifying finds a loss: {}", short(&lost))
+    })
 }

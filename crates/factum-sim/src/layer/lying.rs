@@ -8,10 +8,11 @@ use factum_store::{EventStore, ReadRequest};
 use factum_types::RecordedEvent;
 use std::collections::BTreeMap;
 
+use super::actor::Actor;
 use super::crash;
 use super::exhaustive::setup;
 use super::rot::{Explained, check_reads};
-use super::scripts::{Actor, SCRIPTS};
+use super::scripts::SCRIPTS;
 use crate::poll;
 use crate::session::{Session, Settings};
 use crate::violation::{Checked, Violation};
@@ -32,8 +33,10 @@ pub fn case(seed: u64) -> Checked<u64> {
     actor.perform(&mut session, script.body)?;
     actor.perform(&mut session, "drain")?;
     let all = crate::compare::scan(&session.engine, 0)?;
-    let right: BTreeMap<u64, RecordedEvent> =
-        all.into_iter().map(|event| (event.position.raw(), event)).collect();
+    let right: BTreeMap<u64, RecordedEvent> = all
+        .into_iter()
+        .map(|event| (event.position.raw(), event))
+        .collect();
     let lied = session.world.disk.clone();
     let mut states = 0;
     for _ in 0..8 {
@@ -51,10 +54,16 @@ fn look(
     right: &BTreeMap<u64, RecordedEvent>,
 ) -> Checked {
     // An error that says what is wrong is an answer.
-    let Ok(session) = Session::open(disk.clone(), seed, settings) else { return Ok(()) };
+    let Ok(session) = Session::open(disk.clone(), seed, settings) else {
+        return Ok(());
+    };
     let read = session.engine.read(ReadRequest::all().with_control());
     let items = poll::items(read)?;
-    let last = items.iter().flatten().map(|event| event.position.raw()).max();
+    let last = items
+        .iter()
+        .flatten()
+        .map(|event| event.position.raw())
+        .max();
     let explained = Explained::of(&session, &items).and_after(last);
     check_reads(&items, right.values(), &explained)
 }

@@ -93,9 +93,17 @@ fn one(program: &Path, store: &Path, after: Duration) -> Checked<BTreeMap<(Strin
         told
     });
     std::thread::sleep(after);
-    child.kill().map_err(|error| failed("killing a child", &error))?;
-    child.wait().map_err(|error| failed("waiting for a child", &error))?;
-    reader.join().map_err(|_| Violation::new("the reader of the child's output stopped"))
+    child
+        .kill()
+        .map_err(|error| failed("killing a child", &error))?;
+    child
+        .wait()
+        .map_err(|error| failed("waiting for a child", &error))?;
+    reader.join().map_err(|panic| {
+        Violation::new(format!(
+            "the reader of the child's output stopped: {panic:?}"
+        ))
+    })
 }
 
 /// Everything told is there, and the store is whole and goes on.
@@ -112,7 +120,12 @@ fn look(store: &Path, told: &BTreeMap<(String, u64), String>) -> Checked<u64> {
     check_shape(&scan)?;
     let there: BTreeMap<(String, u64), &RecordedEvent> = scan
         .iter()
-        .map(|event| ((event.stream.as_str().to_owned(), event.revision.number()), event))
+        .map(|event| {
+            (
+                (event.stream.as_str().to_owned(), event.revision.number()),
+                event,
+            )
+        })
         .collect();
     for (place, id) in told {
         let found = there.get(place).map(|event| event.id.to_string());
@@ -120,10 +133,14 @@ fn look(store: &Path, told: &BTreeMap<(String, u64), String>) -> Checked<u64> {
             format!("{place:?} was acknowledged with id {id}, and now it is {found:?}")
         })?;
     }
-    engine.close().map_err(|error| Violation::new(format!("closing: {error}")))?;
+    engine
+        .close()
+        .map_err(|error| Violation::new(format!("closing: {error}")))?;
     let report = verify(store, VerifyDepth::Full, &Env::real(), &mut |_, _| {})
         .map_err(|error| Violation::new(format!("verifying: {error}")))?;
-    ensure(report.is_clean(), || format!("verifying finds: {}", short(&report.findings)))?;
+    ensure(report.is_clean(), || {
+        format!("verifying finds: {}", short(&report.findings))
+    })?;
     Ok(told.len() as u64)
 }
 
@@ -142,7 +159,9 @@ pub fn victim(store: &Path) -> Checked {
         })
         .collect();
     for writer in writers {
-        writer.join().map_err(|_| Violation::new("a writer stopped"))??;
+        writer
+            .join()
+            .map_err(|panic| Violation::new(format!("a writer stopped: {panic:?}")))??;
     }
     Ok(())
 }
@@ -151,7 +170,9 @@ fn write(engine: &Engine, writer: u64) -> Checked {
     let mut random = fastrand::Rng::with_seed(u64::from(std::process::id()) * WRITERS + writer);
     loop {
         let name = format!("writer-{writer}");
-        let events: Vec<NewEvent> = (0..random.usize(1..4)).map(|_| event(&mut random)).collect();
+        let events: Vec<NewEvent> = (0..random.usize(1..4))
+            .map(|_| event(&mut random))
+            .collect();
         let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
         let stream: StreamName = named(StreamName::new(&name));
         let batch = AppendBatch::events(stream, ExpectedRevision::Any, events);
@@ -169,7 +190,11 @@ fn write(engine: &Engine, writer: u64) -> Checked {
 
 fn event(random: &mut fastrand::Rng) -> NewEvent {
     let id = EventId::from_bytes(random.u128(..).to_be_bytes());
-    let length = if random.u8(0..20) == 0 { 20_000 } else { random.usize(0..500) };
+    let length = if random.u8(0..20) == 0 {
+        20_000
+    } else {
+        random.usize(0..500)
+    };
     let mut data = vec![0; length];
     random.fill(&mut data);
     NewEvent::binary(id, named(EventType::new("Written")), data)

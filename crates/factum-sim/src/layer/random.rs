@@ -57,7 +57,9 @@ pub fn case(seed: u64) -> Checked<u64> {
         oracle::check_idempotent(&disk.fork(), seed, &run.settings)?;
         let mut again = Run::new(seed);
         let (other, _) = again.lives(SimDisk::new())?;
-        ensure(disk.fingerprint() == other.fingerprint(), || "the same seed left other bytes".into())?;
+        ensure(disk.fingerprint() == other.fingerprint(), || {
+            "the same seed left other bytes".into()
+        })?;
     }
     Ok(states)
 }
@@ -65,7 +67,11 @@ pub fn case(seed: u64) -> Checked<u64> {
 impl Run {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed ^ 0x0005_EED0_F5EE_D000);
-        let sizes = if random.bool() { Sizes::Mixed } else { Sizes::Small };
+        let sizes = if random.bool() {
+            Sizes::Mixed
+        } else {
+            Sizes::Small
+        };
         let settings = Settings {
             segment_bytes: [64 << 10, 64 << 10, 96 << 10, 256 << 10][random.usize(0..4)],
             streams_in_memory: if random.u8(0..4) == 0 { 4 } else { 1 << 20 },
@@ -99,12 +105,23 @@ impl Run {
         let lives = self.random().usize(1..5);
         for life in 0..lives {
             let actions = self.random().usize(12..60);
-            disk = self.life(disk, actions).map_err(|v| v.at(format_args!("life {life}")))?;
+            disk = self
+                .life(disk, actions)
+                .map_err(|v| v.at(format_args!("life {life}")))?;
         }
         let history = &mut self.history;
-        let settings = Settings { streams_in_memory: 1 << 20, ..self.settings };
+        let settings = Settings {
+            streams_in_memory: 1 << 20,
+            ..self.settings
+        };
         let after = disk.fork();
-        oracle::check(&after, &mut history.clone(), oracle::Depth::GoesOn, self.seed, &settings)?;
+        oracle::check(
+            &after,
+            &mut history.clone(),
+            oracle::Depth::GoesOn,
+            self.seed,
+            &settings,
+        )?;
         Ok((disk, self.states + 1))
     }
 
@@ -152,7 +169,9 @@ impl Run {
                 disk.fail(FaultRule::once(factum_io::sim::Calls::Any, nth, fault));
                 if let Ok(session) = Session::open(disk.clone(), seed, &self.settings) {
                     let report = session.engine.report();
-                    ensure(!report.degraded, || format!("a failing call is taken for damage: {}", short(report)))?;
+                    ensure(!report.degraded, || {
+                        format!("a failing call is taken for damage: {}", short(report))
+                    })?;
                     drop(session);
                 }
                 disk.clear_faults();
@@ -186,7 +205,9 @@ impl Run {
         use factum_store::EventStore;
         if let Ok(Ok(streams)) = crate::poll::now("streams", self.model.store.streams(request)) {
             for info in streams {
-                let next = info.last_revision.map_or(0, |revision| revision.number() + 1);
+                let next = info
+                    .last_revision
+                    .map_or(0, |revision| revision.number() + 1);
                 self.workload.learn(&info.stream, next);
             }
         }
@@ -240,8 +261,9 @@ impl Run {
 
     fn act(&mut self, session: &mut Session, actions: usize) -> Checked<Ending> {
         for number in 0..actions {
-            let action = self.workload.next();
-            self.action(session, action).map_err(|v| v.at(format_args!("action {number}")))?;
+            let action = self.workload.draw();
+            self.action(session, action)
+                .map_err(|v| v.at(format_args!("action {number}")))?;
             if session.is_off() {
                 return Ok(Ending::Off);
             }
@@ -276,7 +298,10 @@ impl Run {
         session.ask(&mut self.history, request)?;
         session.drain(&mut self.history)?;
         ensure(session.acknowledged > before || session.is_off(), || {
-            format!("there is space again, and appends are refused: {:?}", session.refusals)
+            format!(
+                "there is space again, and appends are refused: {:?}",
+                session.refusals
+            )
         })
     }
 
@@ -316,7 +341,15 @@ impl Run {
         if session.is_off() {
             return Ok(());
         }
-        if let Some(Ok(bytes)) = session.world.disk.files().iter().rev().map(|file| session.world.disk.read_file(file).ok_or(())).next() {
+        if let Some(Ok(bytes)) = session
+            .world
+            .disk
+            .files()
+            .iter()
+            .rev()
+            .map(|file| session.world.disk.read_file(file).ok_or(()))
+            .next()
+        {
             self.workload.forge_from(&bytes);
         }
         session.settle(&mut self.history)?;
@@ -359,7 +392,9 @@ impl Run {
                 return Ok(());
             }
             let fine = closed.is_ok() || self.faults == Faults::Errors;
-            ensure(fine, || format!("closing fails without a cause: {}", short(&closed)))?;
+            ensure(fine, || {
+                format!("closing fails without a cause: {}", short(&closed))
+            })?;
         }
         let world = session.replace_world();
         world.disk.clear_faults();
@@ -393,7 +428,9 @@ impl Run {
         let quiet = session.refusals.is_empty();
         let closed = session.close();
         let fine = closed.is_ok() || !quiet || self.faults == Faults::Errors;
-        let off = closed.err().is_some_and(|error| error.to_string().contains("power lost"));
+        let off = closed
+            .err()
+            .is_some_and(|error| error.to_string().contains("power lost"));
         ensure(fine || off, || "closing fails without a cause".to_owned())?;
         disk.clear_faults();
         disk.set_capacity(None);
@@ -414,7 +451,9 @@ impl Run {
         session.drain(&mut self.history)?;
         let disk = session.world.disk.clone();
         if !session.is_off() {
-            ensure(session.acknowledged == before, || "an append succeeded after the log had failed".into())?;
+            ensure(session.acknowledged == before, || {
+                "an append succeeded after the log had failed".into()
+            })?;
             disk.clear_faults();
             self.peek(&session, 0)?;
         }
@@ -431,5 +470,9 @@ impl Run {
 }
 
 fn files_bytes(disk: &SimDisk) -> u64 {
-    disk.files().iter().filter_map(|file| disk.read_file(file)).map(|bytes| bytes.len() as u64).sum()
+    disk.files()
+        .iter()
+        .filter_map(|file| disk.read_file(file))
+        .map(|bytes| bytes.len() as u64)
+        .sum()
 }

@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use factum_engine::verify::VerifyReport;
 use factum_io::sim::SimDisk;
 use factum_store::{AppendBatch, EventStore, Kind, ReadRequest, Source, StoreError};
-use factum_types::{
-    EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName,
-};
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
 
 use crate::poll;
 use crate::session::{Session, Settings, verify_full};
@@ -36,8 +34,11 @@ pub fn case(seed: u64) -> Checked<u64> {
     for number in 0..DAMAGES {
         let disk = stored.disk.fork();
         let before = disk.fingerprint();
-        let Some(harm) = Harm::draw(&disk, &mut random) else { continue };
-        harm.inflict(&disk).map_err(|error| Violation::new(format!("{harm:?}: {error}")))?;
+        let Some(harm) = Harm::draw(&disk, &mut random) else {
+            continue;
+        };
+        harm.inflict(&disk)
+            .map_err(|error| Violation::new(format!("{harm:?}: {error}")))?;
         if disk.fingerprint() == before {
             continue;
         }
@@ -58,7 +59,10 @@ impl Explained {
     #[must_use]
     pub fn of(session: &Session, items: &[Result<RecordedEvent, StoreError>]) -> Self {
         let mut ranges = Vec::new();
-        for damage in items.iter().filter_map(|item| item.as_ref().err()?.as_damage()) {
+        for damage in items
+            .iter()
+            .filter_map(|item| item.as_ref().err()?.as_damage())
+        {
             ranges.push((damage.first.raw(), damage.last.raw()));
         }
         for report in &session.engine.report().damage {
@@ -75,12 +79,15 @@ impl Explained {
     /// And everything after a position; everything at all if there is none.
     #[must_use]
     pub fn and_after(mut self, last: Option<u64>) -> Self {
-        self.ranges.push((last.map_or(0, |last| last + 1), u64::MAX));
+        self.ranges
+            .push((last.map_or(0, |last| last + 1), u64::MAX));
         self
     }
 
     fn contains(&self, position: u64) -> bool {
-        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&position))
+        self.ranges
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&position))
     }
 }
 
@@ -99,7 +106,9 @@ pub fn check_reads<'a>(
         match item {
             Ok(event) => {
                 let position = event.position.raw();
-                ensure(last < Some(position), || format!("out of order: {}", short(event)))?;
+                ensure(last < Some(position), || {
+                    format!("out of order: {}", short(event))
+                })?;
                 last = Some(position);
                 got.insert(position, event);
             }
@@ -116,15 +125,23 @@ pub fn check_reads<'a>(
                 format!("wrong bytes: {} instead of {}", short(read), short(event))
             })?,
             None => ensure(explained.contains(position), || {
-                format!("position {position} is gone without a word; errors: {}", errors(items))
+                format!(
+                    "position {position} is gone without a word; errors: {}",
+                    errors(items)
+                )
             })?,
         }
     }
-    ensure(got.is_empty(), || format!("events that never were: {}", short(&got)))
+    ensure(got.is_empty(), || {
+        format!("events that never were: {}", short(&got))
+    })
 }
 
 fn errors(items: &[Result<RecordedEvent, StoreError>]) -> String {
-    let errors: Vec<_> = items.iter().filter_map(|item| item.as_ref().err()).collect();
+    let errors: Vec<_> = items
+        .iter()
+        .filter_map(|item| item.as_ref().err())
+        .collect();
     short(&errors)
 }
 
@@ -141,9 +158,8 @@ fn look(disk: &SimDisk, stored: &Stored, harm: &Harm) -> Checked {
             });
         }
     };
-    let read = |session: &Session| {
-        poll::items(session.engine.read(ReadRequest::all().with_control()))
-    };
+    let read =
+        |session: &Session| poll::items(session.engine.read(ReadRequest::all().with_control()));
     let items = read(&session)?;
     let mut explained = Explained::of(&session, &items);
     if harm.is_in_blind_spot() {
@@ -153,12 +169,15 @@ fn look(disk: &SimDisk, stored: &Stored, harm: &Harm) -> Checked {
     indexes(&session, stored, &explained)?;
     let missing = stored.events.len() - items.iter().flatten().count();
     let report = report?;
-    ensure(missing == 0 || !report.is_clean() || harm.is_in_blind_spot(), || {
-        "events are missing, and verifying finds nothing".to_owned()
-    })?;
+    ensure(
+        missing == 0 || !report.is_clean() || harm.is_in_blind_spot(),
+        || "events are missing, and verifying finds nothing".to_owned(),
+    )?;
     check_verify(&report, harm)?;
     let degraded = session.engine.report().degraded;
-    ensure(degraded != session.is_writable(), || format!("degraded: {degraded}, and yet"))?;
+    ensure(degraded != session.is_writable(), || {
+        format!("degraded: {degraded}, and yet")
+    })?;
     if degraded {
         return accept(session, stored, &items);
     }
@@ -167,7 +186,9 @@ fn look(disk: &SimDisk, stored: &Stored, harm: &Harm) -> Checked {
 
 /// A flipped bit in a file that is in use is found by verifying.
 fn check_verify(report: &VerifyReport, harm: &Harm) -> Checked {
-    ensure(!report.is_clean() || !harm.must_be_found(), || "verifying finds nothing".to_owned())
+    ensure(!report.is_clean() || !harm.must_be_found(), || {
+        "verifying finds nothing".to_owned()
+    })
 }
 
 /// Every list of an index gives a part of the right answer, and accounts for the rest.
@@ -179,7 +200,10 @@ fn indexes(session: &Session, stored: &Stored, known: &Explained) -> Checked {
             Source::Stream(stream) => event.stream == *stream,
             _ => true,
         };
-        let right = stored.events.values().filter(|e| e.kind == factum_types::RecordKind::Event);
+        let right = stored
+            .events
+            .values()
+            .filter(|e| e.kind == factum_types::RecordKind::Event);
         let items = poll::items(session.engine.read(ReadRequest::forward(source.clone())))?;
         let mut explained = Explained::of(session, &items);
         explained.ranges.extend(known.ranges.iter().copied());
@@ -203,12 +227,19 @@ fn accept(
 ) -> Checked {
     let answer = ask(&session, 1)?;
     let refused = matches!(&answer, Some(Err(error)) if error.kind() == Kind::ReadOnly);
-    ensure(refused, || format!("a degraded store answers an append with {}", short(&answer)))?;
+    ensure(refused, || {
+        format!("a degraded store answers an append with {}", short(&answer))
+    })?;
     let disk = session.kill().disk;
-    let settings = Settings { accept_loss: true, ..stored.settings };
+    let settings = Settings {
+        accept_loss: true,
+        ..stored.settings
+    };
     let session = Session::open(disk, 4, &settings)
         .map_err(|error| Violation::new(format!("accepting the loss: {error}")))?;
-    ensure(session.is_writable(), || "the loss was accepted, and the store is not writable".into())?;
+    ensure(session.is_writable(), || {
+        "the loss was accepted, and the store is not writable".into()
+    })?;
     write_on(session, stored, items, &stored.settings)
 }
 
@@ -219,16 +250,27 @@ fn write_on(
     items: &[Result<RecordedEvent, StoreError>],
     settings: &Settings,
 ) -> Checked {
-    let before: BTreeMap<u64, RecordedEvent> =
-        items.iter().flatten().map(|event| (event.position.raw(), event.clone())).collect();
+    let before: BTreeMap<u64, RecordedEvent> = items
+        .iter()
+        .flatten()
+        .map(|event| (event.position.raw(), event.clone()))
+        .collect();
     let mut session = session;
     for round in 0..2 {
         let receipt = match ask(&session, 100 + round)? {
             Some(Ok(receipt)) => receipt,
-            other => return Err(Violation::new(format!("an append is answered with {}", short(&other)))),
+            other => {
+                return Err(Violation::new(format!(
+                    "an append is answered with {}",
+                    short(&other)
+                )));
+            }
         };
-        let reused = receipt.first.raw() < stored.end && stored.shown_at(receipt.first.raw(), &before);
-        ensure(!reused, || format!("position {} is used again", receipt.first))?;
+        let reused =
+            receipt.first.raw() < stored.end && stored.shown_at(receipt.first.raw(), &before);
+        ensure(!reused, || {
+            format!("position {} is used again", receipt.first)
+        })?;
         // Not sealed at first, so that what was accepted is met again.
         while round > 0 && session.maintain().is_ok_and(|more| more) {}
         let again = session
@@ -241,14 +283,22 @@ fn write_on(
             format!("degraded again: {}", short(session.engine.report()))
         })?;
         let now = poll::items(session.engine.read(ReadRequest::all().with_control()))?;
-        let now: BTreeMap<u64, &RecordedEvent> =
-            now.iter().flatten().map(|event| (event.position.raw(), event)).collect();
+        let now: BTreeMap<u64, &RecordedEvent> = now
+            .iter()
+            .flatten()
+            .map(|event| (event.position.raw(), event))
+            .collect();
         for (position, event) in &before {
             ensure(now.get(position).is_some_and(|now| *now == event), || {
-                format!("position {position} was readable, and now it is {}", short(&now.get(position)))
+                format!(
+                    "position {position} was readable, and now it is {}",
+                    short(&now.get(position))
+                )
             })?;
         }
-        ensure(now.contains_key(&receipt.first.raw()), || "what was appended is gone".to_owned())?;
+        ensure(now.contains_key(&receipt.first.raw()), || {
+            "what was appended is gone".to_owned()
+        })?;
     }
     Ok(())
 }

@@ -40,11 +40,18 @@ enum Kind {
 impl Harm {
     /// Draws a damage for a disk; `None` when the file drawn has nothing to damage.
     pub(super) fn draw(disk: &SimDisk, random: &mut fastrand::Rng) -> Option<Self> {
-        let files: Vec<PathBuf> = disk.files().into_iter().filter(|file| class(file, disk).is_some()).collect();
+        let files: Vec<PathBuf> = disk
+            .files()
+            .into_iter()
+            .filter(|file| class(file, disk).is_some())
+            .collect();
         let file = files.get(random.usize(0..files.len().max(1)))?.clone();
         let class = class(&file, disk)?;
         let bytes = disk.read_file(&file)?;
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+        let used = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last as u64 + 1);
         let length = bytes.len() as u64;
         if length == 0 {
             return None;
@@ -61,12 +68,19 @@ impl Harm {
             20..=21 => Kind::Shortened(if random.bool() { at } else { at / 64 * 64 }),
             22 => Kind::Removed,
             _ => {
-                let same = files.iter().filter(|other| other.extension() == file.extension() && **other != file);
+                let same = files
+                    .iter()
+                    .filter(|other| other.extension() == file.extension() && **other != file);
                 let others: Vec<_> = same.collect();
                 Kind::Exchanged((*others.get(random.usize(0..others.len().max(1)))?).clone())
             }
         };
-        Some(Self { file, class, kind, in_use: at < used })
+        Some(Self {
+            file,
+            class,
+            kind,
+            in_use: at < used,
+        })
     }
 
     /// Does it.
@@ -90,13 +104,20 @@ impl Harm {
             Kind::Exchanged(_) => true,
             _ => self.class == Class::Unsealed,
         };
-        unsealed && matches!(self.kind, Kind::Shortened(_) | Kind::Removed | Kind::Exchanged(_))
+        unsealed
+            && matches!(
+                self.kind,
+                Kind::Shortened(_) | Kind::Removed | Kind::Exchanged(_)
+            )
     }
 
     /// Whether it may turn the last frame into one that never arrived: sectors of zeros, of old content, or none.
     pub(super) fn is_in_blind_spot(&self) -> bool {
         self.class == Class::Unsealed
-            && matches!(self.kind, Kind::Zeros(_) | Kind::Stale(_) | Kind::Swapped(..))
+            && matches!(
+                self.kind,
+                Kind::Zeros(_) | Kind::Stale(_) | Kind::Swapped(..)
+            )
     }
 
     /// Whether verifying must find it: a changed byte of a file's content.
@@ -115,9 +136,14 @@ fn class(file: &Path, disk: &SimDisk) -> Option<Class> {
         "idx" => Some(Class::Index),
         "seg" => {
             let plain = !name.contains(".g");
-            let index = file.with_file_name(name.replace(".seg", if plain { ".g0.idx" } else { ".idx" }));
+            let index =
+                file.with_file_name(name.replace(".seg", if plain { ".g0.idx" } else { ".idx" }));
             let sealed = disk.files().contains(&index);
-            Some(if sealed { Class::Sealed } else { Class::Unsealed })
+            Some(if sealed {
+                Class::Sealed
+            } else {
+                Class::Unsealed
+            })
         }
         _ => None,
     }

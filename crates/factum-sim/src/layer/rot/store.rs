@@ -36,7 +36,11 @@ impl Stored {
         let mut session = Session::open(SimDisk::new(), seed, &settings)
             .map_err(|error| Violation::new(format!("making a store: {error}")))?;
         let mut history = History::default();
-        let sizes = if seed.is_multiple_of(2) { Sizes::Mixed } else { Sizes::Small };
+        let sizes = if seed.is_multiple_of(2) {
+            Sizes::Mixed
+        } else {
+            Sizes::Small
+        };
         let mut workload = Workload::new(seed, sizes);
         let appends = workload.random.usize(10..120);
         for _ in 0..appends {
@@ -49,18 +53,29 @@ impl Stored {
         session.drain(&mut history)?;
         let scan = compare::scan(&session.engine, 0)?;
         let end = compare::end(&session.engine)?;
-        let events = scan.into_iter().map(|event| (event.position.raw(), event)).collect();
+        let events = scan
+            .into_iter()
+            .map(|event| (event.position.raw(), event))
+            .collect();
         let disk = if seed.is_multiple_of(3) {
             session.kill().disk
         } else {
             oracle::close(session)?.disk.fork()
         };
-        Ok(Self { disk, settings, events, end, before_last_frame, sources: sources() })
+        Ok(Self {
+            disk,
+            settings,
+            events,
+            end,
+            before_last_frame,
+            sources: sources(),
+        })
     }
 
     /// Whether something was shown at a position that the damaged store does not show any more.
     pub(super) fn shown_at(&self, position: u64, readable: &BTreeMap<u64, RecordedEvent>) -> bool {
-        readable.contains_key(&position) || self.before_last_frame.is_some_and(|last| position <= last)
+        readable.contains_key(&position)
+            || self.before_last_frame.is_some_and(|last| position <= last)
     }
 }
 
@@ -68,7 +83,10 @@ impl Stored {
 fn write(session: &mut Session, history: &mut History, workload: &mut Workload) -> Checked {
     let request = workload.request();
     let hides = |batch: &AppendBatch| {
-        batch.writes.iter().any(|write| !matches!(write.change, Change::Events(_)))
+        batch
+            .writes
+            .iter()
+            .any(|write| !matches!(write.change, Change::Events(_)))
     };
     match &request {
         // Streams that hide events are compared elsewhere; here every event must be read.
@@ -86,7 +104,9 @@ fn write(session: &mut Session, history: &mut History, workload: &mut Workload) 
         session.build_checkpoint();
     }
     if workload.random.u8(0..6) == 0 {
-        session.maintain().map_err(|error| Violation::new(format!("background: {error}")))?;
+        session
+            .maintain()
+            .map_err(|error| Violation::new(format!("background: {error}")))?;
     }
     Ok(())
 }
@@ -95,7 +115,10 @@ fn plain(workload: &mut Workload) -> AppendBatch {
     // Longer than a sector, so that no single one holds it and a frame before it.
     let mut data = vec![0; 900];
     workload.random.fill(&mut data);
-    let event = factum_types::NewEvent { data: data.into(), ..workload.event(true) };
+    let event = factum_types::NewEvent {
+        data: data.into(),
+        ..workload.event(true)
+    };
     let any = factum_types::ExpectedRevision::Any;
     AppendBatch::events(named(StreamName::new("order-1")), any, vec![event])
 }
