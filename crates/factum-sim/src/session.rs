@@ -298,12 +298,7 @@ impl Session {
     /// Whether power has been lost.
     #[must_use]
     pub fn is_off(&self) -> bool {
-        use factum_io::Disk;
-        if self.dark {
-            return true;
-        }
-        let gone = self.world.disk.exists(Path::new("/"));
-        gone.is_err_and(|error| factum_io::sim::is_power_loss(&error))
+        self.dark || has_no_power(&self.world.disk)
     }
 
     /// The next process found no power.
@@ -535,6 +530,14 @@ fn check_conflict(history: &mut History, ticket: u64, error: &StoreError) -> Che
         _ => {}
     }
     Ok(())
+}
+
+/// Whether a disk has lost its power.
+#[must_use]
+pub fn has_no_power(disk: &SimDisk) -> bool {
+    use factum_io::Disk;
+    let root = disk.exists(Path::new("/"));
+    root.is_err_and(|error| factum_io::sim::is_power_loss(&error))
 }
 
 /// Looks at every byte of the store on a disk.

@@ -195,7 +195,12 @@ fn the_real_events_come_back_byte_for_byte() {
         "the export differs from the file"
     );
     let again = place.run(&["import", path.to_str().unwrap(), "--preserve-time"]);
-    assert!(again.err.contains("0 events added, 262,200 already there, 13,087 streams"), "{again:?}");
+    assert!(
+        again
+            .err
+            .contains("0 events added, 262,200 already there, 13,087 streams"),
+        "{again:?}"
+    );
     place.ok(&["verify", "--full"]);
 }
 
@@ -213,12 +218,15 @@ fn a_killed_import_goes_on_where_it_was() {
             .unwrap();
         // The pipe is narrow: when all this is written, nearly all of it has been read.
         let fed: usize = all.lines().take(part).map(|line| line.len() + 1).sum();
-        std::io::Write::write_all(child.stdin.as_mut().unwrap(), &all.as_bytes()[..fed]).unwrap();
+        Write::write_all(child.stdin.as_mut().unwrap(), &all.as_bytes()[..fed]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
     place.write("all.ndjson", &all);
     place.ok(&["import", "all.ndjson"]);
-    assert!(foreign(&place.ok(&["export"])) == all, "the export differs from the file");
+    assert!(
+        foreign(&place.ok(&["export"])) == all,
+        "the export differs from the file"
+    );
     place.ok(&["verify", "--full"]);
 }

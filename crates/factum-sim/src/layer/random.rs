@@ -428,9 +428,8 @@ impl Run {
         let quiet = session.refusals.is_empty();
         let closed = session.close();
         let fine = closed.is_ok() || !quiet || self.faults == Faults::Errors;
-        let off = closed
-            .err()
-            .is_some_and(|error| error.to_string().contains("power lost"));
+        // The disk is asked, not the engine: that may have swallowed the error.
+        let off = crate::session::has_no_power(&disk);
         ensure(fine || off, || "closing fails without a cause".to_owned())?;
         disk.clear_faults();
         disk.set_capacity(None);
