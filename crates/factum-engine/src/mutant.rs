@@ -1,6 +1,6 @@
 //! Planted bugs, for the simulator to find: a campaign that cannot see one of these would not see its like either.
 //!
-//! Each stands at its place as a line or two that ask [`on`]. Without the feature `unstable-mutants` the answer is a constant no.
+//! Each stands at its place as a line or two that ask `on`. Without the feature `unstable-mutants` the answer is a constant no.
 //! Relies on: one thread drives a simulated store. Never: is on unless a simulation selected it.
 #![doc(hidden)]
 

@@ -20,7 +20,7 @@ pub struct Scan {
 
 impl Scan {
     /// The next page, `None` at the end of what is published. Events hidden by their age are left out by
-    /// [`EventStore::read`] only; [`shows`](Scan::shows) tells.
+    /// [`EventStore::read`](factum_store::EventStore::read) only; [`shows`](Scan::shows) tells.
     ///
     /// # Errors
     /// As files fail. A damaged event is an error in the page.
