@@ -41,7 +41,7 @@ impl Options {
             read_only: false,
             accept_loss: false,
             segment_bytes: Self::SEGMENT_BYTES_DEFAULT,
-            id_window: 1 << 18,
+            id_window: 1 << 16,
             streams_in_memory: 1 << 20,
             index_cache_bytes: 512 << 20,
             queue: QueueLimits {
@@ -88,7 +88,8 @@ impl Options {
         self
     }
 
-    /// For how many of the last events a repetition without an exact expectation is recognised. Default: 262,144; about 40 bytes each.
+    /// For how many of the last events a repetition without an exact expectation is recognised, at least. Default: 65,536; up to 32 bytes each.
+    /// When the store is opened, so many of its last events are read to fill the window.
     #[must_use]
     pub const fn id_window(mut self, events: usize) -> Self {
         self.id_window = events;
