@@ -111,6 +111,7 @@ impl Maintenance {
 
     /// The thread: works whenever something is wanted, until stopped.
     pub(crate) fn run(&self, core: &Core) {
+        let _last_will = LastWill(self);
         loop {
             let mut state = lock(&self.state);
             while !state.wanted && !state.stopped {
@@ -139,6 +140,21 @@ impl Maintenance {
             if !done.unwrap_or(false) {
                 return;
             }
+        }
+    }
+}
+
+/// If the thread panics, committers do not wait for it any more, and whoever asks learns of it.
+struct LastWill<'a>(&'a Maintenance);
+
+impl Drop for LastWill<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = lock(&self.0.state);
+            state.failure =
+                Some("the thread of the background work panicked; please report this".to_owned());
+            drop(state);
+            self.0.sealed.notify_all();
         }
     }
 }

@@ -53,11 +53,35 @@ pub(super) fn two_digits(ratio: Option<f64>) -> String {
     ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
 }
 
-/// Whether the floor is kept, in one word.
+/// Whether the floor is kept, in one word. Nothing is faster than its limit: if it seems so, the limit was measured in a bad moment.
 pub(super) fn verdict(row: &Row) -> &'static str {
-    match row.is_under() {
-        None => "",
-        Some(false) => "ok",
-        Some(true) => "UNDER",
+    const DOUBTFUL: f64 = 1.1;
+    match (row.ratio(), row.is_under()) {
+        (Some(ratio), _) if ratio > DOUBTFUL => "doubtful",
+        (_, None) => "",
+        (_, Some(false)) => "ok",
+        (_, Some(true)) => "UNDER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+    use crate::bench::row::{Floor, Row, Unit};
+
+    #[test]
+    fn nothing_is_faster_than_its_limit() {
+        let check = |figure: f64, expected: &str| {
+            let row = Row::new("x", "y", Unit::Events, figure).limit(100.0, "z");
+            assert_eq!(
+                verdict(&row.floor(Some(Floor::Ratio(0.5)))),
+                expected,
+                "{figure}"
+            );
+        };
+        check(40.0, "UNDER");
+        check(60.0, "ok");
+        check(105.0, "ok");
+        check(951.0, "doubtful");
     }
 }
