@@ -13,6 +13,8 @@ use crate::maintain::Maintenance;
 use crate::mutant::{Mutant, on};
 use crate::open::{Opened, Writing};
 use crate::options::Options;
+use crate::read::Page;
+use crate::read::page::Want;
 use crate::reader::Reader;
 use crate::report::OpenReport;
 use crate::seal::Sealer;
@@ -216,28 +218,46 @@ fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
         .unsealed
         .iter()
         .map(|unsealed| unsealed.read().record_count());
-    let mut records: usize = in_memory.sum();
-    let mut older = Vec::new();
-    for sealed in view.sealed.iter().rev() {
-        if records >= capacity {
-            break;
-        }
-        // Of a segment that cannot be read no repetition can be answered either.
-        let Ok(bytes) = sealed.read_direct() else {
-            continue;
-        };
-        let content = crate::seal::read_sealed(&sealed.entry, &reader.keyer, &bytes);
-        records += content.read().record_count();
-        older.push(content);
-    }
-    older
-        .iter()
-        .rev()
-        .for_each(|segment| remember_ids(&mut window, segment));
+    let records: usize = in_memory.sum();
+    remember_sealed(&mut window, reader, &view, capacity.saturating_sub(records));
     view.unsealed
         .iter()
         .for_each(|segment| remember_ids(&mut window, segment));
     window
+}
+
+/// The last so many events of sealed segments, by their indexes. Of what cannot be read no repetition can be answered either.
+fn remember_sealed(window: &mut IdWindow, reader: &Reader, view: &View, mut wanted: usize) {
+    let mut found = Vec::new();
+    for sealed in view.sealed.iter().rev() {
+        let count = crate::number::clamp_u32(sealed.entry.record_count);
+        let first = count.saturating_sub(crate::number::clamp_u32(wanted as u64));
+        let mut ordinals = first..count;
+        wanted -= ordinals.len();
+        let want = Want {
+            count: usize::MAX,
+            bytes: usize::MAX,
+            control: false,
+            control_revisions: 0..0,
+        };
+        let mut page = Page::default();
+        if page.fetch_sealed(sealed, &mut ordinals, &want).is_ok() {
+            let of_segment = page.iter().filter_map(Result::ok).map(|event| {
+                let stream = reader.keyer.stream(event.stream());
+                (
+                    id_fingerprint(stream, event.id().as_u128()),
+                    event.position().raw(),
+                )
+            });
+            found.extend(of_segment.collect::<Vec<_>>().into_iter().rev());
+        }
+        if wanted == 0 {
+            break;
+        }
+    }
+    for (fingerprint, position) in found.into_iter().rev() {
+        window.insert(fingerprint, position);
+    }
 }
 
 fn remember_ids(window: &mut IdWindow, segment: &Unsealed) {
