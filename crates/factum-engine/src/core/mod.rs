@@ -10,7 +10,7 @@ mod queue;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use factum_format::frame::{FrameBuilder, FrameHeader};
 use factum_io::clock::Clock;
@@ -91,6 +91,8 @@ pub(crate) struct Core {
     stage: Mutex<Stage>,
     unstalled: Condvar,
     clock: Arc<dyn Clock>,
+    /// As the sequencer counts them; for callers, without its lock.
+    evictions: AtomicU64,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
 }
@@ -119,6 +121,7 @@ impl Core {
             publisher: Mutex::new(publisher),
             stage: Mutex::new(stage),
             unstalled: Condvar::new(),
+            evictions: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             poison: Mutex::new(None),
         }
@@ -134,7 +137,7 @@ impl Core {
 
     /// How often the sequencer has forgotten streams; a caller notes it before it looks for a tail.
     pub(crate) fn evictions(&self) -> u64 {
-        lock(&self.stage).sequencer.evictions()
+        self.evictions.load(Ordering::Acquire)
     }
 
     pub(crate) fn streams_known(&self) -> usize {
@@ -265,6 +268,7 @@ impl Core {
             Ok(context) => {
                 sequencer.begin_segment(context);
                 sequencer.evict(self.reader.published.view().sealed_end());
+                self.evictions.store(sequencer.evictions(), Ordering::Release);
                 frame.undo = sequencer.begin_frame();
                 Ok(())
             }

@@ -9,22 +9,27 @@ use factum_types::{
 };
 
 use crate::request::{control_type, decode_control};
+use crate::view::Index;
 
 /// An event borrowed from a page of the log.
 #[derive(Debug, Clone, Copy)]
 pub struct EventRef<'a> {
     pub(crate) record: RecordView<'a>,
-    pub(crate) stream: &'a str,
-    pub(crate) event_type: &'a str,
     pub(crate) time: i64,
-    pub(crate) tags: Tags<'a>,
+    pub(crate) names: Names<'a>,
 }
 
-/// Where the names of an event's tags are.
+/// Where the names that an event means are.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Tags<'a> {
-    Owned(&'a [Tag]),
-    Index(&'a crate::view::Index),
+pub(crate) enum Names<'a> {
+    /// At hand.
+    Known {
+        stream: &'a str,
+        event_type: &'a str,
+        tags: &'a [Tag],
+    },
+    /// By their ordinals in the index of a sealed segment.
+    Index(&'a Index),
 }
 
 impl<'a> EventRef<'a> {
@@ -51,14 +56,23 @@ impl<'a> EventRef<'a> {
 
     /// The stream it belongs to.
     #[must_use]
-    pub const fn stream(&self) -> &'a str {
-        self.stream
+    pub fn stream(&self) -> &'a str {
+        match self.names {
+            Names::Known { stream, .. } => stream,
+            // Checked when the page was fetched.
+            Names::Index(index) => index
+                .stream_name(self.record.stream_ref)
+                .unwrap_or_default(),
+        }
     }
 
     /// What kind of thing happened.
     #[must_use]
-    pub const fn event_type(&self) -> &'a str {
-        self.event_type
+    pub fn event_type(&self) -> &'a str {
+        match self.names {
+            Names::Known { event_type, .. } => event_type,
+            Names::Index(index) => index.type_name(self.record.type_ref).unwrap_or_default(),
+        }
     }
 
     /// When it was recorded.
@@ -105,9 +119,9 @@ impl<'a> EventRef<'a> {
     /// Its tags, in the order given.
     #[must_use]
     pub fn tags(&self) -> Vec<Tag> {
-        match self.tags {
-            Tags::Owned(tags) => tags.to_vec(),
-            Tags::Index(index) => self
+        match self.names {
+            Names::Known { tags, .. } => tags.to_vec(),
+            Names::Index(index) => self
                 .record
                 .tag_refs()
                 .filter_map(|tag| Tag::new(index.tag_name(tag).ok()?).ok())
@@ -135,12 +149,12 @@ impl<'a> EventRef<'a> {
     /// The same event, owning all it holds. `stream` saves making the name anew when it is known.
     pub(crate) fn to_recorded(self, stream: Option<&StreamName>) -> Option<RecordedEvent> {
         let stream = match stream {
-            Some(known) if known.as_str() == self.stream => known.clone(),
-            _ => StreamName::new(self.stream).ok()?,
+            Some(known) if known.as_str() == self.stream() => known.clone(),
+            _ => StreamName::new(self.stream()).ok()?,
         };
         let is_event = self.record.kind == StoredKind::EVENT;
         let name = if is_event {
-            self.event_type
+            self.event_type()
         } else {
             control_type(self.record.kind)
         };

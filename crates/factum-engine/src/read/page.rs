@@ -10,7 +10,7 @@ use factum_format::record::{self, RecordKind};
 use factum_store::StoreError;
 use factum_types::{RecordedEvent, StreamName, Tag};
 
-use super::event::{EventRef, Tags};
+use super::event::{EventRef, Names};
 use crate::number::to_u32;
 use crate::view::unsealed::Content;
 use crate::view::{Index, Sealed, Unsealed};
@@ -116,35 +116,31 @@ impl Page {
     }
 
     fn event<'a>(&'a self, slot: &'a Slot) -> Result<EventRef<'a>, StoreError> {
-        let (at, stream, event_type, tags) = match slot {
+        let (at, names) = match slot {
             Slot::Damaged(error) => return Err(StoreError::clone(error)),
             Slot::Unsealed(at, names) => {
-                let names = &self.names[*names as usize];
-                let tags = Tags::Owned(&self.tags[names.tags.clone()]);
-                (at, names.stream.as_str(), names.event_type.as_str(), tags)
-            }
-            Slot::Sealed(at, index) => {
-                let record = self.record(at);
-                let index = &*self.indexes[*index as usize];
-                let stream = index.stream_name(record.stream_ref).unwrap_or_default();
-                let event_type = index.type_name(record.type_ref).unwrap_or_default();
-                let (time, tags) = (at.base_time + record.time_delta, Tags::Index(index));
-                return Ok(EventRef {
-                    record,
+                let Named {
                     stream,
                     event_type,
-                    time,
                     tags,
-                });
+                } = &self.names[*names as usize];
+                let (stream, event_type) = (stream.as_str(), event_type.as_str());
+                (
+                    at,
+                    Names::Known {
+                        stream,
+                        event_type,
+                        tags: &self.tags[tags.clone()],
+                    },
+                )
             }
+            Slot::Sealed(at, index) => (at, Names::Index(&self.indexes[*index as usize])),
         };
         let record = self.record(at);
         Ok(EventRef {
             record,
-            stream,
-            event_type,
             time: at.base_time + record.time_delta,
-            tags,
+            names,
         })
     }
 

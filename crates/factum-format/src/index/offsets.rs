@@ -158,6 +158,9 @@ impl<'a> Offsets<'a> {
             .and_then(|at| self.stream.get(at as usize..))
             .unwrap_or_default();
         while iter.next < ordinal {
+            if iter.skip_plain() {
+                continue;
+            }
             if !matches!(iter.next(), Some(Ok(_))) {
                 iter.rest = &[];
                 iter.next = ordinal;
@@ -177,6 +180,21 @@ pub struct OffsetsIter<'a> {
 }
 
 impl OffsetsIter<'_> {
+    /// Passes over the next pair if it is of the usual form, gap 0 and a length of two bytes: most of a look-up is passing over pairs.
+    fn skip_plain(&mut self) -> bool {
+        let &[0, low, high, ref rest @ ..] = self.rest else {
+            return false;
+        };
+        if low < 0x80 || high == 0 || high >= 0x80 {
+            return false;
+        }
+        let length = u64::from(low & 0x7F) | (u64::from(high) << 7);
+        self.end = self.end.saturating_add(length);
+        self.rest = rest;
+        self.next = self.next.saturating_add(1);
+        true
+    }
+
     fn pair(&mut self) -> Option<Option<(u64, u32)>> {
         let gap = varint::decode(&mut self.rest)?;
         let length = u32::try_from(varint::decode(&mut self.rest)?).ok()?;
