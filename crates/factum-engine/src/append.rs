@@ -48,7 +48,12 @@ impl Core {
                 .await
                 .unwrap_or_else(|_| Outcome::Failed(errors::unknown("the writer stopped")))
             {
-                Outcome::Landed(request, landed) => return Ok(receipt(&request, &landed)),
+                Outcome::Landed(request, landed) => {
+                    for (_, key) in request.streams() {
+                        self.hints.written(key, self.evictions());
+                    }
+                    return Ok(receipt(&request, &landed));
+                }
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Refused(request, refusal) => return self.refuse(&request, refusal),
                 Outcome::Bounced(mut back, bounce) => {
@@ -73,6 +78,11 @@ impl Core {
 
     /// Finds the tails of streams that the sequencer may not know: all of them if it said so, else those that were not written lately.
     fn look_up(&self, request: &mut Prepared, all: bool) -> Result<(), StoreError> {
+        let evictions = self.evictions();
+        let hinted = |key| !all && self.hints.is_known(key, evictions);
+        if request.streams().all(|(_, key)| hinted(key)) {
+            return Ok(());
+        }
         let view = self.reader.published.view();
         // The sequencer never forgets a stream that an unsealed segment has.
         let hot = |key| {
@@ -82,13 +92,12 @@ impl Core {
         };
         let wanted: Vec<(StreamName, u128)> = request
             .streams()
-            .filter(|(_, key)| all || !hot(*key))
+            .filter(|(_, key)| all || !(hinted(*key) || hot(*key)))
             .map(|(name, key)| (name.clone(), key))
             .collect();
         if wanted.is_empty() {
             return Ok(());
         }
-        let evictions = self.evictions();
         for (name, key) in wanted {
             // The view is taken after the count of evictions, so what was forgotten since is noticed.
             let tail = self.reader.stream_tail(&name)?;

@@ -169,7 +169,7 @@ impl Sealer {
         if on(Mutant::ManifestBeforeData) {
             self.catalog.replace_segment(entry)?;
         }
-        self.write_new(&path, packed.bytes.as_slice())?;
+        self.write_new(&path, Open::create_new_direct(), packed.bytes.as_slice())?;
         let back = read_whole(&*self.env.disk.open(&path, Open::read_direct())?)?;
         if back.as_slice() != packed.bytes.as_slice() {
             return Err(io::Error::other(
@@ -208,17 +208,18 @@ impl Sealer {
     }
 
     fn write_index(&self, entry: &SegmentEntry, bytes: &[u8]) -> io::Result<()> {
-        self.write_new(&self.paths.index(entry.number, entry.generation), bytes)?;
+        let path = self.paths.index(entry.number, entry.generation);
+        self.write_new(&path, Open::create_new(), bytes)?;
         self.env.disk.sync_dir(&self.paths.segments())
     }
 
-    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_new(&self, path: &Path, how: Open, bytes: &[u8]) -> io::Result<()> {
         if self.env.disk.exists(path)? {
             // Left behind before the manifest named it, by a crash, or by an attempt after which a copy of the manifest may name it.
             self.catalog.write_notes()?;
             self.env.disk.remove(path)?;
         }
-        let file = self.env.disk.open(path, Open::create_new())?;
+        let file = self.env.disk.open(path, how)?;
         file.write_all_at(bytes, 0)?;
         if on(Mutant::SealedNotSynced) {
             return Ok(());

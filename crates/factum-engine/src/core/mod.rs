@@ -5,6 +5,7 @@
 //! Lock order: stage, then queue or publisher; never the other way.
 //! Never: shows or answers anything that is not durable, except that nothing can be.
 
+mod hints;
 mod publish;
 mod queue;
 
@@ -24,6 +25,7 @@ use crate::reader::Reader;
 use crate::request::Prepared;
 use crate::sequence::{Bounce, Judgement, Landed, Refusal, Sequencer, Undo};
 use crate::sync::{Condvar, Mutex, lock, wait};
+use hints::Hints;
 pub(crate) use publish::HeadOf;
 pub(crate) use publish::Publisher;
 pub(crate) use queue::{COMMITTERS, Queue, QueueLimits, Waited};
@@ -91,6 +93,7 @@ pub(crate) struct Core {
     stage: Mutex<Stage>,
     unstalled: Condvar,
     clock: Arc<dyn Clock>,
+    pub(crate) hints: Hints,
     /// As the sequencer counts them; for callers, without its lock.
     evictions: AtomicU64,
     poisoned: AtomicBool,
@@ -121,6 +124,7 @@ impl Core {
             publisher: Mutex::new(publisher),
             stage: Mutex::new(stage),
             unstalled: Condvar::new(),
+            hints: Hints::new(),
             evictions: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             poison: Mutex::new(None),
@@ -268,7 +272,8 @@ impl Core {
             Ok(context) => {
                 sequencer.begin_segment(context);
                 sequencer.evict(self.reader.published.view().sealed_end());
-                self.evictions.store(sequencer.evictions(), Ordering::Release);
+                self.evictions
+                    .store(sequencer.evictions(), Ordering::Release);
                 frame.undo = sequencer.begin_frame();
                 Ok(())
             }

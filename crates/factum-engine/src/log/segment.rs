@@ -37,7 +37,7 @@ pub(crate) struct LogStart {
 }
 
 /// If frames are longer than this on average, the next segments are not zeroed ahead.
-const LARGE_FRAME_BYTES: u64 = 256 << 10;
+const LARGE_FRAME_BYTES: u64 = 1 << 20;
 
 /// The frame log in the segments of the data directory.
 #[derive(Debug)]
