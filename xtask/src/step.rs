@@ -24,14 +24,6 @@ pub(crate) enum OnFailure {
 pub(crate) struct Step {
     name: String,
     work: Work,
-    needs: Option<Need>,
-}
-
-/// What must succeed first for a step to make sense, and what it means when it does not.
-#[derive(Debug)]
-struct Need {
-    command: Command,
-    otherwise: String,
 }
 
 #[derive(Debug)]
@@ -72,7 +64,6 @@ impl Step {
         Self {
             name: name.to_owned(),
             work,
-            needs: None,
         }
     }
 
@@ -93,17 +84,6 @@ impl Step {
         if let Work::Command(command) = &mut self.work {
             command.env(key, value);
         }
-        self
-    }
-
-    /// The same, run only after a command of Cargo succeeded; otherwise it counts as not run, for the reason given.
-    pub(crate) fn only_after(mut self, arguments: &[&str], otherwise: &str) -> Self {
-        let mut command = Command::new("cargo");
-        command.args(arguments);
-        self.needs = Some(Need {
-            command,
-            otherwise: otherwise.to_owned(),
-        });
         self
     }
 
@@ -161,12 +141,7 @@ impl Step {
 
     fn run(self, root: &Path) -> Outcome {
         let begun = now();
-        let unmet = self.needs.and_then(|Need { command, otherwise }| {
-            let (verdict, ..) = run_command(command, root);
-            (verdict != Verdict::Passed).then_some(otherwise)
-        });
         let (verdict, note, tests) = match self.work {
-            _ if unmet.is_some() => (Verdict::NotRun, unmet.unwrap_or_default(), Tests::default()),
             Work::Command(command) => run_command(command, root),
             Work::Tidy => match crate::tidy::run(root) {
                 Ok(true) => (Verdict::Passed, String::new(), Tests::default()),
