@@ -124,20 +124,26 @@ impl World {
             .into_iter()
             .chain(self.edges().into_iter().map(ReadFrom::Position));
         for from in starts {
-            for limit in [None, Some(0), Some(1), Some(3), Some(u64::MAX)] {
-                for direction in [Direction::Forward, Direction::Backward] {
-                    let source = source.clone();
-                    self.compare(
-                        t,
-                        ReadRequest {
-                            source,
-                            from,
-                            direction,
-                            limit,
-                            control: false,
-                        },
-                    )?;
-                }
+            self.compare_from(t, source, from)?;
+        }
+        Ok(())
+    }
+
+    /// Compares a source from one edge, in both directions, with several limits.
+    pub(crate) fn compare_from(&self, t: &Trial, source: &Source, from: ReadFrom) -> Outcome {
+        for limit in [None, Some(0), Some(1), Some(2), Some(3), Some(u64::MAX)] {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let source = source.clone();
+                self.compare(
+                    t,
+                    ReadRequest {
+                        source,
+                        from,
+                        direction,
+                        limit,
+                        control: false,
+                    },
+                )?;
             }
         }
         Ok(())

@@ -26,12 +26,12 @@ use crate::log::LogStart;
 use crate::mutant::{Mutant, on};
 use crate::options::Options;
 use crate::paths::Paths;
-use crate::recover::{self, Finding, Found, HeaderFound, Recovered, Tail, find_header, head_of};
+use crate::recover::{self, Finding, Found, HeaderFound, Recovered, Tail, find_header};
 use crate::report::OpenReport;
 use crate::seal::Sealer;
 use crate::supply::Supply;
 use crate::view::sealed::read_whole;
-use crate::view::{IndexCache, Unsealed, View};
+use crate::view::{IndexCache, Unsealed, UnsealedHead, View};
 use writing::End;
 
 /// A store that has been opened, before its threads run.
@@ -280,7 +280,7 @@ impl<'a> Opening<'a> {
             let message = format!("{shown} belongs to another store or was renamed; put it back");
             return Err(StoreError::new(Kind::Corrupt, message));
         }
-        let head = head_of(&header);
+        let head = UnsealedHead::from(&header);
         let unsealed = Arc::new(Unsealed::new(head, self.keyer.clone()));
         Ok(Some(Read {
             entry: *entry,

@@ -385,16 +385,7 @@ impl Packing {
 
 /// Everything in a sealed file, as if it had not been sealed yet. Damage is passed over.
 pub(crate) fn read_sealed(entry: &SegmentEntry, keyer: &Keyer, bytes: &AlignedBuf) -> Unsealed {
-    let head = UnsealedHead {
-        number: entry.number,
-        key: SegmentKey {
-            salt: entry.salt,
-            segment: entry.number,
-        },
-        base_position: entry.base_position,
-        base_time: entry.base_time,
-    };
-    let unsealed = Unsealed::new(head, keyer.clone());
+    let unsealed = Unsealed::new(UnsealedHead::from(entry), keyer.clone());
     crate::recover::scan_sealed(&unsealed, entry, bytes.as_slice(), &mut |_| {});
     unsealed
 }

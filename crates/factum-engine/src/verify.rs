@@ -7,7 +7,6 @@ use crate::number::to_usize;
 use std::io;
 use std::path::Path;
 
-use factum_format::SegmentKey;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::{Manifest, SegmentEntry, SegmentState};
 use factum_format::segment::{Copies, SegmentHeader};
@@ -237,16 +236,7 @@ impl Verifying<'_> {
         }
         let bytes = read_whole(&*file)?;
         self.header(&path, bytes.as_slice(), entry.base_position);
-        let head = UnsealedHead {
-            number: entry.number,
-            key: SegmentKey {
-                salt: entry.salt,
-                segment: entry.number,
-            },
-            base_position: entry.base_position,
-            base_time: entry.base_time,
-        };
-        let content = Unsealed::new(head, self.keyer.clone());
+        let content = Unsealed::new(UnsealedHead::from(entry), self.keyer.clone());
         let mut findings = Vec::new();
         recover::scan_sealed(&content, entry, bytes.as_slice(), &mut |f| findings.push(f));
         let before = self.report.findings.len();
@@ -482,7 +472,7 @@ impl Verifying<'_> {
             HeaderFound::Begun(header, _) => {
                 self.report.segments += 1;
                 self.header(&path, bytes.as_slice(), header.base_position);
-                let unsealed = Unsealed::new(recover::head_of(&header), self.keyer.clone());
+                let unsealed = Unsealed::new(UnsealedHead::from(&header), self.keyer.clone());
                 Ok(Some((unsealed, header, bytes)))
             }
             HeaderFound::Prepared => {

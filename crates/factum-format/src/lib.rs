@@ -24,6 +24,7 @@ mod bytes;
 pub mod definition;
 mod error;
 pub mod frame;
+mod front;
 pub mod hash;
 pub mod index;
 pub mod limits;

@@ -29,12 +29,7 @@ mod tests;
 
 pub use entry::{QuarantineEntry, QuarantineReason, SegmentEntry, SegmentState, flags};
 
-use crate::{
-    FormatError,
-    bytes::{Cursor, array_at, size_u32},
-    hash,
-    limits::{FORMAT_VERSION, MANIFEST_BYTES_MAX},
-};
+use crate::{FormatError, bytes::size_u32, front, limits::MANIFEST_BYTES_MAX};
 
 const WHAT: &str = "manifest";
 const MAGIC: [u8; 8] = *b"FACTMAN1";
@@ -100,11 +95,7 @@ impl Manifest {
             return Err(too_large(size));
         }
         let total = u32::try_from(size).or(Err(too_large(size)))?;
-        let mut out = Vec::with_capacity(total as usize);
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&self.partition.to_le_bytes());
-        out.extend_from_slice(&total.to_le_bytes());
+        let mut out = front::begin(MAGIC, self.partition, total);
         out.extend_from_slice(&self.seq.to_le_bytes());
         out.extend_from_slice(&self.realm);
         out.extend_from_slice(&self.hash_key);
@@ -118,8 +109,7 @@ impl Manifest {
         for range in &self.quarantine {
             range.encode(&mut out);
         }
-        let checksum = hash::xxh3_64(&out);
-        out.extend_from_slice(&checksum.to_le_bytes());
+        front::end(&mut out);
         debug_assert_eq!(out.len(), total as usize);
         Ok(out)
     }
@@ -129,32 +119,11 @@ impl Manifest {
     /// # Errors
     /// [`FormatError::NewerVersion`] when it is good but of a newer version, any other when it is damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut cursor = Cursor::new(WHAT, bytes);
-        if cursor.array()? != MAGIC {
-            return Err(FormatError::Magic {
-                what: WHAT,
-                offset: 0,
-            });
-        }
-        let version = cursor.u16()?;
-        let partition = cursor.u16()?;
-        let total = cursor.u32()?;
-        verify(bytes, total)?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::NewerVersion {
-                what: WHAT,
-                found: version,
-                supported: FORMAT_VERSION,
-            });
-        }
-        if version == 0 {
-            return Err(FormatError::Invalid {
-                what: WHAT,
-                offset: 8,
-            });
-        }
+        let lengths = FIXED_BYTES + CHECKSUM_BYTES..=MANIFEST_BYTES_MAX;
+        let front = front::read(WHAT, MAGIC, lengths, bytes)?;
+        let mut cursor = front.rest;
         let mut manifest = Self {
-            partition,
+            partition: front.own,
             seq: cursor.u64()?,
             realm: cursor.array()?,
             hash_key: cursor.array()?,
@@ -165,7 +134,7 @@ impl Manifest {
         };
         let segments = cursor.u32()?;
         let quarantine = cursor.u32()?;
-        if total_bytes(segments, quarantine) != Some(total.into()) {
+        if total_bytes(segments, quarantine) != Some(front.length.into()) {
             return Err(FormatError::Invalid {
                 what: "manifest counts",
                 offset: 72,
@@ -206,30 +175,4 @@ fn total_bytes(segments: u32, quarantine: u32) -> Option<u64> {
     segments
         .checked_add(quarantine)?
         .checked_add(FIXED_BYTES + CHECKSUM_BYTES)
-}
-
-fn verify(bytes: &[u8], total: u32) -> Result<(), FormatError> {
-    let invalid = FormatError::Invalid {
-        what: "manifest length",
-        offset: 12,
-    };
-    if !(FIXED_BYTES + CHECKSUM_BYTES..=MANIFEST_BYTES_MAX).contains(&total.into()) {
-        return Err(invalid);
-    }
-    let at = (total as usize).saturating_sub(8);
-    let truncated = FormatError::Truncated {
-        what: WHAT,
-        offset: bytes.len() as u64,
-        need: (total as usize).saturating_sub(bytes.len()) as u64,
-    };
-    let checksum = array_at(bytes, at)
-        .map(u64::from_le_bytes)
-        .ok_or(truncated)?;
-    if hash::xxh3_64(bytes.get(..at).unwrap_or_default()) != checksum {
-        return Err(FormatError::Checksum {
-            what: WHAT,
-            offset: at as u64,
-        });
-    }
-    Ok(())
 }

@@ -25,12 +25,7 @@
 //! Two copies in different sectors: what damages one leaves the other. The magic, version, core length and a checksum
 //! in the last 8 bytes of the core stay in all versions, so that a newer file is refused by name and not as damage.
 
-use crate::{
-    FormatError, SegmentKey,
-    bytes::{Cursor, array_at, put_at},
-    hash,
-    limits::{FORMAT_VERSION, SEGMENT_HEADER_BYTES},
-};
+use crate::{FormatError, SegmentKey, bytes::put_at, front, limits::SEGMENT_HEADER_BYTES};
 
 const WHAT: &str = "segment header";
 const MAGIC: [u8; 8] = *b"FACTSEG1";
@@ -38,7 +33,8 @@ const HEADER_BYTES: usize = 4096;
 const _: () = assert!(HEADER_BYTES as u64 == SEGMENT_HEADER_BYTES);
 /// Where the second copy stands.
 const SECOND_COPY: usize = 2048;
-const CORE_BYTES: usize = 128;
+const CORE_LENGTH: u32 = 128;
+const CORE_BYTES: usize = CORE_LENGTH as usize;
 
 /// How a segment's records are laid out.
 pub mod layout {
@@ -136,32 +132,16 @@ impl SegmentHeader {
     /// [`FormatError::Magic`], [`FormatError::Truncated`], [`FormatError::Checksum`] or [`FormatError::Invalid`] when
     /// the copy is damaged, [`FormatError::NewerVersion`] when it is good but of a newer version.
     pub fn decode_core(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut cursor = Cursor::new(WHAT, bytes);
-        if cursor.array()? != MAGIC {
-            return Err(FormatError::Magic {
-                what: WHAT,
-                offset: 0,
-            });
-        }
-        let version = cursor.u16()?;
-        let layout = cursor.u16()?;
-        let core_bytes = cursor.u32()? as usize;
-        verify_core(bytes, core_bytes)?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::NewerVersion {
-                what: WHAT,
-                found: version,
-                supported: FORMAT_VERSION,
-            });
-        }
-        if version == 0 || core_bytes != CORE_BYTES {
+        let front = front::read(WHAT, MAGIC, CORE_BYTES as u64..=SECOND_COPY as u64, bytes)?;
+        if front.length as usize != CORE_BYTES {
             return Err(FormatError::Invalid {
                 what: WHAT,
                 offset: 8,
             });
         }
+        let mut cursor = front.rest;
         Ok(Self {
-            layout,
+            layout: front.own,
             realm: cursor.array()?,
             segment: cursor.u64()?,
             salt: cursor.u64()?,
@@ -188,11 +168,7 @@ impl SegmentHeader {
     }
 
     fn encode_core(&self) -> [u8; CORE_BYTES] {
-        let mut out = Vec::with_capacity(CORE_BYTES);
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&self.layout.to_le_bytes());
-        out.extend_from_slice(&128_u32.to_le_bytes());
+        let mut out = front::begin(MAGIC, self.layout, CORE_LENGTH);
         out.extend_from_slice(&self.realm);
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.salt.to_le_bytes());
@@ -207,32 +183,11 @@ impl SegmentHeader {
         out.extend_from_slice(&self.capacity.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&[0; 14]);
-        let checksum = hash::xxh3_64(&out);
+        front::end(&mut out);
         let mut core = [0; CORE_BYTES];
         put_at(&mut core, 0, &out);
-        put_at(&mut core, 120, &checksum.to_le_bytes());
         core
     }
-}
-
-/// Verifies the checksum in the last 8 bytes of a core, of this or a newer version.
-fn verify_core(bytes: &[u8], core_bytes: usize) -> Result<(), FormatError> {
-    let invalid = FormatError::Invalid {
-        what: WHAT,
-        offset: 12,
-    };
-    if !(CORE_BYTES..=SECOND_COPY).contains(&core_bytes) {
-        return Err(invalid);
-    }
-    let at = core_bytes.saturating_sub(8);
-    let checksum = array_at(bytes, at).map(u64::from_le_bytes).ok_or(invalid)?;
-    if hash::xxh3_64(bytes.get(..at).unwrap_or_default()) != checksum {
-        return Err(FormatError::Checksum {
-            what: WHAT,
-            offset: at as u64,
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -124,10 +124,15 @@ pub(crate) fn needs_a_live_stream(t: &Trial) -> Outcome {
 }
 
 pub(crate) fn is_kept_in_all(t: &Trial) -> Outcome {
+    is_kept_in_all_after(t, Change::Delete)
+}
+
+/// That the events of a stream stay readable beside it, whatever closed it.
+pub(super) fn is_kept_in_all_after(t: &Trial, change: Change) -> Outcome {
     let name = stream("order-1");
     t.fill(&name, 3)?;
     let all = t.read_all()?;
-    t.change(&name, Change::Delete)?;
+    t.change(&name, change)?;
     same("all", t.read_all()?, all.clone())?;
     same(
         "category",

@@ -1,7 +1,8 @@
 //! Expectations: every one against every state a stream can be in, for every change.
 
 use factum_store::{
-    AppendBatch, Change, Condition, ConflictReason, Kind, StreamInfo, StreamState, StreamWrite,
+    AppendBatch, Change, Condition, ConflictReason, Kind, Receipt, StoreError, StreamInfo,
+    StreamState, StreamWrite,
 };
 use factum_types::{ExpectedRevision, Revision, StreamName, StreamSettings};
 
@@ -105,6 +106,22 @@ impl Stage {
         };
         holding.contains(&expected)
     }
+
+    /// That the answer is the conflict with what the stream is now.
+    fn refuses(
+        self,
+        row: &str,
+        answer: Result<Receipt, StoreError>,
+        name: &StreamName,
+        expected: ExpectedRevision,
+    ) -> Outcome {
+        let reason = ConflictReason::Revision {
+            stream: name.clone(),
+            expected,
+            actual: self.last_revision().map(Revision::new),
+        };
+        same(row, conflict(row, answer)?.reason, reason)
+    }
 }
 
 /// Tries a change on every state under every expectation; `allowed` says whether the state bears it at all, `after` what it makes of it.
@@ -131,18 +148,7 @@ fn table(
                 same(format!("{row}: last revision"), last, info.last_revision)?;
                 after(stage, &before, &info).map_err(|stop| stop.at(&row))?;
             } else {
-                let reason = conflict(&row, answer)?.reason;
-                let actual = stage.last_revision().map(Revision::new);
-                let stream = name.clone();
-                same(
-                    &row,
-                    reason,
-                    ConflictReason::Revision {
-                        stream,
-                        expected,
-                        actual,
-                    },
-                )?;
+                stage.refuses(&row, answer, &name, expected)?;
                 same(format!("{row}: unchanged"), info, before)?;
             }
         }
@@ -248,18 +254,7 @@ pub(crate) fn condition_table(t: &Trial) -> Outcome {
                 answer.map_err(|error| Stop::from(error).at(&row))?;
                 continue;
             }
-            let reason = conflict(&row, answer)?.reason;
-            let actual = stage.last_revision().map(Revision::new);
-            let stream = name.clone();
-            same(
-                &row,
-                reason,
-                ConflictReason::Revision {
-                    stream,
-                    expected,
-                    actual,
-                },
-            )?;
+            stage.refuses(&row, answer, &name, expected)?;
         }
     }
     Ok(())

@@ -102,22 +102,8 @@ pub(crate) fn revision_table(t: &Trial) -> Outcome {
         let source = Source::Stream(stream(name));
         let count = world.expected(&ReadRequest::forward(source.clone())).len() as u64;
         for revision in (0..count + 2).chain([u64::MAX]) {
-            for limit in [None, Some(0), Some(1), Some(2), Some(u64::MAX)] {
-                for direction in DIRECTIONS {
-                    let from = ReadFrom::Revision(Revision::new(revision));
-                    let source = source.clone();
-                    world.compare(
-                        t,
-                        ReadRequest {
-                            source,
-                            from,
-                            direction,
-                            limit,
-                            control: false,
-                        },
-                    )?;
-                }
-            }
+            let from = ReadFrom::Revision(Revision::new(revision));
+            world.compare_from(t, &source, from)?;
         }
     }
     Ok(())

@@ -83,45 +83,31 @@ pub(crate) fn given_is_kept(t: &Trial) -> Outcome {
 }
 
 pub(crate) fn before_the_last_is_refused(t: &Trial) -> Outcome {
-    t.fill(&stream("s-1"), 1)?;
-    let now = last_time(t)?;
-    let early = at(t, moved(now, -1));
-    let id = early.id.to_string();
-    let error = refused(
-        "early",
-        t.add(&stream("s-2"), Any, vec![early]),
-        Kind::Invalid,
-    )?;
-    that(
-        format!("{error} names the event"),
-        error.to_string().contains(&id),
-    )?;
-    let second = vec![t.event("Happened"), at(t, moved(now, -1))];
-    refused(
-        "early, after one without",
-        t.add(&stream("s-2"), Any, second),
-        Kind::Invalid,
-    )?;
-    same("nothing is written", t.read_all()?.len(), 1)
+    is_refused(t, -1)
 }
 
 pub(crate) fn in_the_future_is_refused(t: &Trial) -> Outcome {
+    is_refused(t, CENTURY_MICROS)
+}
+
+/// That no event may have a time so far from that of the last one.
+fn is_refused(t: &Trial, micros: i64) -> Outcome {
     t.fill(&stream("s-1"), 1)?;
-    let far = moved(last_time(t)?, CENTURY_MICROS);
-    let late = at(t, far);
-    let id = late.id.to_string();
+    let time = moved(last_time(t)?, micros);
+    let first = at(t, time);
+    let id = first.id.to_string();
     let error = refused(
-        "late",
-        t.add(&stream("s-2"), Any, vec![late]),
+        "alone",
+        t.add(&stream("s-2"), Any, vec![first]),
         Kind::Invalid,
     )?;
     that(
         format!("{error} names the event"),
         error.to_string().contains(&id),
     )?;
-    let second = vec![t.event("Happened"), at(t, far)];
+    let second = vec![t.event("Happened"), at(t, time)];
     refused(
-        "late, after one without",
+        "after one without",
         t.add(&stream("s-2"), Any, second),
         Kind::Invalid,
     )?;

@@ -3,9 +3,10 @@
 use factum_store::{Change, Direction, Kind, ReadFrom, ReadRequest, Source, StreamState};
 use factum_types::{ExpectedRevision, Position, Revision, StreamName, StreamSettings};
 
+use super::delete::is_kept_in_all_after;
 use crate::check::{Outcome, refused, same};
 use crate::trial::Trial;
-use crate::words::{category, exactly, query, stream};
+use crate::words::{exactly, stream};
 
 /// That nothing can be read from the stream or written to it.
 fn is_closed(t: &Trial, name: &StreamName) -> Outcome {
@@ -95,16 +96,5 @@ pub(crate) fn of_a_deleted_stream(t: &Trial) -> Outcome {
 }
 
 pub(crate) fn is_kept_in_all(t: &Trial) -> Outcome {
-    let name = stream("order-1");
-    t.fill(&name, 3)?;
-    let all = t.read_all()?;
-    t.change(&name, Change::Tombstone)?;
-    same("all", t.read_all()?, all.clone())?;
-    same(
-        "category",
-        t.read(ReadRequest::category(category("order")))?,
-        all.clone(),
-    )?;
-    let found = t.read(ReadRequest::forward(Source::Query(query(&["Filled"], &[]))))?;
-    same("query", found, all)
+    is_kept_in_all_after(t, Change::Tombstone)
 }

@@ -154,15 +154,7 @@ fn head_of(catalog: Arc<crate::catalog::Catalog>) -> HeadOf {
             .segments
             .iter()
             .find(|entry| entry.number == number)?;
-        Some(UnsealedHead {
-            number,
-            key: factum_format::SegmentKey {
-                salt: entry.salt,
-                segment: number,
-            },
-            base_position: entry.base_position,
-            base_time: entry.base_time,
-        })
+        Some(UnsealedHead::from(entry))
     })
 }
 

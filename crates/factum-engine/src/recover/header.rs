@@ -3,14 +3,13 @@
 //! A header stands twice in its page, in different sectors, and is durable before the first frame is written; soon after, the manifest
 //! says the same. Never: takes a segment that holds frames for an empty one.
 
+use factum_format::FormatError;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::{SegmentEntry, SegmentState};
 use factum_format::scan::{Area, find_frames_after};
 use factum_format::segment::{Copies, SegmentHeader, layout};
-use factum_format::{FormatError, SegmentKey};
 
 use crate::number::to_usize;
-use crate::view::UnsealedHead;
 
 /// What stands where the header should.
 #[derive(Debug)]
@@ -39,21 +38,8 @@ pub(crate) fn find_header(entry: &SegmentEntry, realm: [u8; 16], bytes: &[u8]) -
     }
 }
 
-/// The head of the segment in memory that a header is for.
-pub(crate) fn head_of(header: &SegmentHeader) -> UnsealedHead {
-    UnsealedHead {
-        number: header.segment,
-        key: header.key(),
-        base_position: header.base_position,
-        base_time: header.base_time,
-    }
-}
-
 fn holds_frames(entry: &SegmentEntry, bytes: &[u8]) -> bool {
-    let key = SegmentKey {
-        salt: entry.salt,
-        segment: entry.number,
-    };
+    let key = entry.key();
     find_frames_after(&Area::whole(bytes), SEGMENT_HEADER_BYTES - 64, key)
         .next()
         .is_some()

@@ -16,7 +16,7 @@ use factum_format::scan::{Area, FrameAt, find_frames_after, scan_frame};
 use factum_format::segment::Copies;
 
 use crate::view::Unsealed;
-pub(crate) use header::{HeaderFound, find_header, head_of};
+pub(crate) use header::{HeaderFound, find_header};
 use walk::Walk;
 
 /// A segment that was being written, as found.

@@ -7,7 +7,9 @@
 use crate::number::to_u32;
 use factum_format::SegmentKey;
 use factum_format::frame::{FrameHeader, FrameView, Verify, salvage_records};
+use factum_format::manifest::SegmentEntry;
 use factum_format::record::{self, RecordKind, RecordView};
+use factum_format::segment::SegmentHeader;
 use factum_types::{EventType, FixedMap, StreamName, Tag};
 
 use super::image::Image;
@@ -25,6 +27,28 @@ pub(crate) struct UnsealedHead {
     pub(crate) key: SegmentKey,
     pub(crate) base_position: u64,
     pub(crate) base_time: i64,
+}
+
+impl From<&SegmentHeader> for UnsealedHead {
+    fn from(header: &SegmentHeader) -> Self {
+        Self {
+            number: header.segment,
+            key: header.key(),
+            base_position: header.base_position,
+            base_time: header.base_time,
+        }
+    }
+}
+
+impl From<&SegmentEntry> for UnsealedHead {
+    fn from(entry: &SegmentEntry) -> Self {
+        Self {
+            number: entry.number,
+            key: entry.key(),
+            base_position: entry.base_position,
+            base_time: entry.base_time,
+        }
+    }
 }
 
 /// A segment that has no index file yet.

@@ -4,15 +4,17 @@
 
 use crate::{
     FormatError,
-    bytes::{Cursor, array_at, size_u32},
-    hash,
-    limits::{FORMAT_VERSION, INDEX_SECTIONS_MAX},
+    bytes::{Cursor, size_u32},
+    front, hash,
+    limits::INDEX_SECTIONS_MAX,
 };
 
 const WHAT: &str = "index header";
 const MAGIC: [u8; 8] = *b"FACTIDX1";
 pub(super) const TABLE_AT: usize = 88;
 const ENTRY_BYTES: usize = 32;
+/// Of a header without sections.
+const LENGTH_MIN: u64 = TABLE_AT as u64 + 8;
 
 /// What a section of an index holds. Any number is a type; those that this release knows are constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,30 +106,15 @@ impl IndexHeader {
     /// # Errors
     /// [`FormatError::NewerVersion`] when it is good but of a newer version, any other when it is damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut cursor = Cursor::new(WHAT, bytes);
-        if cursor.array()? != MAGIC {
-            return Err(FormatError::Magic {
-                what: WHAT,
-                offset: 0,
-            });
-        }
-        let version = cursor.u16()?;
-        let count = cursor.u16()?;
-        let header_len = cursor.u32()? as usize;
-        verify_header(bytes, header_len)?;
-        if version > FORMAT_VERSION {
-            return Err(FormatError::NewerVersion {
-                what: WHAT,
-                found: version,
-                supported: FORMAT_VERSION,
-            });
-        }
-        if version == 0 || header_len != header_bytes(count) || count > INDEX_SECTIONS_MAX {
+        let front = front::read(WHAT, MAGIC, LENGTH_MIN..=u64::from(u32::MAX), bytes)?;
+        let count = front.own;
+        if front.length as usize != header_bytes(count) || count > INDEX_SECTIONS_MAX {
             return Err(FormatError::Invalid {
                 what: WHAT,
                 offset: 8,
             });
         }
+        let mut cursor = front.rest;
         let info = IndexInfo {
             realm: cursor.array()?,
             segment: cursor.u64()?,
@@ -171,12 +158,7 @@ impl IndexHeader {
         if count > INDEX_SECTIONS_MAX {
             return Err(too_large);
         }
-        let header_len = header_bytes(count);
-        let mut out = Vec::with_capacity(header_len);
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&count.to_le_bytes());
-        out.extend_from_slice(&size_u32(WHAT, header_len)?.to_le_bytes());
+        let mut out = front::begin(MAGIC, count, size_u32(WHAT, header_bytes(count))?);
         out.extend_from_slice(&self.info.realm);
         out.extend_from_slice(&self.info.segment.to_le_bytes());
         out.extend_from_slice(&self.info.generation.to_le_bytes());
@@ -193,8 +175,7 @@ impl IndexHeader {
             out.extend_from_slice(&entry.length.to_le_bytes());
             out.extend_from_slice(&entry.hash.to_le_bytes());
         }
-        let checksum = hash::xxh3_64(&out);
-        out.extend_from_slice(&checksum.to_le_bytes());
+        front::end(&mut out);
         Ok(out)
     }
 }
@@ -203,29 +184,4 @@ pub(super) fn header_bytes(sections: u16) -> usize {
     usize::from(sections)
         .saturating_mul(ENTRY_BYTES)
         .saturating_add(TABLE_AT + 8)
-}
-
-fn verify_header(bytes: &[u8], header_len: usize) -> Result<(), FormatError> {
-    let invalid = FormatError::Invalid {
-        what: "index header length",
-        offset: 12,
-    };
-    if header_len < TABLE_AT + 8 {
-        return Err(invalid);
-    }
-    let at = header_len.saturating_sub(8);
-    let checksum = array_at(bytes, at)
-        .map(u64::from_le_bytes)
-        .ok_or(FormatError::Truncated {
-            what: WHAT,
-            offset: bytes.len() as u64,
-            need: header_len.saturating_sub(bytes.len()) as u64,
-        })?;
-    if hash::xxh3_64(bytes.get(..at).unwrap_or_default()) != checksum {
-        return Err(FormatError::Checksum {
-            what: WHAT,
-            offset: at as u64,
-        });
-    }
-    Ok(())
 }

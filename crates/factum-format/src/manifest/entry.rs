@@ -18,7 +18,7 @@
 //! Quarantined range, 56 bytes: segment 8, offset 8, length 8, first position 8, count 8, reason 1, accepted 1,
 //! reserved 6, found time 8.
 
-use crate::{FormatError, bytes::Cursor};
+use crate::{FormatError, SegmentKey, bytes::Cursor};
 
 pub(super) const SEGMENT_BYTES: u64 = 120;
 pub(super) const QUARANTINE_BYTES: u64 = 56;
@@ -115,6 +115,15 @@ pub struct QuarantineEntry {
 }
 
 impl SegmentEntry {
+    /// What the keyed hashes of the frames in this segment need.
+    #[must_use]
+    pub fn key(&self) -> SegmentKey {
+        SegmentKey {
+            salt: self.salt,
+            segment: self.number,
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let state = match self.state {
             SegmentState::Prepared => 1,

@@ -1,7 +1,7 @@
 //! Manifests: round trips, damage, and which of two counts.
 
 use super::*;
-use crate::support::each_flip;
+use crate::{hash, support::each_flip};
 
 fn segment(number: u64, state: SegmentState) -> SegmentEntry {
     SegmentEntry {

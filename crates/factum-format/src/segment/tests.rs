@@ -1,7 +1,7 @@
 //! Segment headers survive damage to one copy and are refused with damage to both.
 
 use super::*;
-use crate::support::each_flip;
+use crate::{hash, support::each_flip};
 
 fn sample() -> SegmentHeader {
     SegmentHeader {
