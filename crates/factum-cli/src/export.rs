@@ -14,6 +14,8 @@ use crate::files::{self, Existing};
 
 const BUFFER_BYTES: usize = 256 << 10;
 const BLOCK_BYTES: u64 = 64 << 10;
+/// How [`write::event`](crate::cloud::write::event) begins a line; a test compares.
+const LINE_START: &[u8] = b"{\"specversion\":";
 
 /// Where lines go.
 pub(crate) struct Sink {
@@ -97,55 +99,56 @@ impl Writer {
 }
 
 /// Cuts off an incomplete last line and gives the position on the last complete one; the file then stands at its end.
+/// A file that is no export is not touched.
 fn last_position(file: &mut File, path: &Path) -> Outcome<Option<Position>> {
     let io = |error: io::Error| failed(path, &error);
     let len = file.metadata().map_err(io)?.len();
-    let end = line_break_before(file, len)
-        .map_err(io)?
-        .map_or(0, |at| at + 1);
-    file.set_len(end).map_err(io)?;
-    let start = match end.checked_sub(1) {
-        None => 0,
-        Some(last) => line_break_before(file, last)
-            .map_err(io)?
-            .map_or(0, |at| at + 1),
+    let end = line_start(file, len).map_err(io)?;
+    let start = line_start(file, end.saturating_sub(1)).map_err(io)?;
+    let found = if end == 0 {
+        let begun = read_range(file, 0, len.min(LINE_START.len() as u64)).map_err(io)?;
+        LINE_START.starts_with(&begun).then_some(None)
+    } else {
+        let line = read_range(file, start, end).map_err(io)?;
+        position_on(&line).map(Some)
     };
-    file.seek(SeekFrom::Start(start)).map_err(io)?;
-    let mut line = Vec::new();
-    Read::take(&mut *file, end - start)
-        .read_to_end(&mut line)
-        .map_err(io)?;
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let position = json::members(&line).ok().and_then(|members| {
-        let (_, value) = members.into_iter().find(|(name, _)| name == "position")?;
-        value.get().parse().ok().map(Position::from_raw)
-    });
-    position.map(Some).ok_or_else(|| {
+    let last = found.ok_or_else(|| {
         Failure::error(format!(
             "the last line of {} is no event of an export",
             path.display()
         ))
         .hint("export to another file, or replace this one with --yes")
-    })
+    })?;
+    file.set_len(end).map_err(io)?;
+    file.seek(SeekFrom::Start(end)).map_err(io)?;
+    Ok(last)
 }
 
-/// Where the last line break before `end` is.
-fn line_break_before(file: &mut File, end: u64) -> io::Result<Option<u64>> {
-    let mut block = Vec::new();
+fn read_range(file: &mut File, start: u64, end: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    Read::take(file, end.saturating_sub(start)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn position_on(line: &[u8]) -> Option<Position> {
+    let members = json::members(line).ok()?;
+    let (_, value) = members.into_iter().find(|(name, _)| name == "position")?;
+    value.get().parse().ok().map(Position::from_raw)
+}
+
+/// Where the line that goes on at `end` begins: behind the last line break before.
+fn line_start(file: &mut File, end: u64) -> io::Result<u64> {
     let mut to = end;
     while to > 0 {
         let from = to.saturating_sub(BLOCK_BYTES);
-        file.seek(SeekFrom::Start(from))?;
-        block.clear();
-        Read::take(&mut *file, to - from).read_to_end(&mut block)?;
+        let block = read_range(file, from, to)?;
         if let Some(at) = memchr::memrchr(b'\n', &block) {
-            return Ok(Some(from + at as u64));
+            return Ok(from + at as u64 + 1);
         }
         to = from;
     }
-    Ok(None)
+    Ok(0)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
@@ -178,7 +181,8 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{kept}+"));
         };
         check("", None, "");
-        check("{\"pos", None, "");
+        check("{\"specv", None, "");
+        check("{\"specversion\":\"1.0\",\"id\":\"", None, "");
         check("{\"position\":4}\n", Some(4), "{\"position\":4}\n");
         let long = format!("{{\"x\":\"{}\",\"position\":5}}\n", "x".repeat(200_000));
         check(&format!("{long}{{\"position\":6"), Some(5), &long);
@@ -187,8 +191,24 @@ mod tests {
             Some(5),
             &format!("{{\"position\":1}}\n{long}"),
         );
-        std::fs::write(&path, "something else\n").unwrap();
-        let mut file = create(&path, Existing::Keep).unwrap();
-        assert!(last_position(&mut file, &path).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_export_is_refused_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("photo");
+        for content in [
+            "something else\n",
+            "photo",
+            "{\"specimen\":",
+            "a\nb",
+            "{}\n{\"specv",
+            "\n",
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let mut file = create(&path, Existing::Keep).unwrap();
+            assert!(last_position(&mut file, &path).is_err(), "{content:?}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        }
     }
 }

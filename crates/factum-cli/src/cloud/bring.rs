@@ -87,14 +87,10 @@ pub(crate) fn event<N: Names>(
     let members = json::members(line).map_err(|error| not_json(line, &error))?;
     let mut attributes = Attributes::default();
     scratch.clear();
-    for (index, member) in members.iter().enumerate() {
-        if members
-            .iter()
-            .take(index)
-            .any(|(earlier, _)| *earlier == member.0)
-        {
-            return Err(format!("member {:?} is there twice", member.0).into());
-        }
+    if let Some(name) = json::twice(&members) {
+        return Err(format!("member {name:?} is there twice").into());
+    }
+    for member in &members {
         attributes.take(member, scratch)?;
     }
     attributes.into_event(names, time_of, scratch)

@@ -70,16 +70,13 @@ fn may_stand(members: &[Member<'_>], event: &RecordedEvent) -> bool {
         .iter()
         .any(|(name, value)| name == "source" && json::string(value).is_some());
     members.len() <= MEMBERS_MAX
-        && members.iter().enumerate().all(|(index, (name, value))| {
+        && json::twice(members).is_none()
+        && members.iter().all(|(name, value)| {
             let name = name.as_ref();
             !OURS.contains(&name)
                 && !is_taken(name, event)
                 && (imported
                     || (is_attribute_name(name) && !KEPT.contains(&name) && is_scalar(value)))
-                && members
-                    .iter()
-                    .take(index)
-                    .all(|(earlier, _)| earlier != name)
         })
 }
 

@@ -3,10 +3,14 @@
 //! Relies on: `serde_json` for what is valid. Never: changes the text of a number or a string.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// So many members are compared with each other.
+const FEW_MEMBERS: usize = 32;
 
 /// One member of an object: its name, and its value as it was written.
 pub(crate) type Member<'a> = (Cow<'a, str>, &'a RawValue);
@@ -17,6 +21,26 @@ pub(crate) fn members(text: &[u8]) -> Result<Vec<Member<'_>>, serde_json::Error>
     let members = parser.deserialize_map(MembersVisitor)?;
     parser.end()?;
     Ok(members)
+}
+
+/// A name that comes twice.
+pub(crate) fn twice<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
+    // Few are compared with each other, which needs no memory; a hostile object may hold a million.
+    if members.len() <= FEW_MEMBERS {
+        let mut rest = members;
+        while let Some(((name, _), before)) = rest.split_last() {
+            if before.iter().any(|(earlier, _)| earlier == name) {
+                return Some(name);
+            }
+            rest = before;
+        }
+        return None;
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    members
+        .iter()
+        .map(|(name, _)| name.as_ref())
+        .find(|name| !seen.insert(*name))
 }
 
 struct MembersVisitor;
@@ -117,7 +141,23 @@ pub(crate) fn push_value(line: &mut Vec<u8>, json: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{members, push_string, push_value, string, value};
+    use super::{members, push_string, push_value, string, twice, value};
+
+    #[test]
+    fn a_name_that_comes_twice_is_found_among_few_and_among_many() {
+        for count in [2, 32, 33, 100_000] {
+            let all: Vec<_> = (0..count).map(|n| format!("\"n{n}\":0")).collect();
+            let object = format!("{{{}}}", all.join(","));
+            assert_eq!(twice(&members(object.as_bytes()).unwrap()), None, "{count}");
+            let object = format!("{{{},\"n\\u0030\":1}}", all.join(","));
+            assert_eq!(
+                twice(&members(object.as_bytes()).unwrap()),
+                Some("n0"),
+                "{count}"
+            );
+        }
+        assert_eq!(twice(&[]), None);
+    }
 
     #[test]
     fn members_keep_the_text_of_their_values() {

@@ -84,7 +84,7 @@ pub(crate) struct AppendArgs {
         long,
         value_name = "FILE|-",
         conflicts_with_all = ["event_type", "data", "id", "tags", "meta", "correlation_id", "causation_id", "user_id",
-            "traceparent", "time"]
+            "traceparent", "schema_version", "time"]
     )]
     pub(crate) events: Option<PathBuf>,
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use factum_types::{Bytes, ContentType, NewEvent, limits};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::append::new_id;
@@ -20,7 +20,7 @@ const FILE_BYTES_MAX: usize = 2 * limits::BATCH_BYTES_MAX;
 struct Line<'a> {
     #[serde(rename = "type")]
     event_type: String,
-    #[serde(borrow)]
+    #[serde(default, borrow, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     id: Option<String>,
     #[serde(default)]
@@ -33,6 +33,11 @@ struct Line<'a> {
     traceparent: Option<String>,
     schema_version: Option<u32>,
     time: Option<String>,
+}
+
+/// `null` is data: only a member that is not there is none.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// The events of a file, or of standard input for `-`; blank lines are passed over.

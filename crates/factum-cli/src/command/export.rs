@@ -64,6 +64,9 @@ pub(crate) fn run(args: &ExportArgs, context: &mut Context) -> Outcome {
     let source = args.source.chosen().unwrap_or(Source::All);
     let store = store::open(context, Access::Read)?;
     let interrupt = Interrupt::watch(&context.env)?;
+    // What cannot be read is said before a file is made or emptied for it.
+    let probe = ReadRequest::forward(source.clone()).limit(0);
+    pollster::block_on(store.events.read(probe).collect())?;
     let (sink, from) = open(args)?;
     let head = pollster::block_on(store.events.head())?;
     let first = from.map_or(0, Position::number);
@@ -86,7 +89,7 @@ pub(crate) fn run(args: &ExportArgs, context: &mut Context) -> Outcome {
     let events = store.events.read(request);
     let outcome = pollster::block_on(export.all(events, &interrupt, context));
     export.progress.end(Step {
-        done: left,
+        done: if outcome.is_ok() { left } else { export.done() },
         events: export.events,
     });
     let Export {
@@ -142,6 +145,12 @@ fn open(args: &ExportArgs) -> Outcome<(Sink, Option<Position>)> {
 }
 
 impl Export {
+    /// How many positions have been passed.
+    fn done(&self) -> u64 {
+        self.last
+            .map_or(0, |last| (last.number() + 1).saturating_sub(self.first))
+    }
+
     async fn all(
         &mut self,
         mut events: EventStream,
@@ -167,9 +176,8 @@ impl Export {
             }
             if self.events.is_multiple_of(LOOK_EVERY) {
                 interrupt.check()?;
-                let at = self.last.map_or(self.first, Position::number);
                 self.progress.step(Step {
-                    done: at.saturating_sub(self.first),
+                    done: self.done(),
                     events: self.events,
                 });
             }

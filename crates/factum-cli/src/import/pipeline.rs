@@ -176,6 +176,8 @@ impl Pipeline<'_> {
             self.tell(&plan.wrong, watcher);
             self.send(plan).await?;
             if let Some(failure) = refused.or(failure) {
+                // It says that all before it is stored: an append that failed comes first.
+                self.wait_for(0).await?;
                 return Err(failure);
             }
             watcher.step(&self.tally);
