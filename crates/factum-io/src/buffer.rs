@@ -44,6 +44,40 @@ impl AlignedBuf {
         Self { raw, start, len }
     }
 
+    /// Takes the bytes of `raw` from `start` on. They stay where they are if that is a boundary, as it is after [`begin`](Self::begin)
+    /// unless `raw` had to grow.
+    ///
+    /// # Panics
+    /// When `start` is beyond the end of `raw`.
+    #[must_use]
+    pub fn from_vec(raw: Vec<u8>, start: usize) -> Self {
+        assert!(start <= raw.len(), "the bytes begin within the vector");
+        let len = raw.len() - start;
+        if len == 0 || (raw.as_ptr().addr() + start).is_multiple_of(ALIGN) {
+            return Self { raw, start, len };
+        }
+        let mut moved = Self::zeroed(raw.capacity());
+        moved.len = len;
+        moved.as_mut_slice().copy_from_slice(&raw[start..]);
+        moved
+    }
+
+    /// Gives the memory up, with whatever it holds.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        self.raw
+    }
+
+    /// Empties a vector but for filling up to a boundary: what is added to it next begins there.
+    #[must_use]
+    pub fn begin(mut raw: Vec<u8>) -> Vec<u8> {
+        raw.clear();
+        raw.reserve(2 * ALIGN);
+        let start = raw.as_ptr().addr().wrapping_neg() % ALIGN;
+        raw.resize(start, 0);
+        raw
+    }
+
     /// The number of bytes in use.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -172,6 +206,22 @@ mod tests {
         assert!(buf.as_slice()[6..].iter().all(|byte| *byte == 0));
         buf.clear();
         check(&buf, b"");
+    }
+
+    #[test]
+    fn a_vector_begun_stays_where_it_is_until_it_grows() {
+        let mut raw = AlignedBuf::begin(AlignedBuf::zeroed(10_000).into_vec());
+        let start = raw.len();
+        raw.extend_from_slice(b"some bytes");
+        let address = raw.as_ptr();
+        let buf = AlignedBuf::from_vec(raw, start);
+        check(&buf, b"some bytes");
+        assert_eq!(buf.as_slice().as_ptr().addr(), address.addr() + start);
+        let mut raw = AlignedBuf::begin(Vec::new());
+        let start = raw.len();
+        raw.resize(start + 1_000_000, 3);
+        check(&AlignedBuf::from_vec(raw, start), &vec![3; 1_000_000]);
+        check(&AlignedBuf::from_vec(vec![1], 1), b"");
     }
 
     #[test]

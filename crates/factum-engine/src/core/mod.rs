@@ -176,6 +176,7 @@ impl Core {
         }
         let now = self.clock.now_us();
         let mut frame = Draft::new(&stage.sequencer);
+        self.log.begin(&mut stage.builder);
         let mut answers = Vec::new();
         let mut taken = VecDeque::new();
         while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
@@ -275,6 +276,7 @@ impl Core {
                 self.evictions
                     .store(sequencer.evictions(), Ordering::Release);
                 frame.undo = sequencer.begin_frame();
+                self.log.begin(&mut stage.builder);
                 Ok(())
             }
             Err(NoPlace::Full(error)) => Err(Outcome2::Failed(errors::full(&error))),
@@ -314,7 +316,6 @@ impl Core {
         let placed = self
             .log
             .place(&mut stage.builder, frame.base_position(), time);
-        stage.builder.reset();
         stage.last_seq = placed.header.frame_seq;
         stage.undo.push_back((placed.header.frame_seq, frame.undo));
         stage.under_way += 1;

@@ -124,6 +124,6 @@ impl Publisher {
             (self.on_rolled)();
         }
         self.current
-            .apply(&placed.header, placed.offset, &placed.bytes, true)
+            .apply(&placed.header, placed.offset, placed.bytes(), true)
     }
 }

@@ -9,9 +9,8 @@ use std::io;
 use factum_format::SegmentKey;
 use factum_format::frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader};
 use factum_format::limits::SEGMENT_HEADER_BYTES;
-use factum_io::buffer::AlignedBuf;
 
-use super::place::Cursor;
+use super::place::{Begun, Cursor};
 use super::{Commit, FrameLog, LoggedFrame, NoPlace, Placed};
 use crate::sequence::SegmentContext;
 use crate::sync::{Mutex, lock};
@@ -62,6 +61,7 @@ impl MemoryLog {
             prev_hash: 0,
             epoch: 0,
             in_flight: 0,
+            begun: Begun::default(),
         };
         let state = State {
             cursor,
@@ -128,18 +128,18 @@ impl FrameLog for MemoryLog {
         unreachable!("a log in memory has room until the machine has none")
     }
 
+    fn begin(&self, frame: &mut FrameBuilder) {
+        let buffer = frame.take_buffer();
+        lock(&self.state).cursor.begin(frame, buffer);
+    }
+
     fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed {
-        let mut state = lock(&self.state);
-        let (mut bytes, mut pages) = (Vec::new(), AlignedBuf::new());
-        let laid = state
-            .cursor
-            .lay(frame, base_position, time, (&mut bytes, &mut pages));
+        let laid = lock(&self.state).cursor.lay(frame, base_position, time);
         Placed {
             header: laid.header,
             segment: CONTEXT.number,
             offset: laid.offset,
-            bytes,
-            pages,
+            pages: laid.pages,
             pages_offset: laid.pages_offset,
             file: None,
         }

@@ -15,7 +15,7 @@ use factum_format::frame::{FrameBuilder, FrameHeader};
 use factum_io::buffer::AlignedBuf;
 
 pub(crate) use memory::{MemoryLog, Trouble};
-pub(crate) use place::{Cursor, PAGE_BYTES};
+pub(crate) use place::{Begun, Cursor, PAGE_BYTES};
 pub(crate) use segment::{LogStart, SegmentLog};
 
 use crate::sequence::SegmentContext;
@@ -52,13 +52,18 @@ pub(crate) struct Placed {
     pub(crate) segment: u64,
     /// Where it begins in the segment's file.
     pub(crate) offset: u64,
-    /// The frame.
-    pub(crate) bytes: Vec<u8>,
     /// The pages to write: what stands before the frame in its first page, the frame, zeros.
     pub(crate) pages: AlignedBuf,
     /// Where the pages begin in the file.
     pub(crate) pages_offset: u64,
     pub(crate) file: Option<Arc<dyn DiskFile>>,
+}
+
+impl Placed {
+    /// The frame.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        place::frame_in(&self.pages, self.offset, &self.header)
+    }
 }
 
 /// A frame as the log has it.
@@ -71,7 +76,7 @@ pub(crate) struct LoggedFrame {
 
 /// Takes frames in order and makes them durable.
 ///
-/// [`roll`](FrameLog::roll) and [`place`](FrameLog::place) are called by one thread at a time, in order; [`commit`](FrameLog::commit)
+/// [`roll`](FrameLog::roll), [`begin`](FrameLog::begin) and [`place`](FrameLog::place) are called by one thread at a time, in order; [`commit`](FrameLog::commit)
 /// from several, in any order.
 pub(crate) trait FrameLog: Send + Sync + std::fmt::Debug {
     /// The longest frame that still fits into the segment, in bytes.
@@ -83,7 +88,10 @@ pub(crate) trait FrameLog: Send + Sync + std::fmt::Debug {
     /// Ends the segment and begins the next.
     fn roll(&self, base_position: u64, now: i64) -> Result<SegmentContext, NoPlace>;
 
-    /// Gives the frame its place after the last one placed.
+    /// Begins the next frame, behind the last one placed; again after each [`roll`](FrameLog::roll).
+    fn begin(&self, frame: &mut FrameBuilder);
+
+    /// Gives the frame that was begun its place.
     fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed;
 
     /// Places a frame without records that says what is durable; `None` when there is no room or no need.

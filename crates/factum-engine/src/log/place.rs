@@ -28,14 +28,37 @@ pub(crate) struct Cursor {
     pub(crate) prev_hash: u32,
     pub(crate) epoch: u16,
     pub(crate) in_flight: u32,
+    /// Where the frame that was begun last will stand.
+    pub(crate) begun: Begun,
 }
 
-/// A frame's bytes and pages, before the file is known.
+/// A frame that was begun: its place in the file, and where its pages begin in the buffer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Begun {
+    offset: u64,
+    pages_start: usize,
+}
+
+/// A frame with its pages, before the file is known.
 #[derive(Debug)]
 pub(crate) struct Laid {
     pub(crate) header: FrameHeader,
     pub(crate) offset: u64,
+    pub(crate) pages: AlignedBuf,
     pub(crate) pages_offset: u64,
+}
+
+impl Laid {
+    /// The frame.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        frame_in(&self.pages, self.offset, &self.header)
+    }
+}
+
+/// The frame that stands at `offset` of a file, in the pages around it.
+pub(super) fn frame_in<'a>(pages: &'a AlignedBuf, offset: u64, header: &FrameHeader) -> &'a [u8] {
+    let start = to_usize(offset % PAGE_BYTES);
+    &pages.as_slice()[start..start + header.frame_len as usize]
 }
 
 impl Cursor {
@@ -54,19 +77,17 @@ impl Cursor {
             .saturating_sub(self.offset.next_multiple_of(PAGE_BYTES))
     }
 
-    /// Lays a frame out: its bytes into `bytes`, the pages around it into `pages`, both emptied before.
-    pub(crate) fn lay(
-        &mut self,
-        frame: &mut FrameBuilder,
-        base_position: u64,
-        time: i64,
-        (bytes, pages): (&mut Vec<u8>, &mut AlignedBuf),
-    ) -> Laid {
-        let offset = self.next_offset();
+    /// Begins a frame in a buffer: behind what its first page holds already. Its place is decided now, and holds until the next one is
+    /// begun: nothing can come under way in between, and what comes back only leaves more room.
+    pub(crate) fn begin(&mut self, frame: &mut FrameBuilder, buffer: Vec<u8>) {
+        frame.begin(self.begin_pages(buffer));
+    }
+
+    /// Finishes the frame that was begun.
+    pub(crate) fn lay(&mut self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Laid {
         let fields = self.fields(FrameFlags::NONE, base_position, time);
-        bytes.clear();
-        let finished = frame.finish(&fields, self.key, offset, bytes);
-        self.lay_finished(finished, offset, (bytes, pages))
+        let finished = frame.finish_in_place(&fields, self.key, self.begun.offset);
+        self.lay_finished(finished, frame.take_buffer())
     }
 
     /// Lays a frame without body out.
@@ -75,13 +96,28 @@ impl Cursor {
         flags: FrameFlags,
         base_position: u64,
         time: i64,
-        (bytes, pages): (&mut Vec<u8>, &mut AlignedBuf),
+        buffer: Vec<u8>,
     ) -> Laid {
-        let offset = self.next_offset();
+        let mut buffer = self.begin_pages(buffer);
         let fields = self.fields(flags, base_position, time);
-        bytes.clear();
-        let finished = FrameBuilder::finish_empty(&fields, self.key, offset, bytes);
-        self.lay_finished(finished, offset, (bytes, pages))
+        let offset = self.begun.offset;
+        let finished = FrameBuilder::finish_empty(&fields, self.key, offset, &mut buffer);
+        self.lay_finished(finished, buffer)
+    }
+
+    fn begin_pages(&mut self, buffer: Vec<u8>) -> Vec<u8> {
+        let mut buffer = AlignedBuf::begin(buffer);
+        self.begun = Begun {
+            offset: self.next_offset(),
+            pages_start: buffer.len(),
+        };
+        if !self.begun.offset.is_multiple_of(PAGE_BYTES) {
+            buffer.extend_from_slice(&self.tail);
+            if on(Mutant::TailForgotten) {
+                buffer[self.begun.pages_start..].fill(0);
+            }
+        }
+        buffer
     }
 
     fn fields(&self, flags: FrameFlags, base_position: u64, time: i64) -> FrameFields {
@@ -103,8 +139,7 @@ impl Cursor {
     fn lay_finished(
         &mut self,
         finished: Result<FrameHeader, factum_format::FormatError>,
-        offset: u64,
-        (bytes, pages): (&mut Vec<u8>, &mut AlignedBuf),
+        mut buffer: Vec<u8>,
     ) -> Laid {
         let header = match finished {
             Ok(header) => header,
@@ -112,33 +147,35 @@ impl Cursor {
                 unreachable!("a frame of checked records within the room is sound: {error}")
             }
         };
-        if offset.is_multiple_of(PAGE_BYTES) {
-            self.tail.clear();
-        }
-        let pages_offset = offset - self.tail.len() as u64;
-        debug_assert!(pages_offset.is_multiple_of(PAGE_BYTES));
-        pages.clear();
-        pages.extend_from_slice(&self.tail);
-        if on(Mutant::TailForgotten) {
-            pages.as_mut_slice().fill(0);
-        }
-        pages.extend_from_slice(bytes);
-        let used = pages.len();
-        pages.resize_zeroed(used.next_multiple_of(to_usize(PAGE_BYTES)));
-        self.offset = offset + bytes.len() as u64;
-        let tail_len = (self.offset % PAGE_BYTES) as usize;
-        self.tail.clear();
-        self.tail
-            .extend_from_slice(&pages.as_slice()[used - tail_len..used]);
-        self.next_seq += 1;
-        self.prev_hash = header.header_hash;
+        let Begun {
+            offset,
+            pages_start,
+        } = self.begun;
+        let used = buffer.len() - pages_start;
+        let pages_offset = offset - (offset % PAGE_BYTES);
+        self.offset = pages_offset + used as u64;
+        assert!(
+            self.offset == offset + u64::from(header.frame_len),
+            "a frame stands behind what its first page holds"
+        );
         assert!(
             self.offset <= self.capacity,
             "a frame was placed beyond its segment"
         );
+        let tail_len = (self.offset % PAGE_BYTES) as usize;
+        self.tail.clear();
+        self.tail
+            .extend_from_slice(&buffer[buffer.len() - tail_len..]);
+        buffer.resize(
+            pages_start + used.next_multiple_of(to_usize(PAGE_BYTES)),
+            0,
+        );
+        self.next_seq += 1;
+        self.prev_hash = header.header_hash;
         Laid {
             header,
             offset,
+            pages: AlignedBuf::from_vec(buffer, pages_start),
             pages_offset,
         }
     }

@@ -13,9 +13,10 @@ use factum_format::limits::{FRAME_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use factum_io::buffer::AlignedBuf;
 use factum_io::disk::DiskFile;
 
-use super::place::{Cursor, Laid};
+use super::place::{Begun, Cursor, Laid, PAGE_BYTES};
 use super::{Commit, FrameLog, LoggedFrame, NoPlace, Placed};
 use crate::mutant::{Mutant, on};
+use crate::number::to_usize;
 use crate::sequence::SegmentContext;
 use crate::supply::{Begin, Supply};
 use crate::sync::{Mutex, lock};
@@ -52,7 +53,7 @@ struct State {
     context: SegmentContext,
     file: Arc<dyn DiskFile>,
     /// Buffers to be used again.
-    spare: Vec<(Vec<u8>, AlignedBuf)>,
+    spare: Vec<AlignedBuf>,
     broken: bool,
     /// Frames placed in the segment.
     frames: u64,
@@ -75,6 +76,7 @@ impl SegmentLog {
             prev_hash: start.prev_hash,
             epoch: start.epoch,
             in_flight: 0,
+            begun: Begun::default(),
         };
         let state = State {
             cursor,
@@ -93,15 +95,21 @@ impl SegmentLog {
 }
 
 impl State {
-    fn placed(&mut self, laid: &Laid, (bytes, pages): (Vec<u8>, AlignedBuf)) -> Placed {
+    /// A buffer that was used before, if there is one.
+    fn buffer(&mut self) -> Vec<u8> {
+        self.spare
+            .pop()
+            .map_or_else(Vec::new, AlignedBuf::into_vec)
+    }
+
+    fn placed(&mut self, laid: Laid) -> Placed {
         self.cursor.in_flight += 1;
         self.frames += 1;
         Placed {
             header: laid.header,
             segment: self.context.number,
             offset: laid.offset,
-            bytes,
-            pages,
+            pages: laid.pages,
             pages_offset: laid.pages_offset,
             file: Some(Arc::clone(&self.file)),
         }
@@ -150,14 +158,20 @@ impl FrameLog for SegmentLog {
         Ok(state.context)
     }
 
+    fn begin(&self, frame: &mut FrameBuilder) {
+        let mut state = lock(&self.state);
+        let mut buffer = frame.take_buffer();
+        if buffer.capacity() < to_usize(PAGE_BYTES) {
+            buffer = state.buffer();
+        }
+        state.cursor.begin(frame, buffer);
+    }
+
     fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed {
         let mut state = lock(&self.state);
-        let mut buffers = state.spare.pop().unwrap_or_default();
-        let laid = state
-            .cursor
-            .lay(frame, base_position, time, (&mut buffers.0, &mut buffers.1));
+        let laid = state.cursor.lay(frame, base_position, time);
         state.checkpointed = false;
-        state.placed(&laid, buffers)
+        state.placed(laid)
     }
 
     fn place_checkpoint(&self, base_position: u64, time: i64) -> Option<Placed> {
@@ -167,13 +181,12 @@ impl FrameLog for SegmentLog {
         if state.checkpointed || state.broken || !all_durable || room < FRAME_BYTES_MIN {
             return None;
         }
-        let mut buffers = state.spare.pop().unwrap_or_default();
-        let both = (&mut buffers.0, &mut buffers.1);
+        let buffer = state.buffer();
         let laid = state
             .cursor
-            .lay_empty(FrameFlags::CHECKPOINT, base_position, time, both);
+            .lay_empty(FrameFlags::CHECKPOINT, base_position, time, buffer);
         state.checkpointed = true;
-        Some(state.placed(&laid, buffers))
+        Some(state.placed(laid))
     }
 
     fn commit(&self, placed: &Placed) -> Commit {
@@ -213,8 +226,8 @@ impl FrameLog for SegmentLog {
         const SPARE_BYTES_MAX: usize = 4 << 20;
         let mut state = lock(&self.state);
         state.cursor.durable_seq = state.cursor.durable_seq.max(placed.header.frame_seq);
-        if state.spare.len() < 4 && placed.bytes.capacity() <= SPARE_BYTES_MAX {
-            state.spare.push((placed.bytes, placed.pages));
+        if state.spare.len() < 4 && placed.pages.capacity() <= SPARE_BYTES_MAX {
+            state.spare.push(placed.pages);
         }
     }
 

@@ -16,7 +16,7 @@ use factum_store::StoreError;
 
 use super::{Opening, Read, Writing};
 use crate::errors::io_error;
-use crate::log::{Cursor, LogStart, PAGE_BYTES};
+use crate::log::{Begun, Cursor, LogStart, PAGE_BYTES};
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use crate::recover::{Cut, Recovered};
@@ -330,21 +330,16 @@ fn write_cut(start: &mut LogStart, unsealed: &Unsealed, end: End) -> io::Result<
         prev_hash: start.prev_hash,
         epoch: start.epoch.wrapping_add(1),
         in_flight: 0,
+        begun: Begun::default(),
     };
     if cursor.room() < PAGE_BYTES {
         start.tail = cursor.tail;
         return Ok(());
     }
-    let (mut bytes, mut pages) = (Vec::new(), AlignedBuf::new());
-    let both = (&mut bytes, &mut pages);
-    let laid = cursor.lay_empty(
-        FrameFlags::CUT,
-        end.next_position,
-        end.last_time.max(0),
-        both,
-    );
-    write_pages(&*start.file, pages.as_slice(), laid.pages_offset)?;
-    unsealed.apply(&laid.header, laid.offset, &bytes, true);
+    let time = end.last_time.max(0);
+    let laid = cursor.lay_empty(FrameFlags::CUT, end.next_position, time, Vec::new());
+    write_pages(&*start.file, laid.pages.as_slice(), laid.pages_offset)?;
+    unsealed.apply(&laid.header, laid.offset, laid.bytes(), true);
     start.offset = cursor.offset;
     start.tail = cursor.tail;
     start.next_seq = cursor.next_seq;

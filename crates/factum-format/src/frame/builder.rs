@@ -1,7 +1,8 @@
 //! Building a frame.
 //!
 //! A builder is filled by the sequencer, record by record, and finished by the committer, which knows where the frame
-//! will stand. It keeps its buffers: after the first frames it allocates no more.
+//! will stand. Records are encoded where they will be written from, so that a payload is copied once. It keeps its
+//! buffers: after the first frames it allocates no more.
 //!
 //! Relies on: records arrive in order of position. Never: writes a frame that [`FrameView`](super::FrameView) refuses.
 
@@ -42,28 +43,68 @@ pub struct FrameFields {
 }
 
 /// Collects the definitions and records of one frame.
-#[derive(Debug, Default)]
+///
+/// Records are laid down where they will stay: behind room for the header and an empty head area, which is most frames' only one.
+#[derive(Debug)]
 pub struct FrameBuilder {
+    /// What was there before the frame, room for its front, the records.
+    out: Vec<u8>,
+    /// Where the frame begins in `out`.
+    start: usize,
     definitions: Vec<u8>,
     definition_count: u32,
-    records: Vec<u8>,
     record_count: u32,
     first_position: u64,
     zero_runs: Vec<(u64, u64)>,
+}
+
+/// Header and head area of a frame that defines nothing.
+const FRONT: [u8; HEADER_BYTES + definition::AREA_FIXED_BYTES] =
+    [FILLER; HEADER_BYTES + definition::AREA_FIXED_BYTES];
+
+impl Default for FrameBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl FrameBuilder {
     /// An empty builder.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let mut builder = Self {
+            out: Vec::new(),
+            start: 0,
+            definitions: Vec::new(),
+            definition_count: 0,
+            record_count: 0,
+            first_position: 0,
+            zero_runs: Vec::new(),
+        };
+        builder.begin(Vec::new());
+        builder
+    }
+
+    /// Forgets what was collected, and collects the next frame behind what `before` holds.
+    pub fn begin(&mut self, before: Vec<u8>) {
+        self.start = before.len();
+        self.out = before;
+        self.reset();
+    }
+
+    /// Gives the buffer up: what was there before the frame, and the frame if it was finished in place. [`begin`](Self::begin) must
+    /// follow before anything else is collected.
+    #[must_use]
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     /// Forgets definitions and records, keeps the buffers.
     pub fn reset(&mut self) {
         self.definitions.clear();
         self.definition_count = 0;
-        self.records.clear();
+        self.out.truncate(self.start);
+        self.out.extend_from_slice(&FRONT);
         self.record_count = 0;
         self.zero_runs.clear();
     }
@@ -96,7 +137,7 @@ impl FrameBuilder {
         body: &[u8],
         body_crc: u32,
     ) -> Result<usize, FormatError> {
-        let start = self.records.len();
+        let before = self.out.len();
         if self.record_count == 0 {
             self.first_position = head.position;
         } else if self.first_position.checked_add(self.record_count.into()) != Some(head.position) {
@@ -105,9 +146,9 @@ impl FrameBuilder {
                 item: self.record_count.into(),
             });
         }
-        let length = record::encode(&mut self.records, head, body, body_crc)?;
+        let length = record::encode(&mut self.out, head, body, body_crc)?;
         if let Err(error) = check_frame_len(self.frame_len_max()) {
-            self.records.truncate(start);
+            self.out.truncate(before);
             return Err(error);
         }
         self.record_count = self.record_count.saturating_add(1);
@@ -129,21 +170,10 @@ impl FrameBuilder {
     /// The bytes of all records.
     #[must_use]
     pub fn records_len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// The bytes of all records; the first one stands at [`records_offset`](Self::records_offset) of the frame.
-    #[must_use]
-    pub fn records_bytes(&self) -> &[u8] {
-        &self.records
-    }
-
-    /// Where the first record will stand in the frame. Moves with each definition.
-    #[must_use]
-    pub fn records_offset(&self) -> usize {
-        self.definitions
+        self.out
             .len()
-            .saturating_add(HEADER_BYTES + definition::AREA_FIXED_BYTES)
+            .saturating_sub(self.start)
+            .saturating_sub(FRONT.len())
     }
 
     /// The length of the frame if it needs no zero map, in bytes.
@@ -158,8 +188,26 @@ impl FrameBuilder {
         align(self.content_len().saturating_add(self.zero_map_room()))
     }
 
-    /// Appends the frame to `out` and returns its header. The frame will stand at `file_offset`; where it stands in
-    /// `out` does not matter.
+    /// Appends the frame to `out`, returns its header, and forgets what was collected. The frame will stand at
+    /// `file_offset`; where it stands in `out` does not matter.
+    ///
+    /// # Errors
+    /// As [`finish_in_place`](Self::finish_in_place). `out` and the builder are then as before.
+    pub fn finish(
+        &mut self,
+        fields: &FrameFields,
+        key: SegmentKey,
+        file_offset: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<FrameHeader, FormatError> {
+        let header = self.finish_in_place(fields, key, file_offset)?;
+        out.extend_from_slice(self.out.get(self.start..).unwrap_or_default());
+        self.reset();
+        Ok(header)
+    }
+
+    /// Finishes the frame in the buffer that was given to [`begin`](Self::begin); [`take_buffer`](Self::take_buffer) gives it out.
+    /// The frame will stand at `file_offset` of its segment.
     ///
     /// # Errors
     /// - [`FormatError::Invalid`]: `file_offset` is not a multiple of 64, there is no record, or the flags are those
@@ -167,13 +215,12 @@ impl FrameBuilder {
     /// - [`FormatError::Order`]: the base position is not the first record's.
     /// - [`FormatError::TooLarge`]: the definitions make the frame too long.
     ///
-    /// `out` is then as before.
-    pub fn finish(
+    /// The builder is then as before.
+    pub fn finish_in_place(
         &mut self,
         fields: &FrameFields,
         key: SegmentKey,
         file_offset: u64,
-        out: &mut Vec<u8>,
     ) -> Result<FrameHeader, FormatError> {
         if self.is_empty() || fields.flags.bodiless() || !file_offset.is_multiple_of(FRAME_ALIGN) {
             return Err(FormatError::Invalid {
@@ -188,26 +235,23 @@ impl FrameBuilder {
             });
         }
         check_frame_len(self.frame_len_max())?;
-        let start = out.len();
-        self.push_front(out)?;
-        let records_end = out.len();
-        self.push_back(out, start, self.frame_len())?;
+        let (frame_len, frame_len_max) = (self.frame_len(), self.frame_len_max());
+        let map_room = self.zero_map_room();
+        self.lay_front()?;
+        let records_end = self.out.len();
+        self.lay_back(frame_len)?;
         let mut flags = FrameFlags(fields.flags.0 & !FrameFlags::ZERO_MAP.0);
-        zero_map::find(
-            &mut self.zero_runs,
-            out.get(start..).unwrap_or_default(),
-            file_offset,
-        );
+        self.find_zero_runs(file_offset);
         if !self.zero_runs.is_empty() {
             flags = flags.with(FrameFlags::ZERO_MAP);
-            out.truncate(records_end);
-            self.push_back_mapped(out, start, file_offset)?;
+            self.out.truncate(records_end);
+            self.lay_back_mapped(frame_len_max, map_room, file_offset)?;
         }
-        let frame = out.get_mut(start..).unwrap_or_default();
+        let count = self.record_count;
         seal(
-            frame,
+            self.out.get_mut(self.start..).unwrap_or_default(),
             &FrameFields { flags, ..*fields },
-            self.record_count,
+            count,
             key,
             file_offset,
         )
@@ -243,59 +287,64 @@ impl FrameBuilder {
         )
     }
 
-    /// Header (room for it), head definitions, records.
-    fn push_front(&self, out: &mut Vec<u8>) -> Result<(), FormatError> {
-        out.reserve(self.frame_len());
-        out.extend_from_slice(&[0; HEADER_BYTES]);
-        definition::push_head_area(out, &self.definitions, self.definition_count)?;
-        out.extend_from_slice(&self.records);
+    /// Puts the head area before the records, which give way if it is not empty.
+    fn lay_front(&mut self) -> Result<(), FormatError> {
+        let mut area = Vec::with_capacity(self.tail_area_len());
+        definition::push_head_area(&mut area, &self.definitions, self.definition_count)?;
+        let defined = self.definitions.len();
+        if defined > 0 {
+            let records = self.start.saturating_add(FRONT.len());
+            let end = self.out.len();
+            self.out.resize(end.saturating_add(defined), FILLER);
+            self.out
+                .copy_within(records..end, records.saturating_add(defined));
+        }
+        put_at(
+            &mut self.out,
+            self.start.saturating_add(HEADER_BYTES),
+            &area,
+        );
         Ok(())
     }
 
     /// Filler, tail definitions, footer (filler for now), so that the frame gets `frame_len` bytes.
-    fn push_back(
-        &self,
-        out: &mut Vec<u8>,
-        start: usize,
-        frame_len: usize,
-    ) -> Result<(), FormatError> {
-        let end = start.saturating_add(frame_len);
+    fn lay_back(&mut self, frame_len: usize) -> Result<(), FormatError> {
+        let end = self.start.saturating_add(frame_len);
         let tail_len = self.tail_area_len().saturating_add(HEADER_BYTES);
-        out.resize(end.saturating_sub(tail_len), FILLER);
-        definition::push_tail_area(out, &self.definitions, self.definition_count)?;
-        out.resize(end, FILLER);
-        put_at(out, start, &[FILLER; HEADER_BYTES]);
+        self.out.resize(end.saturating_sub(tail_len), FILLER);
+        definition::push_tail_area(&mut self.out, &self.definitions, self.definition_count)?;
+        self.out.resize(end, FILLER);
         Ok(())
     }
 
-    /// As `push_back`, with a zero map before the tail definitions.
+    /// As `lay_back`, with a zero map before the tail definitions.
     ///
     /// Where the tail stands depends on the map's length, and which of its sectors are zero (a name may hold many NULs)
     /// depends on where it stands. So the room for the largest map is taken first, which fixes all places; then the
     /// sectors are looked at, and the map goes to the end of the room. What it leaves free stays filler.
-    fn push_back_mapped(
+    fn lay_back_mapped(
         &mut self,
-        out: &mut Vec<u8>,
-        start: usize,
+        frame_len: usize,
+        map_room: usize,
         file_offset: u64,
     ) -> Result<(), FormatError> {
-        let frame_len = self.frame_len_max();
-        self.push_back(out, start, frame_len)?;
-        zero_map::find(
-            &mut self.zero_runs,
-            out.get(start..).unwrap_or_default(),
-            file_offset,
-        );
+        self.lay_back(frame_len)?;
+        self.find_zero_runs(file_offset);
         let mut map = Vec::new();
         zero_map::encode(&mut map, &self.zero_runs);
         let tail_len = self.tail_area_len().saturating_add(HEADER_BYTES);
-        let map_end = start.saturating_add(frame_len).saturating_sub(tail_len);
-        debug_assert!(
-            map.len() < self.zero_map_room(),
-            "one filler byte at least remains"
-        );
-        put_at(out, map_end.saturating_sub(map.len()), &map);
+        let map_end = self
+            .start
+            .saturating_add(frame_len)
+            .saturating_sub(tail_len);
+        debug_assert!(map.len() < map_room, "one filler byte at least remains");
+        put_at(&mut self.out, map_end.saturating_sub(map.len()), &map);
         Ok(())
+    }
+
+    fn find_zero_runs(&mut self, file_offset: u64) {
+        let frame = self.out.get(self.start..).unwrap_or_default();
+        zero_map::find(&mut self.zero_runs, frame, file_offset);
     }
 
     fn tail_area_len(&self) -> usize {
@@ -304,10 +353,12 @@ impl FrameBuilder {
             .saturating_add(definition::AREA_FIXED_BYTES)
     }
 
-    /// Header to footer, without filler and zero map.
+    /// Header to footer, without filler and zero map, while records are collected.
     fn content_len(&self) -> usize {
-        self.records_offset()
-            .saturating_add(self.records.len())
+        FRONT
+            .len()
+            .saturating_add(self.definitions.len())
+            .saturating_add(self.records_len())
             .saturating_add(self.tail_area_len())
             .saturating_add(HEADER_BYTES)
     }

@@ -334,12 +334,13 @@ fn salvage_of_random_damage_never_panics_and_never_lies() {
 #[test]
 fn a_used_builder_does_not_grow() {
     let mut builder = FrameBuilder::new();
-    let mut out = Vec::new();
+    let mut spare = Vec::new();
     let body = body(&[1; 200]);
     let mut addresses = Vec::new();
     for round in 0..3 {
-        builder.reset();
-        out.clear();
+        spare.clear();
+        spare.extend_from_slice(b"before");
+        builder.begin(spare);
         builder.define(DefinitionKind::TAG, 0, "tag").unwrap();
         for position in 0..1_000 {
             let head = RecordHead {
@@ -349,9 +350,14 @@ fn a_used_builder_does_not_grow() {
             builder.record(&head, &body, hash::crc(&body)).unwrap();
         }
         builder
-            .finish(&fields(round, 0), KEY, 4096, &mut out)
+            .finish_in_place(&fields(round, 0), KEY, 4096)
             .unwrap();
-        addresses.push((builder.records_bytes().as_ptr(), out.capacity()));
+        spare = builder.take_buffer();
+        assert!(spare.starts_with(b"before"));
+        let frame = FrameView::decode(&spare[6..], KEY, 4096).unwrap();
+        let records = frame.records(Verify::Checksums).map(Result::unwrap);
+        assert_eq!(records.count(), 1_000);
+        addresses.push((spare.as_ptr(), spare.capacity()));
     }
     assert_eq!(addresses[1], addresses[2]);
 }
