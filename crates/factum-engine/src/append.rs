@@ -37,7 +37,7 @@ impl Core {
         mut request: Box<Prepared>,
     ) -> Result<Receipt, StoreError> {
         for _ in 0..BOUNCES_MAX {
-            self.look_up(&mut request, false)?;
+            let hinted = self.look_up(&mut request, false)?;
             if let Some(refusal) = self.evaluate(&mut request)? {
                 return self.refuse(&request, refusal);
             }
@@ -49,16 +49,18 @@ impl Core {
                 .unwrap_or_else(|_| Outcome::Failed(errors::unknown("the writer stopped")))
             {
                 Outcome::Landed(request, landed) => {
-                    for (_, key) in request.streams() {
-                        self.hints.written(key, self.evictions());
+                    if !hinted {
+                        for (_, key) in request.streams() {
+                            self.hints.written(key, self.evictions());
+                        }
                     }
-                    return Ok(receipt(&request, &landed));
+                    return Ok(receipt(*request, &landed));
                 }
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Refused(request, refusal) => return self.refuse(&request, refusal),
                 Outcome::Bounced(mut back, bounce) => {
                     match bounce {
-                        Bounce::Resolve => self.look_up(&mut back, true)?,
+                        Bounce::Resolve => drop(self.look_up(&mut back, true)?),
                         Bounce::Evaluate => {}
                         Bounce::CheckIds(_) => {
                             if let Some(receipt) = self.repetition(&back)? {
@@ -76,12 +78,13 @@ impl Core {
         Err(StoreError::new(Kind::Unavailable, message))
     }
 
-    /// Finds the tails of streams that the sequencer may not know: all of them if it said so, else those that were not written lately.
-    fn look_up(&self, request: &mut Prepared, all: bool) -> Result<(), StoreError> {
+    /// Finds the tails of streams that the sequencer may not know: all of them if it said so, else those that were not written lately. Says
+    /// whether hints made that needless.
+    fn look_up(&self, request: &mut Prepared, all: bool) -> Result<bool, StoreError> {
         let evictions = self.evictions();
         let hinted = |key| !all && self.hints.is_known(key, evictions);
         if request.streams().all(|(_, key)| hinted(key)) {
-            return Ok(());
+            return Ok(true);
         }
         let view = self.reader.published.view();
         // The sequencer never forgets a stream that an unsealed segment has.
@@ -95,9 +98,6 @@ impl Core {
             .filter(|(_, key)| all || !(hinted(*key) || hot(*key)))
             .map(|(name, key)| (name.clone(), key))
             .collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
         for (name, key) in wanted {
             // The view is taken after the count of evictions, so what was forgotten since is noticed.
             let tail = self.reader.stream_tail(&name)?;
@@ -107,7 +107,7 @@ impl Core {
                 evictions,
             });
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Evaluates query conditions over what is published. The sequencer looks at the rest.
@@ -542,13 +542,13 @@ fn bad_time(request: &Prepared, event: usize, last: i64, now: i64) -> StoreError
     StoreError::invalid(format!("the time of event {id} is {why}"))
 }
 
-fn receipt(request: &Prepared, landed: &Landed) -> Receipt {
+fn receipt(request: Prepared, landed: &Landed) -> Receipt {
     let writes = request
         .writes
-        .iter()
+        .into_iter()
         .zip(&landed.writes)
         .map(|(write, landed)| StreamReceipt {
-            stream: write.stream.clone(),
+            stream: write.stream,
             last_revision: landed.next_revision.checked_sub(1).map(Revision::new),
             position: Position::from_raw(landed.position),
         });

@@ -15,15 +15,18 @@ use factum_types::{
     ContentType, ExpectedRevision, NewEvent, Query, Revision, StreamName, StreamSettings, Timestamp,
 };
 
+use smallvec::SmallVec;
+
 use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
 use crate::sequence::{ControlState, StreamTail};
 
 /// A request ready to be sequenced. Owns everything, so that it can wait in the queue and come back.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) writes: Vec<PreparedWrite>,
+    // Most requests have one of each, which then lie beside each other: a request travels between processors, line by line.
+    pub(crate) writes: SmallVec<[PreparedWrite; 1]>,
+    pub(crate) events: SmallVec<[PreparedEvent; 1]>,
     pub(crate) conditions: Vec<PreparedCondition>,
-    pub(crate) events: Vec<PreparedEvent>,
     /// The record bodies of all events, back to back.
     pub(crate) bodies: Vec<u8>,
     /// What the caller found out about streams that the sequencer may not know.
@@ -181,9 +184,9 @@ impl Prepared {
 
     fn empty(writes: usize, events: usize) -> Self {
         Self {
-            writes: Vec::with_capacity(writes),
+            writes: SmallVec::with_capacity(writes),
+            events: SmallVec::with_capacity(events),
             conditions: Vec::new(),
-            events: Vec::with_capacity(events),
             bodies: Vec::new(),
             resolved: Vec::new(),
             ids_checked: false,

@@ -312,6 +312,7 @@ impl Core {
     }
 
     fn place(&self, stage: &mut Stage, frame: Draft, held: Vec<Held>, now: i64) -> Job {
+        stage.sequencer.end_frame();
         let time = now.max(frame.undo_time());
         let placed = self
             .log
@@ -374,6 +375,8 @@ impl Core {
         }
         let published = publisher.published_seq();
         drop(publisher);
+        // Before the stage is asked for, which the other committer may hold for a while.
+        answers.into_iter().for_each(answer);
         let mut stage = lock(&self.stage);
         stage.under_way = stage.under_way.saturating_sub(1);
         while stage.undo.front().is_some_and(|(seq, _)| *seq <= published) {
@@ -381,7 +384,6 @@ impl Core {
         }
         let resolve = !stage.stalled.is_empty() && stage.under_way == 0;
         drop(stage);
-        answers.into_iter().for_each(answer);
         if resolve {
             self.resolve();
         }

@@ -12,6 +12,7 @@ mod tail;
 use factum_format::frame::FrameBuilder;
 use factum_format::record::{RecordFlags, RecordHead, RecordKind};
 use factum_types::{FixedMap, Timestamp};
+use smallvec::SmallVec;
 
 pub(crate) use ids::IdWindow;
 pub(crate) use names::SegmentContext;
@@ -32,7 +33,7 @@ use crate::view::unsealed::Content;
 pub(crate) struct Landed {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    pub(crate) writes: Vec<WriteLanded>,
+    pub(crate) writes: SmallVec<[WriteLanded; 1]>,
 }
 
 /// Where one write landed.
@@ -80,7 +81,7 @@ pub(crate) enum Judgement {
 /// What must be undone when a frame turns out not to be the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Undo {
-    tails: Vec<(KeyHash, Option<StreamTail>)>,
+    streams: Vec<(KeyHash, Option<Known>)>,
     names: names::Defined,
     first_position: u64,
     last_time: i64,
@@ -98,16 +99,37 @@ impl Undo {
     }
 }
 
+/// What is known of a stream: its tail, and its ordinal in the segment where it was named last.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    tail: StreamTail,
+    segment: u64,
+    ordinal: u32,
+}
+
+impl Known {
+    /// Named in no segment yet; there is none with number 0.
+    const fn new(tail: StreamTail) -> Self {
+        Self {
+            tail,
+            segment: 0,
+            ordinal: 0,
+        }
+    }
+}
+
 /// Judges and numbers. See the module.
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     keyer: Keyer,
-    streams: FixedMap<KeyHash, StreamTail>,
+    streams: FixedMap<KeyHash, Known>,
     streams_max: usize,
     evictions: u64,
     names: SegmentNames,
     recent: Recent,
     ids: IdWindow,
+    /// Ids of the frame at hand that are not in the window yet: put in together, so that the waits for memory overlap.
+    new_ids: Vec<(u64, u64)>,
     next_position: u64,
     last_time: i64,
     /// Tails of the streams that the request at hand has changed so far.
@@ -132,6 +154,7 @@ impl Sequencer {
             names: SegmentNames::new(context),
             recent: Recent::default(),
             ids,
+            new_ids: Vec::new(),
             next_position,
             last_time,
             overlay: FixedMap::default(),
@@ -181,7 +204,7 @@ impl Sequencer {
 
     /// Takes up the tail of a stream that was written before the store was opened.
     pub(crate) fn know_stream(&mut self, key: KeyHash, tail: StreamTail) {
-        self.streams.insert(key, tail);
+        self.streams.insert(key, Known::new(tail));
     }
 
     /// Forgets streams whose last record stands before `sealed_end`, when too many are known. Their tails can be found again.
@@ -190,7 +213,7 @@ impl Sequencer {
             return;
         }
         self.streams
-            .retain(|_, tail| tail.after_last_record > sealed_end);
+            .retain(|_, known| known.tail.after_last_record > sealed_end);
         self.evictions += 1;
     }
 
@@ -220,8 +243,20 @@ impl Sequencer {
     fn learn(&mut self, request: &mut Prepared) {
         for resolved in request.resolved.drain(..) {
             if resolved.evictions == self.evictions {
-                self.streams.entry(resolved.key).or_insert(resolved.tail);
+                let known = Known::new(resolved.tail);
+                self.streams.entry(resolved.key).or_insert(known);
             }
+        }
+    }
+
+    /// Ends a frame: what was put off is done.
+    pub(crate) fn end_frame(&mut self) {
+        self.note_ids();
+    }
+
+    fn note_ids(&mut self) {
+        for (fingerprint, position) in self.new_ids.drain(..) {
+            self.ids.insert(fingerprint, position);
         }
     }
 
@@ -306,14 +341,12 @@ impl Sequencer {
     }
 
     /// The position of an event that may be one of the request's own, recorded before.
-    fn suspect_ids(&self, request: &Prepared) -> Option<u64> {
-        if request.ids_checked {
+    fn suspect_ids(&mut self, request: &Prepared) -> Option<u64> {
+        if request.ids_checked || request.writes.iter().all(|write| !is_open(write)) {
             return None;
         }
-        let open = request.writes.iter().filter(|write| {
-            use factum_types::ExpectedRevision::{Any, StreamExists};
-            matches!(write.expected, Any | StreamExists)
-        });
+        self.note_ids();
+        let open = request.writes.iter().filter(|write| is_open(write));
         let ranges = open.filter_map(|write| match &write.change {
             PreparedChange::Events(range) => Some(range.clone()),
             _ => None,
@@ -324,7 +357,10 @@ impl Sequencer {
     }
 
     fn tail(&self, key: KeyHash) -> StreamTail {
-        self.streams.get(&key).cloned().unwrap_or_default()
+        self.streams
+            .get(&key)
+            .map(|known| known.tail.clone())
+            .unwrap_or_default()
     }
 
     /// Snapshots are not judged by their stream, so its tail need not be known.
@@ -340,7 +376,7 @@ impl Sequencer {
         undo: &mut Undo,
     ) -> Landed {
         let first = self.next_position;
-        let mut writes = Vec::with_capacity(request.writes.len());
+        let mut writes = SmallVec::with_capacity(request.writes.len());
         for write in &request.writes {
             writes.push(self.write(request, write, now, frame, undo));
         }
@@ -359,15 +395,16 @@ impl Sequencer {
         frame: &mut FrameBuilder,
         undo: &mut Undo,
     ) -> WriteLanded {
-        let stream_ref =
-            self.names
-                .stream(write.key, write.stream.as_str(), frame, &mut undo.names);
         if let PreparedChange::Snapshot {
             version,
             body,
             body_crc,
         } = &write.change
         {
+            let stream = write.stream.as_str();
+            let stream_ref = self
+                .names
+                .stream(write.key, stream, frame, &mut undo.names);
             let name = control_type(RecordKind::SNAPSHOT);
             let key = self.keyer.hash(KeyKind::EventType, name);
             let type_ref = self.names.event_type(key, name, frame, &mut undo.names);
@@ -381,26 +418,34 @@ impl Sequencer {
             return self.plain_record(&head, body, now, frame);
         }
         let before = self.streams.get(&write.key).cloned();
-        let mut tail = before.clone().unwrap_or_default();
-        undo.tails.push((write.key, before));
+        let mut known = before.clone().unwrap_or_default();
+        undo.streams.push((write.key, before));
+        let segment = self.names.context().number;
+        if known.segment != segment {
+            let stream = write.stream.as_str();
+            known.ordinal = self
+                .names
+                .stream(write.key, stream, frame, &mut undo.names);
+            known.segment = segment;
+        }
+        let (stream_ref, tail) = (known.ordinal, &mut known.tail);
         let landed = match &write.change {
             PreparedChange::Events(range) => {
                 let first = self.next_position;
                 for event in &request.events[range.clone()] {
-                    self.event(request, event, stream_ref, &mut tail, now, frame, undo);
+                    self.event(request, event, stream_ref, tail, now, frame, undo);
                 }
-                // In a loop of its own, so that the waits for memory overlap.
-                for (event, position) in request.events[range.clone()].iter().zip(first..) {
-                    self.ids.insert(event.fingerprint, position);
-                }
+                let events = request.events[range.clone()].iter();
+                self.new_ids
+                    .extend(events.map(|event| event.fingerprint).zip(first..));
                 WriteLanded {
                     next_revision: tail.next_revision,
                     position: self.next_position - 1,
                 }
             }
-            change => self.control(change, stream_ref, &mut tail, now, frame, undo),
+            change => self.control(change, stream_ref, tail, now, frame, undo),
         };
-        self.streams.insert(write.key, tail);
+        self.streams.insert(write.key, known);
         landed
     }
 
@@ -528,9 +573,9 @@ impl Sequencer {
 
     /// Takes back a frame. Frames are taken back newest first.
     pub(crate) fn undo(&mut self, undo: Undo) {
-        for (key, tail) in undo.tails.into_iter().rev() {
-            match tail {
-                Some(tail) => drop(self.streams.insert(key, tail)),
+        for (key, known) in undo.streams.into_iter().rev() {
+            match known {
+                Some(known) => drop(self.streams.insert(key, known)),
                 None => drop(self.streams.remove(&key)),
             }
         }
@@ -555,6 +600,12 @@ fn put(frame: &mut FrameBuilder, head: &RecordHead<'_>, body: &[u8], body_crc: u
         written.is_ok(),
         "a record that was checked against the limits fits: {written:?}"
     );
+}
+
+/// Whether a write expects no exact revision, so that only its ids tell a repetition from a new event.
+const fn is_open(write: &PreparedWrite) -> bool {
+    use factum_types::ExpectedRevision::{Any, StreamExists};
+    matches!(write.expected, Any | StreamExists)
 }
 
 /// Whether a write's expectation holds; if so, the tail it leaves behind, as far as later writes of the request can tell.
