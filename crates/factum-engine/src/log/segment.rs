@@ -37,8 +37,8 @@ pub(crate) struct LogStart {
     pub(crate) epoch: u16,
 }
 
-/// If frames are longer than this on average, the next segments are not zeroed ahead.
-const LARGE_FRAME_BYTES: u64 = 1 << 20;
+/// So many frames of a segment say how long the next ones will be.
+const FRAMES_TO_JUDGE_BY: u64 = 16;
 
 /// The frame log in the segments of the data directory.
 #[derive(Debug)]
@@ -134,9 +134,6 @@ impl FrameLog for SegmentLog {
             prev_hash: u64::from(state.cursor.prev_hash),
             epoch: state.cursor.epoch,
         };
-        // Zeroing ahead pays for small commits; large ones write faster without.
-        let mean = (state.cursor.offset - SEGMENT_HEADER_BYTES) / state.frames.max(1);
-        self.supply.skip_zeroing(mean > LARGE_FRAME_BYTES);
         let segment = self.supply.begin(begin)?;
         state.frames = 0;
         state.context = SegmentContext {
@@ -171,7 +168,13 @@ impl FrameLog for SegmentLog {
         let mut state = lock(&self.state);
         let laid = state.cursor.lay(frame, base_position, time);
         state.checkpointed = false;
-        state.placed(laid)
+        let placed = state.placed(laid);
+        // A few frames say nothing yet.
+        if state.frames >= FRAMES_TO_JUDGE_BY {
+            let mean = (state.cursor.offset - SEGMENT_HEADER_BYTES) / state.frames;
+            self.supply.expect_frames_of(mean);
+        }
+        placed
     }
 
     fn place_checkpoint(&self, base_position: u64, time: i64) -> Option<Placed> {
