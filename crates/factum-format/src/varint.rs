@@ -33,6 +33,13 @@ pub fn decode(input: &mut &[u8]) -> Option<u64> {
         *input = rest;
         return Some(u64::from(first));
     }
+    // Two bytes are the next most frequent length. A second byte of zero would be longer than needed.
+    if let Some((&second, rest)) = rest.split_first()
+        && (1..0x80).contains(&second)
+    {
+        *input = rest;
+        return Some(u64::from(first & 0x7F) | (u64::from(second) << 7));
+    }
     decode_long(input)
 }
 

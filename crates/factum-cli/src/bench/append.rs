@@ -197,6 +197,7 @@ pub(super) struct Maker {
     random: fastrand::Rng,
     block: &'static [u8],
     payload: usize,
+    unix_ms: u64,
 }
 
 impl Maker {
@@ -208,17 +209,32 @@ impl Maker {
             random: fastrand::Rng::with_seed(seed),
             block: block(payload * Self::PIECES),
             payload,
+            unix_ms: 0,
         }
     }
 
+    /// Events for one append; the clock is asked once.
+    pub(super) fn events(&mut self, event_type: &EventType, count: usize) -> Vec<NewEvent> {
+        self.tick();
+        (0..count).map(|_| self.make(event_type)).collect()
+    }
+
     pub(super) fn event(&mut self, event_type: &EventType) -> NewEvent {
+        self.tick();
+        self.make(event_type)
+    }
+
+    fn tick(&mut self) {
+        self.unix_ms = u64::try_from(self.clock.now_us() / 1_000).unwrap_or_default();
+    }
+
+    fn make(&mut self, event_type: &EventType) -> NewEvent {
         let mut tail = [0; 10];
         self.random.fill(&mut tail);
-        let unix_ms = u64::try_from(self.clock.now_us() / 1_000).unwrap_or_default();
         let piece = self.random.usize(..Self::PIECES) * self.payload;
         let data = self.block.get(piece..piece + self.payload);
         let data = Bytes::from_static(data.unwrap_or_default());
-        NewEvent::binary(EventId::v7(unix_ms, tail), event_type.clone(), data)
+        NewEvent::binary(EventId::v7(self.unix_ms, tail), event_type.clone(), data)
     }
 
     /// Data of which no two events have the same.
@@ -278,9 +294,7 @@ impl Writer for StoreWriter {
             Some(last) => ExpectedRevision::Exactly(Revision::new(last)),
             None => ExpectedRevision::NoStream,
         };
-        let events = (0..self.events)
-            .map(|_| self.maker.event(&self.event_type))
-            .collect();
+        let events = self.maker.events(&self.event_type, self.events);
         let batch = AppendBatch::events(self.stream.clone(), expected, events);
         self.engine.append(batch).await?;
         self.next_revision += self.events as u64;

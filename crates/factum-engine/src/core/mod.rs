@@ -175,13 +175,17 @@ impl Core {
             stage = wait(&self.unstalled, stage);
         }
         let now = self.clock.now_us();
-        let mut frame = Draft::new(&stage.sequencer);
+        let mut frame = Draft::new(stage.sequencer.begin_frame(self.log.takes_back()));
         self.log.begin(&mut stage.builder);
         let mut answers = Vec::new();
-        let mut taken = VecDeque::new();
+        let mut taken = Vec::new();
         while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
-            for pending in taken.drain(..) {
-                self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
+            let mut requests = std::mem::take(&mut taken).into_iter();
+            while !requests.as_slice().is_empty() {
+                warm(requests.as_slice());
+                for pending in requests.by_ref().take(WARM_AT_ONCE) {
+                    self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
+                }
             }
         }
         let held = std::mem::take(&mut frame.held);
@@ -212,7 +216,7 @@ impl Core {
             .place_checkpoint(end, stage.sequencer.last_time())?;
         stage.last_seq = placed.header.frame_seq;
         stage.under_way += 1;
-        let undo = stage.sequencer.begin_frame();
+        let undo = stage.sequencer.begin_frame(self.log.takes_back());
         stage.undo.push_back((placed.header.frame_seq, undo));
         Some(Job {
             placed,
@@ -228,7 +232,7 @@ impl Core {
         &self,
         stage: &mut Stage,
         frame: &mut Draft,
-        taken: &mut VecDeque<Pending>,
+        taken: &mut Vec<Pending>,
         answers: &mut Vec<(Pending, Outcome2)>,
     ) -> bool {
         loop {
@@ -275,7 +279,7 @@ impl Core {
                 sequencer.evict(self.reader.published.view().sealed_end());
                 self.evictions
                     .store(sequencer.evictions(), Ordering::Release);
-                frame.undo = sequencer.begin_frame();
+                frame.undo = sequencer.begin_frame(self.log.takes_back());
                 self.log.begin(&mut stage.builder);
                 Ok(())
             }
@@ -565,6 +569,16 @@ pub(crate) enum Outcome2 {
     Failed(StoreError),
 }
 
+/// So many requests fit into a processor's nearest cache together.
+const WARM_AT_ONCE: usize = 16;
+
+/// Fetches the next few requests.
+fn warm(requests: &[Pending]) {
+    let next = requests.iter().take(WARM_AT_ONCE);
+    // Nobody wants the sum, but without it the reads would be left out.
+    std::hint::black_box(next.fold(0, |all, pending| all ^ pending.request.warm()));
+}
+
 /// Sends an answer. Whoever asked may have gone; then nobody wants it.
 fn answer((pending, outcome): (Pending, Outcome2)) {
     let Pending { request, reply } = pending;
@@ -608,9 +622,9 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(sequencer: &Sequencer) -> Self {
+    const fn new(undo: Undo) -> Self {
         Self {
-            undo: sequencer.begin_frame(),
+            undo,
             landed: Vec::new(),
             held: Vec::new(),
         }

@@ -92,7 +92,7 @@ impl Queue {
         room: u64,
         target: u64,
         empty: bool,
-        taken: &mut VecDeque<Pending>,
+        taken: &mut Vec<Pending>,
     ) -> Waited {
         let mut state = lock(&self.state);
         let mut needed = 0;

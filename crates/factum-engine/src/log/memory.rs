@@ -145,6 +145,10 @@ impl FrameLog for MemoryLog {
         }
     }
 
+    fn takes_back(&self) -> bool {
+        true
+    }
+
     fn place_checkpoint(&self, _: u64, _: i64) -> Option<Placed> {
         None
     }

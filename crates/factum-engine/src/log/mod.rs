@@ -103,6 +103,9 @@ pub(crate) trait FrameLog: Send + Sync + std::fmt::Debug {
     /// Takes note that every frame up to this one is durable, and takes the buffers back.
     fn durable(&self, placed: Placed);
 
+    /// Whether a frame that was placed may turn out not to be the next one, so that what was sequenced must be undone.
+    fn takes_back(&self) -> bool;
+
     /// The frames from this sequence number on.
     fn read_from(&self, seq: u64) -> io::Result<Vec<LoggedFrame>>;
 

@@ -234,6 +234,10 @@ impl FrameLog for SegmentLog {
         }
     }
 
+    fn takes_back(&self) -> bool {
+        false
+    }
+
     fn read_from(&self, _: u64) -> io::Result<Vec<LoggedFrame>> {
         Err(io::Error::other(
             "the outcome of a write to a segment is known after reopening only",

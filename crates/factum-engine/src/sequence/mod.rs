@@ -81,6 +81,8 @@ pub(crate) enum Judgement {
 /// What must be undone when a frame turns out not to be the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Undo {
+    /// Whether anything will ever be undone; if not, nothing is noted down.
+    is_wanted: bool,
     streams: Vec<(KeyHash, Option<Known>)>,
     names: names::Defined,
     first_position: u64,
@@ -189,8 +191,9 @@ impl Sequencer {
     }
 
     /// Begins a frame: what happens from here on can be undone together.
-    pub(crate) fn begin_frame(&self) -> Undo {
+    pub(crate) fn begin_frame(&self, is_wanted: bool) -> Undo {
         Undo {
+            is_wanted,
             first_position: self.next_position,
             last_time: self.last_time,
             ..Undo::default()
@@ -417,9 +420,11 @@ impl Sequencer {
             };
             return self.plain_record(&head, body, now, frame);
         }
-        let before = self.streams.get(&write.key).cloned();
-        let mut known = before.clone().unwrap_or_default();
-        undo.streams.push((write.key, before));
+        let before = self.streams.get(&write.key);
+        let mut known = before.cloned().unwrap_or_default();
+        if undo.is_wanted {
+            undo.streams.push((write.key, before.cloned()));
+        }
         let segment = self.names.context().number;
         if known.segment != segment {
             let stream = write.stream.as_str();
@@ -573,6 +578,7 @@ impl Sequencer {
 
     /// Takes back a frame. Frames are taken back newest first.
     pub(crate) fn undo(&mut self, undo: Undo) {
+        assert!(undo.is_wanted, "what is undone was noted down");
         for (key, known) in undo.streams.into_iter().rev() {
             match known {
                 Some(known) => drop(self.streams.insert(key, known)),

@@ -183,20 +183,18 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    #[inline]
     fn record(&mut self) -> Result<RecordAt<'a>, FormatError> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         let end = self.frame.bytes.len().saturating_sub(HEADER_BYTES);
-        let invalid = FormatError::Invalid {
+        let offset = self.offset as u64;
+        let invalid = || FormatError::Invalid {
             what: "frame records",
-            offset: self.offset as u64,
+            offset,
         };
-        let bytes = self
-            .frame
-            .bytes
-            .get(self.offset..end)
-            .ok_or(invalid.clone())?;
+        let bytes = self.frame.bytes.get(self.offset..end).ok_or_else(invalid)?;
         let position = self
             .frame
             .header
@@ -206,7 +204,7 @@ impl<'a> Records<'a> {
             Verify::Checksums => record::decode(bytes, position)?,
             Verify::Structure => record::decode_unverified(bytes, position)?,
         };
-        let offset = u32::try_from(self.offset).or(Err(invalid))?;
+        let offset = u32::try_from(self.offset).or_else(|_| Err(invalid()))?;
         let found = RecordAt {
             ordinal: self.ordinal,
             offset,
@@ -221,6 +219,7 @@ impl<'a> Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<RecordAt<'a>, FormatError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.ordinal >= self.frame.header.record_count {
             return None;

@@ -148,6 +148,7 @@ pub fn decode_head(bytes: &[u8], position: u64) -> Result<(RecordView<'_>, usize
 ///
 /// # Errors
 /// [`FormatError::Truncated`] or [`FormatError::Invalid`] when the structure does not hold.
+#[inline]
 pub fn decode_unverified(
     bytes: &[u8],
     position: u64,
@@ -175,6 +176,7 @@ pub(crate) fn head_matches(record: &RecordView<'_>, position: u64) -> bool {
 }
 
 /// The structure of the record at the front of `bytes`, nothing verified.
+#[inline]
 pub(crate) fn parse(bytes: &[u8], position: u64) -> Result<RecordView<'_>, FormatError> {
     let Some(length) = record_bytes(bytes) else {
         return Err(FormatError::Invalid {
@@ -241,6 +243,7 @@ pub(crate) fn parse(bytes: &[u8], position: u64) -> Result<RecordView<'_>, Forma
 }
 
 /// The view with the fields after the fixed part; future fields that follow them are skipped.
+#[inline]
 fn with_varints<'a>(mut view: RecordView<'a>, mut rest: &'a [u8]) -> Option<RecordView<'a>> {
     view.stream_ref = varint_u32(&mut rest)?;
     view.revision = varint::decode(&mut rest)?;
