@@ -168,7 +168,7 @@ pub(crate) fn build(
         offsets.push(place(ordinal).filter(|_| !(last && on(Mutant::LastRecordLost))))?;
     }
     let mut file = IndexBuilder::new(info);
-    file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish());
+    file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);
     names(
         &mut file,
         IndexSection::STREAM_NAMES,
