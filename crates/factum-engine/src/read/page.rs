@@ -17,8 +17,10 @@ use crate::view::{Index, Sealed, Unsealed};
 
 /// Records that stand no further apart than this are read with one call.
 const GAP_BYTES_MAX: u64 = 16 << 10;
-/// A page begins with room for this.
-const FIRST_PAGE_BYTES: usize = 8 << 10;
+/// A page begins with room for no more than this.
+const FIRST_PAGE_BYTES_MAX: usize = 8 << 10;
+/// For so many records at most.
+const FIRST_SLOTS_MAX: usize = 64;
 /// One call reads no more than this, unless one record is larger.
 const SPAN_BYTES_MAX: u64 = 1 << 20;
 
@@ -30,6 +32,8 @@ pub struct Page {
     indexes: Vec<Arc<Index>>,
     names: Vec<Named>,
     tags: Vec<Tag>,
+    /// Room for the records of a span.
+    spanned: Vec<(u32, (u64, u32))>,
 }
 
 /// A record of the page; small, because there are many.
@@ -95,15 +99,24 @@ impl Page {
         &self,
         stream: Option<&StreamName>,
     ) -> impl Iterator<Item = Result<RecordedEvent, StoreError>> {
-        self.iter().map(move |event| {
-            let event = event?;
+        (0..self.len()).map_while(move |number| self.recorded_at(number, stream))
+    }
+
+    /// The event with this number in the page, owning what it holds; `None` when there are no more.
+    pub(crate) fn recorded_at(
+        &self,
+        number: usize,
+        stream: Option<&StreamName>,
+    ) -> Option<Result<RecordedEvent, StoreError>> {
+        let event = match self.event(self.slots.get(number)?) {
+            Ok(event) => event,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(event.to_recorded(stream).ok_or_else(|| {
             let position = event.position();
-            event.to_recorded(stream).ok_or_else(|| {
-                let message =
-                    format!("the names of the event at position {position} are not valid");
-                StoreError::new(factum_store::Kind::Internal, message)
-            })
-        })
+            let message = format!("the names of the event at position {position} are not valid");
+            StoreError::new(factum_store::Kind::Internal, message)
+        }))
     }
 
     /// Takes up damage that concerns more than one event. Gives every other error back.
@@ -124,7 +137,6 @@ impl Page {
                     event_type,
                     tags,
                 } = &self.names[*names as usize];
-                let (stream, event_type) = (stream.as_str(), event_type.as_str());
                 (
                     at,
                     Names::Known {
@@ -223,8 +235,10 @@ impl Page {
         let mut fetched = Fetched::default();
         let mut pending: Option<(u32, Option<(u64, u32)>)> = None;
         let offsets = index.offsets().map_err(|error| sealed.bad_index(&error))?;
-        let mut near = Near::new(&offsets);
-        let mut span = Span::default();
+        let mut span = Span {
+            records: std::mem::take(&mut self.spanned),
+            ..Span::default()
+        };
         loop {
             let full = self.slots.len() + span.records.len() >= want.count
                 || self.bytes.len() + span.len() >= want.bytes;
@@ -234,7 +248,8 @@ impl Page {
                 None => match ordinals.next() {
                     Some(ordinal) => Some((
                         ordinal,
-                        near.locate(ordinal)
+                        offsets
+                            .locate(ordinal)
                             .map_err(|error| sealed.bad_index(&error))?,
                     )),
                     None => {
@@ -268,6 +283,7 @@ impl Page {
                         || self.slots.len() >= want.count
                         || self.bytes.len() >= want.bytes
                     {
+                        self.spanned = span.records;
                         return Ok(fetched);
                     }
                 }
@@ -287,7 +303,10 @@ impl Page {
         }
         let start = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_PAGE_BYTES);
+            let each = span.len() / span.records.len();
+            let room = each.saturating_add(each / 8).saturating_mul(want.count);
+            self.bytes.reserve(room.min(FIRST_PAGE_BYTES_MAX));
+            self.slots.reserve(want.count.min(FIRST_SLOTS_MAX));
         }
         self.bytes.resize(start + span.len(), 0);
         source.sealed.read(span.start, &mut self.bytes[start..])?;
@@ -445,40 +464,6 @@ impl Span {
         self.start = self.start.min(offset);
         self.end = self.end.max(end);
         self.records.push((ordinal, (offset, length)));
-    }
-}
-
-/// Looks offsets up; when ordinals follow each other, without starting over.
-struct Near<'a> {
-    offsets: &'a factum_format::index::Offsets<'a>,
-    iter: Option<factum_format::index::OffsetsIter<'a>>,
-    next: u32,
-}
-
-impl<'a> Near<'a> {
-    const fn new(offsets: &'a factum_format::index::Offsets<'a>) -> Self {
-        Self {
-            offsets,
-            iter: None,
-            next: 0,
-        }
-    }
-
-    fn locate(&mut self, ordinal: u32) -> Result<Option<(u64, u32)>, factum_format::FormatError> {
-        const NEAR: u32 = 32;
-        let near = self.iter.is_some() && ordinal >= self.next && ordinal - self.next <= NEAR;
-        if !near {
-            self.iter = Some(self.offsets.iter_from(ordinal));
-            self.next = ordinal;
-        }
-        let Some(iter) = &mut self.iter else {
-            return Ok(None);
-        };
-        let skip = (ordinal - self.next) as usize;
-        self.next = ordinal + 1;
-        iter.nth(skip)
-            .transpose()
-            .map(|found| found.and_then(|(_, extent)| extent))
     }
 }
 
