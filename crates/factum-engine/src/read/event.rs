@@ -153,11 +153,20 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// The same event, owning all it holds. `stream` saves making the name anew when it is known.
-    pub(crate) fn to_recorded(self, stream: Option<&StreamName>) -> Option<RecordedEvent> {
+    /// The same event, owning all it holds. `stream` saves making the name anew when it is known, and `shared` copying bytes: the record
+    /// stands in it.
+    pub(crate) fn to_recorded(
+        self,
+        stream: Option<&StreamName>,
+        shared: Option<&Bytes>,
+    ) -> Option<RecordedEvent> {
         let parts = Parts::of(&self.record);
+        let owned = |bytes: &[u8]| match shared {
+            Some(shared) => shared.slice_ref(bytes),
+            None => Bytes::copy_from_slice(bytes),
+        };
         let data = match self.kind() {
-            RecordKind::Event => Bytes::copy_from_slice(parts.data),
+            RecordKind::Event => owned(parts.data),
             RecordKind::Settings => Bytes::from(settings_json(&self.record)),
             _ => Bytes::from_static(b"{}"),
         };
@@ -172,8 +181,8 @@ impl<'a> EventRef<'a> {
             content_type: self.content_type(),
             schema_version: self.record.schema_version,
             tags: self.tags(),
-            metadata: parts.metadata(),
-            personal: Bytes::copy_from_slice(parts.personal),
+            metadata: parts.metadata(owned(parts.custom)),
+            personal: owned(parts.personal),
             kind: self.kind(),
         })
     }
@@ -209,7 +218,7 @@ impl<'a> Parts<'a> {
         parts
     }
 
-    fn metadata(&self) -> Metadata {
+    fn metadata(&self, custom: Bytes) -> Metadata {
         // Covered by the record's checksum; a field that does not decode was not written by us.
         let standard = StandardMetadata::decode(self.standard).unwrap_or_default();
         let owned = |text: Option<&str>| text.map(str::to_owned);
@@ -218,7 +227,7 @@ impl<'a> Parts<'a> {
             causation_id: owned(standard.causation_id),
             user_id: owned(standard.user_id),
             traceparent: owned(standard.traceparent),
-            custom: Bytes::copy_from_slice(self.custom),
+            custom,
         }
     }
 }

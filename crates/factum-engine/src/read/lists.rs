@@ -61,10 +61,10 @@ impl Lists {
     /// When the index of that segment cannot be used. Of the others that is told in their turn.
     pub(crate) fn next<'a>(
         &mut self,
-        mut segments: impl Iterator<Item = &'a Arc<Sealed>>,
+        segments: impl Iterator<Item = &'a Arc<Sealed>> + Clone,
         wanted: Wanted<'_>,
     ) -> Result<Option<List>, StoreError> {
-        let Some(first) = segments.next() else {
+        let Some(first) = segments.clone().next() else {
             return Ok(None);
         };
         // What stands before it was passed over, or its segment was replaced since.
@@ -78,7 +78,7 @@ impl Lists {
             self.found.clear();
         }
         self.used = self.found.len();
-        self.ask(first, segments, wanted)?;
+        self.ask(segments, wanted)?;
         self.used += 1;
         let found = self.found.get(self.used - 1);
         Ok(found.and_then(|(_, list)| list.clone()))
@@ -91,30 +91,38 @@ impl Lists {
 
     fn ask<'a>(
         &mut self,
-        first: &'a Arc<Sealed>,
-        others: impl Iterator<Item = &'a Arc<Sealed>>,
+        segments: impl Iterator<Item = &'a Arc<Sealed>> + Clone,
         wanted: Wanted<'_>,
     ) -> Result<(), StoreError> {
         let begin = self.found.len();
-        let mut asked = vec![(first, first.index()?)];
-        for other in others.take(self.step - 1) {
-            let Ok(index) = other.index() else { break };
-            asked.push((other, index));
+        let mut indexes = Vec::with_capacity(self.step);
+        let mut bad = None;
+        for sealed in segments.clone().take(self.step) {
+            match sealed.index() {
+                Ok(index) => indexes.push(index),
+                Err(error) => {
+                    bad = Some(error);
+                    break;
+                }
+            }
         }
         self.step = IN_STEP;
-        let indexes: Vec<&Index> = asked.iter().map(|(_, index)| &**index).collect();
-        let mut bad = None;
-        let mut of = asked.iter();
+        self.found.reserve(indexes.len());
+        let mut of = segments.zip(&indexes);
         find_streams(&indexes, wanted.key, wanted.name, |posting| {
-            let Some((sealed, index)) = of.next().filter(|_| bad.is_none()) else {
-                return;
+            let Some((sealed, index)) = of.next() else {
+                return false;
             };
             match posting {
                 Ok(posting) => {
                     let list = posting.map(|posting| (Arc::clone(index), posting));
                     self.found.push((Arc::clone(sealed), list));
+                    true
                 }
-                Err(error) => bad = Some(sealed.bad_index(&error)),
+                Err(error) => {
+                    bad = Some(sealed.bad_index(&error));
+                    false
+                }
             }
         });
         // What is wrong with one of the others is told when it is its turn.

@@ -138,6 +138,10 @@ fn last_control_unsealed(
     key: KeyHash,
 ) -> Result<Option<(u64, ControlState)>, StoreError> {
     let content = unsealed.read();
+    // Nearly always there is none at all.
+    if content.controls.is_empty() {
+        return Ok(None);
+    }
     let found = content
         .keys
         .get(&key)

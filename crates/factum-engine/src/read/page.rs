@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use factum_format::record::{self, RecordKind};
+use factum_format::record::{self, RecordKind, RecordShape};
 use factum_store::StoreError;
-use factum_types::{RecordedEvent, StreamName, Tag};
+use factum_types::{Bytes, RecordedEvent, StreamName, Tag};
 
 use super::event::{EventRef, Names};
 use crate::number::to_u32;
@@ -21,6 +21,10 @@ const GAP_BYTES_MAX: u64 = 16 << 10;
 const FIRST_PAGE_BYTES_MAX: usize = 8 << 10;
 /// For so many records at most.
 const FIRST_SLOTS_MAX: usize = 64;
+/// The names of the streams of so many records, read with one call, are fetched from memory together.
+const NAMES_BROUGHT_MIN: usize = 32;
+/// A page of no more than this may be kept in memory by one of its events.
+const SHARED_BYTES_MAX: usize = 4 << 10;
 /// One call reads no more than this, unless one record is larger.
 const SPAN_BYTES_MAX: u64 = 1 << 20;
 
@@ -28,6 +32,8 @@ const SPAN_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Page {
     bytes: Vec<u8>,
+    /// All bytes of the page instead of those, when events may share them.
+    shared: Option<Bytes>,
     slots: Vec<Slot>,
     indexes: Vec<Arc<Index>>,
     names: Vec<Named>,
@@ -36,7 +42,7 @@ pub struct Page {
     spanned: Vec<(u32, (u64, u32))>,
 }
 
-/// A record of the page; small, because there are many.
+/// A record of the page.
 #[derive(Debug)]
 enum Slot {
     /// With the number of its index among the page's.
@@ -56,7 +62,7 @@ struct Named {
 
 #[derive(Debug, Clone, Copy)]
 struct At {
-    position: u64,
+    shape: RecordShape,
     start: usize,
     base_time: i64,
 }
@@ -77,12 +83,25 @@ impl Page {
     /// Bytes that it holds.
     #[must_use]
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.all_bytes().len()
+    }
+
+    /// Lets the page's events share its bytes instead of copying their own, if it is so small that one event may keep all of it in memory.
+    /// Nothing more is fetched into it before it is cleared.
+    pub(crate) fn share(&mut self) {
+        if self.bytes.len() <= SHARED_BYTES_MAX {
+            self.shared = Some(Bytes::from(std::mem::take(&mut self.bytes)));
+        }
+    }
+
+    fn all_bytes(&self) -> &[u8] {
+        self.shared.as_deref().unwrap_or(&self.bytes)
     }
 
     /// Empties the page; its memory is kept.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.shared = None;
         self.slots.clear();
         self.indexes.clear();
         self.names.clear();
@@ -112,7 +131,8 @@ impl Page {
             Ok(event) => event,
             Err(error) => return Some(Err(error)),
         };
-        Some(event.to_recorded(stream).ok_or_else(|| {
+        let shared = self.shared.as_ref();
+        Some(event.to_recorded(stream, shared).ok_or_else(|| {
             let position = event.position();
             let message = format!("the names of the event at position {position} are not valid");
             StoreError::new(factum_store::Kind::Internal, message)
@@ -157,9 +177,9 @@ impl Page {
     }
 
     fn record(&self, at: &At) -> record::RecordView<'_> {
-        match record::decode_unverified(&self.bytes[at.start..], at.position) {
-            Ok((record, _)) => record,
-            Err(error) => unreachable!("a record was verified when it was fetched: {error}"),
+        match at.shape.view(&self.all_bytes()[at.start..]) {
+            Some(record) => record,
+            None => unreachable!("a record's bytes are in the page it was verified in"),
         }
     }
 
@@ -202,7 +222,7 @@ impl Page {
             self.tags.push(content.tags[tag as usize].name.clone());
         }
         let at = At {
-            position,
+            shape: record.shape(),
             start,
             base_time: unsealed.head.base_time,
         };
@@ -310,11 +330,20 @@ impl Page {
         }
         self.bytes.resize(start + span.len(), 0);
         source.sealed.read(span.start, &mut self.bytes[start..])?;
+        let first_slot = self.slots.len();
         for (ordinal, (offset, length)) in span.records.drain(..) {
             let position = source.sealed.entry.base_position + u64::from(ordinal);
             let at = start + usize::try_from(offset - span.start).unwrap_or(usize::MAX);
             let slot = self.check(source, position, at, (offset, length), want);
             self.slots.extend(slot);
+        }
+        let slots = &self.slots[first_slot..];
+        if slots.len() >= NAMES_BROUGHT_MIN {
+            let streams = slots.iter().filter_map(|slot| match slot {
+                Slot::Sealed(at, _) => Some(at.shape.stream_ref()),
+                _ => None,
+            });
+            source.index.bring_stream_names(streams);
         }
         *span = Span {
             records: std::mem::take(&mut span.records),
@@ -340,6 +369,7 @@ impl Page {
                 Ok((
                     want.record(record.kind, record.revision),
                     source.knows(&record),
+                    record.shape(),
                 )),
             ),
             Err(first) => {
@@ -350,23 +380,25 @@ impl Page {
                 let start = self.bytes.len();
                 self.bytes.extend_from_slice(&again);
                 let second = record::decode(&self.bytes[start..], position);
-                let checked =
-                    second.map(|(r, _)| (want.record(r.kind, r.revision), source.knows(&r)));
+                let checked = second.map(|(r, _)| {
+                    let wanted = want.record(r.kind, r.revision);
+                    (wanted, source.knows(&r), r.shape())
+                });
                 // The first look's error is the one to tell.
                 (start, checked.or(Err(first)))
             }
         };
         match record {
-            Ok((false, _)) => None,
-            Ok((_, true)) => {
+            Ok((false, _, _)) => None,
+            Ok((_, true, shape)) => {
                 let at = At {
-                    position,
+                    shape,
                     start,
                     base_time: source.base_time,
                 };
                 Some(Slot::Sealed(at, source.number))
             }
-            Ok((_, false)) => {
+            Ok((_, false, _)) => {
                 let error =
                     source
                         .sealed

@@ -257,6 +257,7 @@ impl Reading {
             .read
             .cursor
             .fill(published, &mut self.page, (want, PAGE_BYTES))?;
+        self.page.share();
         // Damage proves nothing, but it is told in place of the events, and nobody wants to hear more.
         self.read.proven |= !self.page.is_empty();
         Ok(())

@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use factum_format::FormatError;
 use factum_format::index::{
@@ -97,6 +97,19 @@ impl Index {
 
     pub(crate) fn type_name(&self, ordinal: u32) -> Result<&str, FormatError> {
         self.names(&self.types)?.name(ordinal)
+    }
+
+    /// Reads where the names of many streams are, a link of the way for all of them at a time, so that they are at hand when they are
+    /// asked for one by one; as [`find_streams`] does.
+    pub(crate) fn bring_stream_names(&self, streams: impl Iterator<Item = u32> + Clone) {
+        let Ok(names) = self.names(&self.streams) else {
+            return;
+        };
+        let first = |all: u8, bytes: &[u8]| all ^ bytes.first().copied().unwrap_or(0);
+        let starts = streams.clone().map(|stream| names.first_bytes(stream));
+        black_box(starts.fold(0, first));
+        let texts = streams.map(|stream| names.bytes(stream).unwrap_or_default());
+        black_box(texts.fold(0, first));
     }
 
     /// An event type as a name; `None` when it is not valid.
@@ -213,12 +226,12 @@ pub(crate) const IN_STEP: usize = 6;
 const EXPECTED: usize = 3;
 
 /// Looks a stream up in some indexes, at most [`IN_STEP`], a link of the way in all of them at a time: so the processor waits for several
-/// reads from memory at once instead of one by one. `found` is told each list's place, in order, as [`Index::find_posting`] gives it.
+/// reads from memory at once instead of one by one. `found` is told each list's place, in order, as [`Index::find_posting`] gives it, and says whether to go on.
 pub(crate) fn find_streams(
-    indexes: &[&Index],
+    indexes: &[Arc<Index>],
     key: KeyHash,
     name: &str,
-    mut found: impl FnMut(Result<Option<PostingAt>, FormatError>),
+    mut found: impl FnMut(Result<Option<PostingAt>, FormatError>) -> bool,
 ) {
     let mut next = AtOnce::new();
     for index in indexes {
@@ -271,7 +284,9 @@ pub(crate) fn find_streams(
     }
     next.read();
     for index in indexes {
-        found(index.find_posting(KeyKind::Stream, key, name));
+        if !found(index.find_posting(KeyKind::Stream, key, name)) {
+            return;
+        }
     }
 }
 
