@@ -176,7 +176,7 @@ impl Following {
             if tail.state == TailState::Tombstoned {
                 return Err(tombstoned(name));
             }
-            (revisions.start, oldest) = visible_from(&tail, reader.now());
+            (revisions.start, oldest) = visible_from(&tail, || reader.now());
             chain = Some(name.clone());
         }
         let from = match request.from {

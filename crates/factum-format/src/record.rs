@@ -24,7 +24,9 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{RecordView, TagRefs, decode, decode_head, decode_unverified, record_bytes};
+pub use decode::{
+    RecordShape, RecordView, TagRefs, decode, decode_head, decode_unverified, record_bytes,
+};
 pub(crate) use decode::{head_matches, parse as decode_structure};
 pub use encode::{RecordHead, encode, head_len_max};
 

@@ -25,8 +25,9 @@ impl Scan {
     /// # Errors
     /// As files fail. A damaged event is an error in the page.
     pub fn next_page(&mut self) -> Result<Option<&Page>, StoreError> {
-        const PAGE_EVENTS: usize = 4_096;
-        const PAGE_BYTES: usize = 1 << 20;
+        // So little that it is still in a core's cache when its events are looked at.
+        const PAGE_EVENTS: usize = 1_024;
+        const PAGE_BYTES: usize = 256 << 10;
         self.page.clear();
         let want = usize::try_from(self.left)
             .unwrap_or(usize::MAX)

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use factum_store::{Direction, StoreError};
 
+use super::lists::{Lists, Wanted};
 use super::page::{Fetched, Page, Want};
 use super::plan::{Bounds, Ordinals, SourceKeys};
 use crate::view::{Published, Segment, View};
@@ -30,6 +31,8 @@ pub(crate) struct CursorStart {
 #[derive(Debug)]
 pub(crate) struct Cursor {
     start: CursorStart,
+    /// For a stream: where its lists are.
+    lists: Lists,
     /// Forwards: the next position to consider. Backwards: one more than it.
     next: u64,
     plan: Option<Planned>,
@@ -47,9 +50,15 @@ struct Planned {
 
 impl Cursor {
     pub(crate) const fn new(start: CursorStart) -> Self {
+        Self::with_lists(start, Lists::of_many())
+    }
+
+    /// As [`new`](Self::new), for a stream of which some lists have been found.
+    pub(crate) const fn with_lists(start: CursorStart, lists: Lists) -> Self {
         let next = start.from;
         Self {
             start,
+            lists,
             next,
             plan: None,
         }
@@ -136,7 +145,7 @@ impl Cursor {
             }
             let within = clamp_u32(from - base)..clamp_u32(segment_end - base);
             let ordinals = self
-                .ordinals(&segment, within)
+                .ordinals(view, number - 1, within)
                 .inspect_err(|_| self.next = segment_end)?;
             if ordinals.is_empty() {
                 self.next = segment_end;
@@ -167,7 +176,7 @@ impl Cursor {
             }
             let until = self.next.min(segment.end_position());
             self.next = base;
-            let ordinals = self.ordinals(&segment, 0..clamp_u32(until - base))?;
+            let ordinals = self.ordinals(view, number, 0..clamp_u32(until - base))?;
             if !ordinals.is_empty() {
                 self.plan = Some(Planned {
                     segment,
@@ -182,13 +191,36 @@ impl Cursor {
         Ok(false)
     }
 
-    fn ordinals(&self, segment: &Segment, within: Range<u32>) -> Result<Ordinals, StoreError> {
+    /// What is meant of the segment with this number.
+    fn ordinals(
+        &mut self,
+        view: &View,
+        number: usize,
+        within: Range<u32>,
+    ) -> Result<Ordinals, StoreError> {
         let bounds = Bounds {
             ordinals: within,
             revisions: self.start.revisions.clone(),
             control: self.start.control,
         };
-        self.start.source.ordinals(segment, &bounds)
+        let (Some(sealed), SourceKeys::Stream { name, key, .. }, false) =
+            (view.sealed.get(number), &self.start.source, bounds.control)
+        else {
+            let none = || Ok(Ordinals::List(Vec::new()));
+            let segment = view.segment(number);
+            return segment.map_or_else(none, |segment| {
+                self.start.source.ordinals(&segment, &bounds)
+            });
+        };
+        let wanted = Wanted {
+            name: name.as_str(),
+            key: *key,
+        };
+        let list = match self.start.direction {
+            Direction::Forward => self.lists.next(view.sealed[number..].iter(), wanted),
+            Direction::Backward => self.lists.next(view.sealed[..=number].iter().rev(), wanted),
+        };
+        SourceKeys::of_list(list?.as_ref(), &bounds).map_err(|error| sealed.bad_index(&error))
     }
 }
 

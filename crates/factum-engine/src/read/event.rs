@@ -24,8 +24,8 @@ pub struct EventRef<'a> {
 pub(crate) enum Names<'a> {
     /// At hand.
     Known {
-        stream: &'a str,
-        event_type: &'a str,
+        stream: &'a StreamName,
+        event_type: &'a EventType,
         tags: &'a [Tag],
     },
     /// By their ordinals in the index of a sealed segment.
@@ -58,7 +58,7 @@ impl<'a> EventRef<'a> {
     #[must_use]
     pub fn stream(&self) -> &'a str {
         match self.names {
-            Names::Known { stream, .. } => stream,
+            Names::Known { stream, .. } => stream.as_str(),
             // Checked when the page was fetched.
             Names::Index(index) => index
                 .stream_name(self.record.stream_ref)
@@ -70,7 +70,7 @@ impl<'a> EventRef<'a> {
     #[must_use]
     pub fn event_type(&self) -> &'a str {
         match self.names {
-            Names::Known { event_type, .. } => event_type,
+            Names::Known { event_type, .. } => event_type.as_str(),
             Names::Index(index) => index.type_name(self.record.type_ref).unwrap_or_default(),
         }
     }
@@ -129,59 +129,106 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    fn metadata(&self) -> Metadata {
-        let standard = self
-            .record
-            .section(SectionType::METADATA)
-            .unwrap_or_default();
+    /// The stream it belongs to, as a name. `known` saves making it anew when it is the one.
+    fn stream_name(&self, known: Option<&StreamName>) -> Option<StreamName> {
+        match (self.names, known) {
+            (Names::Known { stream, .. }, _) => Some(stream.clone()),
+            (Names::Index(index), Some(known))
+                if index.is_stream(self.record.stream_ref, known.as_str()) =>
+            {
+                Some(known.clone())
+            }
+            _ => StreamName::new(self.stream()).ok(),
+        }
+    }
+
+    /// What kind of thing happened, as a name.
+    fn event_type_name(&self) -> Option<EventType> {
+        if self.record.kind != StoredKind::EVENT {
+            return EventType::new(control_type(self.record.kind)).ok();
+        }
+        match self.names {
+            Names::Known { event_type, .. } => Some(event_type.clone()),
+            Names::Index(index) => index.event_type(self.record.type_ref),
+        }
+    }
+
+    /// The same event, owning all it holds. `stream` saves making the name anew when it is known, and `shared` copying bytes: the record
+    /// stands in it.
+    pub(crate) fn to_recorded(
+        self,
+        stream: Option<&StreamName>,
+        shared: Option<&Bytes>,
+    ) -> Option<RecordedEvent> {
+        let parts = Parts::of(&self.record);
+        let owned = |bytes: &[u8]| match shared {
+            Some(shared) => shared.slice_ref(bytes),
+            None => Bytes::copy_from_slice(bytes),
+        };
+        let data = match self.kind() {
+            RecordKind::Event => owned(parts.data),
+            RecordKind::Settings => Bytes::from(settings_json(&self.record)),
+            _ => Bytes::from_static(b"{}"),
+        };
+        Some(RecordedEvent {
+            id: self.id(),
+            stream: self.stream_name(stream)?,
+            revision: self.revision(),
+            position: self.position(),
+            time: self.time(),
+            event_type: self.event_type_name()?,
+            data,
+            content_type: self.content_type(),
+            schema_version: self.record.schema_version,
+            tags: self.tags(),
+            metadata: parts.metadata(owned(parts.custom)),
+            personal: owned(parts.personal),
+            kind: self.kind(),
+        })
+    }
+}
+
+/// The sections of a record that an event is made of; empty when there is none.
+#[derive(Debug, Default)]
+struct Parts<'a> {
+    data: &'a [u8],
+    standard: &'a [u8],
+    custom: &'a [u8],
+    personal: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// The first section of each kind; what follows a damaged one is not there.
+    fn of(record: &RecordView<'a>) -> Self {
+        let mut parts = Self::default();
+        let mut seen = 0_u32;
+        for (kind, bytes) in record.sections().map_while(Result::ok) {
+            let (part, bit) = match SectionType(kind) {
+                SectionType::DATA => (&mut parts.data, 1),
+                SectionType::METADATA => (&mut parts.standard, 2),
+                SectionType::CUSTOM_METADATA => (&mut parts.custom, 4),
+                SectionType::PERSONAL => (&mut parts.personal, 8),
+                _ => continue,
+            };
+            if seen & bit == 0 {
+                *part = bytes;
+                seen |= bit;
+            }
+        }
+        parts
+    }
+
+    fn metadata(&self, custom: Bytes) -> Metadata {
         // Covered by the record's checksum; a field that does not decode was not written by us.
-        let standard = StandardMetadata::decode(standard).unwrap_or_default();
+        let standard = StandardMetadata::decode(self.standard).unwrap_or_default();
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Metadata {
             correlation_id: owned(standard.correlation_id),
             causation_id: owned(standard.causation_id),
             user_id: owned(standard.user_id),
             traceparent: owned(standard.traceparent),
-            custom: Bytes::copy_from_slice(self.custom_metadata()),
+            custom,
         }
-    }
-
-    /// The same event, owning all it holds. `stream` saves making the name anew when it is known.
-    pub(crate) fn to_recorded(self, stream: Option<&StreamName>) -> Option<RecordedEvent> {
-        let stream = match stream {
-            Some(known) if known.as_str() == self.stream() => known.clone(),
-            _ => StreamName::new(self.stream()).ok()?,
-        };
-        let is_event = self.record.kind == StoredKind::EVENT;
-        let name = if is_event {
-            self.event_type()
-        } else {
-            control_type(self.record.kind)
-        };
-        let data = match self.kind() {
-            RecordKind::Event => Bytes::copy_from_slice(self.data()),
-            RecordKind::Settings => Bytes::from(settings_json(&self.record)),
-            _ => Bytes::from_static(b"{}"),
-        };
-        let personal = self
-            .record
-            .section(SectionType::PERSONAL)
-            .unwrap_or_default();
-        Some(RecordedEvent {
-            id: self.id(),
-            stream,
-            revision: self.revision(),
-            position: self.position(),
-            time: self.time(),
-            event_type: EventType::new(name).ok()?,
-            data,
-            content_type: self.content_type(),
-            schema_version: self.record.schema_version,
-            tags: self.tags(),
-            metadata: self.metadata(),
-            personal: Bytes::copy_from_slice(personal),
-            kind: self.kind(),
-        })
     }
 }
 

@@ -8,6 +8,7 @@ use factum_format::FormatError;
 use factum_format::record::{self, RecordKind, RecordView};
 use factum_store::StoreError;
 
+use super::lists::{Lists, Wanted};
 use super::plan::{Bounds, Ordinals, SourceKeys};
 use crate::catalog::HAS_CONTROL;
 use crate::key::{KeyHash, KeyKind};
@@ -15,20 +16,20 @@ use crate::request::decode_control;
 use crate::sequence::{ControlState, StreamTail, TailState};
 use crate::view::{Sealed, Unsealed, View};
 
-/// The tail of a stream as far as the view goes; the default when it holds nothing of it.
+/// The tail of a stream as far as the view goes; the default when it holds nothing of it. What is found on the way stays in `lists`.
 pub(crate) fn stream_tail(
     view: &View,
-    name: &str,
-    key: KeyHash,
+    wanted: Wanted<'_>,
     control_key: KeyHash,
+    lists: &mut Lists,
 ) -> Result<StreamTail, StoreError> {
     let mut tail = StreamTail::default();
-    if let Some((next_revision, after)) = last_event(view, name, key)? {
+    if let Some((next_revision, after)) = last_event(view, wanted, lists)? {
         tail.next_revision = next_revision;
         tail.after_last_event = after;
         tail.after_last_record = after;
     }
-    if let Some((position, control)) = last_control(view, name, control_key)? {
+    if let Some((position, control)) = last_control(view, wanted.name, control_key)? {
         let reopened = tail.after_last_event > position;
         let (next_revision, after) = (tail.next_revision, tail.after_last_event);
         tail.on_control(position, control);
@@ -42,12 +43,16 @@ pub(crate) fn stream_tail(
 }
 
 /// The next revision of a stream, and one more than the position of its last event.
-fn last_event(view: &View, name: &str, key: KeyHash) -> Result<Option<(u64, u64)>, StoreError> {
+fn last_event(
+    view: &View,
+    wanted: Wanted<'_>,
+    lists: &mut Lists,
+) -> Result<Option<(u64, u64)>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         let content = unsealed.read();
         let Some(found) = content
             .keys
-            .get(&key)
+            .get(&wanted.key)
             .filter(|found| found.kind == KeyKind::Stream)
         else {
             continue;
@@ -61,12 +66,13 @@ fn last_event(view: &View, name: &str, key: KeyHash) -> Result<Option<(u64, u64)
             )));
         }
     }
-    for sealed in view.sealed.iter().rev() {
-        let index = sealed.index()?;
-        let bad = |error: FormatError| sealed.bad_index(&error);
-        let Some(posting) = index.posting(KeyKind::Stream, key, name).map_err(bad)? else {
+    for (number, sealed) in view.sealed.iter().enumerate().rev() {
+        let older = view.sealed[..=number].iter().rev();
+        let Some((index, at)) = lists.next(older, wanted)? else {
             continue;
         };
+        let bad = |error: FormatError| sealed.bad_index(&error);
+        let posting = index.posting_at(at).map_err(bad)?;
         let Some(at) = posting.count.checked_sub(1) else {
             continue;
         };
@@ -85,7 +91,7 @@ fn last_event(view: &View, name: &str, key: KeyHash) -> Result<Option<(u64, u64)
 }
 
 /// The last record that changed a stream, and its position.
-fn last_control(
+pub(crate) fn last_control(
     view: &View,
     name: &str,
     key: KeyHash,
@@ -132,6 +138,10 @@ fn last_control_unsealed(
     key: KeyHash,
 ) -> Result<Option<(u64, ControlState)>, StoreError> {
     let content = unsealed.read();
+    // Nearly always there is none at all.
+    if content.controls.is_empty() {
+        return Ok(None);
+    }
     let found = content
         .keys
         .get(&key)

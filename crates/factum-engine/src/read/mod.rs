@@ -1,12 +1,13 @@
 //! Reading: which records are meant, where they stand, and what they say.
 //!
-//! [`plan`] finds the ordinals of a source in one segment; [`page`] fetches and verifies records; [`cursor`] walks the segments;
+//! [`plan`] finds the ordinals of a source in one segment, with [`lists`] for single streams; [`page`] fetches and verifies records; [`cursor`] walks the segments;
 //! [`stream`] and [`crate::subscribe`] are the asynchronous edge. Relies on: a view never changes. Never: blocks the writer, shows
 //! a record that is not published or does not verify.
 
 pub(crate) mod chain;
 pub(crate) mod cursor;
 pub(crate) mod event;
+pub(crate) mod lists;
 pub(crate) mod lookup;
 pub(crate) mod page;
 pub(crate) mod plan;
@@ -15,5 +16,6 @@ pub(crate) mod stream;
 pub(crate) use chain::Chain;
 pub(crate) use cursor::{Cursor, CursorStart};
 pub use event::EventRef;
+pub(crate) use lists::{Lists, Wanted};
 pub use page::Page;
 pub(crate) use plan::SourceKeys;

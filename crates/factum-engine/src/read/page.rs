@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use factum_format::record::{self, RecordKind};
+use factum_format::record::{self, RecordKind, RecordShape};
 use factum_store::StoreError;
-use factum_types::{RecordedEvent, StreamName, Tag};
+use factum_types::{Bytes, RecordedEvent, StreamName, Tag};
 
 use super::event::{EventRef, Names};
 use crate::number::to_u32;
@@ -17,8 +17,14 @@ use crate::view::{Index, Sealed, Unsealed};
 
 /// Records that stand no further apart than this are read with one call.
 const GAP_BYTES_MAX: u64 = 16 << 10;
-/// A page begins with room for this.
-const FIRST_PAGE_BYTES: usize = 8 << 10;
+/// A page begins with room for no more than this.
+const FIRST_PAGE_BYTES_MAX: usize = 8 << 10;
+/// For so many records at most.
+const FIRST_SLOTS_MAX: usize = 64;
+/// The names of the streams of so many records, read with one call, are fetched from memory together.
+const NAMES_BROUGHT_MIN: usize = 32;
+/// A page of no more than this may be kept in memory by one of its events.
+const SHARED_BYTES_MAX: usize = 4 << 10;
 /// One call reads no more than this, unless one record is larger.
 const SPAN_BYTES_MAX: u64 = 1 << 20;
 
@@ -26,13 +32,17 @@ const SPAN_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Page {
     bytes: Vec<u8>,
+    /// All bytes of the page instead of those, when events may share them.
+    shared: Option<Bytes>,
     slots: Vec<Slot>,
     indexes: Vec<Arc<Index>>,
     names: Vec<Named>,
     tags: Vec<Tag>,
+    /// Room for the records of a span.
+    spanned: Vec<(u32, (u64, u32))>,
 }
 
-/// A record of the page; small, because there are many.
+/// A record of the page.
 #[derive(Debug)]
 enum Slot {
     /// With the number of its index among the page's.
@@ -52,7 +62,7 @@ struct Named {
 
 #[derive(Debug, Clone, Copy)]
 struct At {
-    position: u64,
+    shape: RecordShape,
     start: usize,
     base_time: i64,
 }
@@ -73,12 +83,25 @@ impl Page {
     /// Bytes that it holds.
     #[must_use]
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.all_bytes().len()
+    }
+
+    /// Lets the page's events share its bytes instead of copying their own, if it is so small that one event may keep all of it in memory.
+    /// Nothing more is fetched into it before it is cleared.
+    pub(crate) fn share(&mut self) {
+        if self.bytes.len() <= SHARED_BYTES_MAX {
+            self.shared = Some(Bytes::from(std::mem::take(&mut self.bytes)));
+        }
+    }
+
+    fn all_bytes(&self) -> &[u8] {
+        self.shared.as_deref().unwrap_or(&self.bytes)
     }
 
     /// Empties the page; its memory is kept.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.shared = None;
         self.slots.clear();
         self.indexes.clear();
         self.names.clear();
@@ -95,15 +118,25 @@ impl Page {
         &self,
         stream: Option<&StreamName>,
     ) -> impl Iterator<Item = Result<RecordedEvent, StoreError>> {
-        self.iter().map(move |event| {
-            let event = event?;
+        (0..self.len()).map_while(move |number| self.recorded_at(number, stream))
+    }
+
+    /// The event with this number in the page, owning what it holds; `None` when there are no more.
+    pub(crate) fn recorded_at(
+        &self,
+        number: usize,
+        stream: Option<&StreamName>,
+    ) -> Option<Result<RecordedEvent, StoreError>> {
+        let event = match self.event(self.slots.get(number)?) {
+            Ok(event) => event,
+            Err(error) => return Some(Err(error)),
+        };
+        let shared = self.shared.as_ref();
+        Some(event.to_recorded(stream, shared).ok_or_else(|| {
             let position = event.position();
-            event.to_recorded(stream).ok_or_else(|| {
-                let message =
-                    format!("the names of the event at position {position} are not valid");
-                StoreError::new(factum_store::Kind::Internal, message)
-            })
-        })
+            let message = format!("the names of the event at position {position} are not valid");
+            StoreError::new(factum_store::Kind::Internal, message)
+        }))
     }
 
     /// Takes up damage that concerns more than one event. Gives every other error back.
@@ -124,7 +157,6 @@ impl Page {
                     event_type,
                     tags,
                 } = &self.names[*names as usize];
-                let (stream, event_type) = (stream.as_str(), event_type.as_str());
                 (
                     at,
                     Names::Known {
@@ -145,9 +177,9 @@ impl Page {
     }
 
     fn record(&self, at: &At) -> record::RecordView<'_> {
-        match record::decode_unverified(&self.bytes[at.start..], at.position) {
-            Ok((record, _)) => record,
-            Err(error) => unreachable!("a record was verified when it was fetched: {error}"),
+        match at.shape.view(&self.all_bytes()[at.start..]) {
+            Some(record) => record,
+            None => unreachable!("a record's bytes are in the page it was verified in"),
         }
     }
 
@@ -190,7 +222,7 @@ impl Page {
             self.tags.push(content.tags[tag as usize].name.clone());
         }
         let at = At {
-            position,
+            shape: record.shape(),
             start,
             base_time: unsealed.head.base_time,
         };
@@ -223,8 +255,10 @@ impl Page {
         let mut fetched = Fetched::default();
         let mut pending: Option<(u32, Option<(u64, u32)>)> = None;
         let offsets = index.offsets().map_err(|error| sealed.bad_index(&error))?;
-        let mut near = Near::new(&offsets);
-        let mut span = Span::default();
+        let mut span = Span {
+            records: std::mem::take(&mut self.spanned),
+            ..Span::default()
+        };
         loop {
             let full = self.slots.len() + span.records.len() >= want.count
                 || self.bytes.len() + span.len() >= want.bytes;
@@ -234,7 +268,8 @@ impl Page {
                 None => match ordinals.next() {
                     Some(ordinal) => Some((
                         ordinal,
-                        near.locate(ordinal)
+                        offsets
+                            .locate(ordinal)
                             .map_err(|error| sealed.bad_index(&error))?,
                     )),
                     None => {
@@ -268,6 +303,7 @@ impl Page {
                         || self.slots.len() >= want.count
                         || self.bytes.len() >= want.bytes
                     {
+                        self.spanned = span.records;
                         return Ok(fetched);
                     }
                 }
@@ -287,15 +323,27 @@ impl Page {
         }
         let start = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_PAGE_BYTES);
+            let each = span.len() / span.records.len();
+            let room = each.saturating_add(each / 8).saturating_mul(want.count);
+            self.bytes.reserve(room.min(FIRST_PAGE_BYTES_MAX));
+            self.slots.reserve(want.count.min(FIRST_SLOTS_MAX));
         }
         self.bytes.resize(start + span.len(), 0);
         source.sealed.read(span.start, &mut self.bytes[start..])?;
+        let first_slot = self.slots.len();
         for (ordinal, (offset, length)) in span.records.drain(..) {
             let position = source.sealed.entry.base_position + u64::from(ordinal);
             let at = start + usize::try_from(offset - span.start).unwrap_or(usize::MAX);
             let slot = self.check(source, position, at, (offset, length), want);
             self.slots.extend(slot);
+        }
+        let slots = &self.slots[first_slot..];
+        if slots.len() >= NAMES_BROUGHT_MIN {
+            let streams = slots.iter().filter_map(|slot| match slot {
+                Slot::Sealed(at, _) => Some(at.shape.stream_ref()),
+                _ => None,
+            });
+            source.index.bring_stream_names(streams);
         }
         *span = Span {
             records: std::mem::take(&mut span.records),
@@ -321,6 +369,7 @@ impl Page {
                 Ok((
                     want.record(record.kind, record.revision),
                     source.knows(&record),
+                    record.shape(),
                 )),
             ),
             Err(first) => {
@@ -331,23 +380,25 @@ impl Page {
                 let start = self.bytes.len();
                 self.bytes.extend_from_slice(&again);
                 let second = record::decode(&self.bytes[start..], position);
-                let checked =
-                    second.map(|(r, _)| (want.record(r.kind, r.revision), source.knows(&r)));
+                let checked = second.map(|(r, _)| {
+                    let wanted = want.record(r.kind, r.revision);
+                    (wanted, source.knows(&r), r.shape())
+                });
                 // The first look's error is the one to tell.
                 (start, checked.or(Err(first)))
             }
         };
         match record {
-            Ok((false, _)) => None,
-            Ok((_, true)) => {
+            Ok((false, _, _)) => None,
+            Ok((_, true, shape)) => {
                 let at = At {
-                    position,
+                    shape,
                     start,
                     base_time: source.base_time,
                 };
                 Some(Slot::Sealed(at, source.number))
             }
-            Ok((_, false)) => {
+            Ok((_, false, _)) => {
                 let error =
                     source
                         .sealed
@@ -445,40 +496,6 @@ impl Span {
         self.start = self.start.min(offset);
         self.end = self.end.max(end);
         self.records.push((ordinal, (offset, length)));
-    }
-}
-
-/// Looks offsets up; when ordinals follow each other, without starting over.
-struct Near<'a> {
-    offsets: &'a factum_format::index::Offsets<'a>,
-    iter: Option<factum_format::index::OffsetsIter<'a>>,
-    next: u32,
-}
-
-impl<'a> Near<'a> {
-    const fn new(offsets: &'a factum_format::index::Offsets<'a>) -> Self {
-        Self {
-            offsets,
-            iter: None,
-            next: 0,
-        }
-    }
-
-    fn locate(&mut self, ordinal: u32) -> Result<Option<(u64, u32)>, factum_format::FormatError> {
-        const NEAR: u32 = 32;
-        let near = self.iter.is_some() && ordinal >= self.next && ordinal - self.next <= NEAR;
-        if !near {
-            self.iter = Some(self.offsets.iter_from(ordinal));
-            self.next = ordinal;
-        }
-        let Some(iter) = &mut self.iter else {
-            return Ok(None);
-        };
-        let skip = (ordinal - self.next) as usize;
-        self.next = ordinal + 1;
-        iter.nth(skip)
-            .transpose()
-            .map(|found| found.and_then(|(_, extent)| extent))
     }
 }
 

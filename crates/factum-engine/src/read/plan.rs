@@ -7,9 +7,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use factum_format::FormatError;
+use factum_format::index::PostingEntry;
 use factum_store::{Source, StoreError};
 use factum_types::{Query, StreamName};
 
+use super::lists::List;
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::view::unsealed::Content;
 use crate::view::{Index, Segment};
@@ -124,6 +126,15 @@ impl SourceKeys {
                     .map_err(|error| sealed.bad_index(&error))
             }
         }
+    }
+
+    /// The events of a stream in a sealed segment, within the bounds, when its list there is known already.
+    pub(crate) fn of_list(list: Option<&List>, bounds: &Bounds) -> Result<Ordinals, FormatError> {
+        let found = match list {
+            Some((index, at)) => events_within(&index.posting_at(*at)?, bounds)?,
+            None => Vec::new(),
+        };
+        Ok(Ordinals::List(found))
     }
 
     fn find(&self, lists: &impl Lists, bounds: &Bounds) -> Result<Vec<u32>, FormatError> {
@@ -299,14 +310,7 @@ impl Lists for InFile<'_> {
         let Some(posting) = self.0.posting(KeyKind::Stream, key, name)? else {
             return Ok(Vec::new());
         };
-        let part = by_revision(
-            posting.head.before,
-            posting.count as usize,
-            &bounds.revisions,
-        );
-        let index = u32::try_from(part.start).unwrap_or(u32::MAX);
-        let found = collect(posting.ordinals_from(index).take(part.len()), u32::MAX)?;
-        Ok(clip(&found, &bounds.ordinals).to_vec())
+        events_within(&posting, bounds)
     }
 
     fn all_events(&self, within: &Range<u32>) -> Result<Vec<u32>, FormatError> {
@@ -317,6 +321,27 @@ impl Lists for InFile<'_> {
         all.sort_unstable();
         Ok(all)
     }
+}
+
+/// The events of a stream's list within bounds of ordinals and of revisions.
+fn events_within(posting: &PostingEntry<'_>, bounds: &Bounds) -> Result<Vec<u32>, FormatError> {
+    let part = by_revision(
+        posting.head.before,
+        posting.count as usize,
+        &bounds.revisions,
+    );
+    let index = u32::try_from(part.start).unwrap_or(u32::MAX);
+    let mut found = Vec::with_capacity(part.len());
+    for ordinal in posting.ordinals_from(index).take(part.len()) {
+        let ordinal = ordinal?;
+        if ordinal >= bounds.ordinals.end {
+            break;
+        }
+        if ordinal >= bounds.ordinals.start {
+            found.push(ordinal);
+        }
+    }
+    Ok(found)
 }
 
 fn collect(

@@ -3,7 +3,6 @@
 //! Pages are fetched when polled, on the caller's thread: small ones first, so that a short read costs little, larger ones when it goes on.
 //! Never: holds a lock between polls.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,10 +11,10 @@ use factum_store::{Direction, EventStream, Kind, ReadFrom, ReadRequest, Source, 
 use factum_types::{RecordKind, RecordedEvent, Revision, StreamName};
 use futures_core::Stream;
 
-use super::lookup::stream_tail;
+use super::lookup::{last_control, stream_tail};
 use super::page::Page;
 use super::plan::SourceKeys;
-use super::{Chain, Cursor, CursorStart};
+use super::{Chain, Cursor, CursorStart, Lists, Wanted};
 use crate::key::KeyKind;
 use crate::reader::Reader;
 use crate::sequence::{StreamTail, TailState};
@@ -32,6 +31,8 @@ pub(crate) struct Prepared {
     pub(crate) oldest: Option<i64>,
     /// For a stream: the chain of its revisions.
     pub(crate) chain: Option<Chain>,
+    /// Whether the stream is known to exist, if it is one; else its first event is the proof.
+    proven: bool,
 }
 
 impl Prepared {
@@ -40,11 +41,18 @@ impl Prepared {
     }
 }
 
+/// What was found out of a stream's tail before reading.
+enum Tail {
+    Known(StreamTail),
+    /// Nothing, and it need not be: the stream is shown from its first event on.
+    Unasked,
+}
+
 /// What of a stream is shown, or why nothing is.
 pub(crate) fn visible(
     tail: &StreamTail,
     name: &StreamName,
-    now: i64,
+    now: impl FnOnce() -> i64,
 ) -> Result<(u64, Option<i64>), StoreError> {
     if tail.state == TailState::Tombstoned {
         return Err(tombstoned(name));
@@ -59,7 +67,7 @@ pub(crate) fn visible(
 }
 
 /// The first revision shown, and the oldest time.
-pub(crate) fn visible_from(tail: &StreamTail, now: i64) -> (u64, Option<i64>) {
+pub(crate) fn visible_from(tail: &StreamTail, now: impl FnOnce() -> i64) -> (u64, Option<i64>) {
     let settings = tail.settings();
     let truncated = settings.truncate_before.map_or(0, Revision::number);
     let counted = settings
@@ -67,7 +75,7 @@ pub(crate) fn visible_from(tail: &StreamTail, now: i64) -> (u64, Option<i64>) {
         .map_or(0, |count| tail.next_revision.saturating_sub(count));
     let oldest = settings
         .max_age
-        .map(|age| now.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
+        .map(|age| now().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
     (truncated.max(counted), oldest)
 }
 
@@ -78,23 +86,71 @@ pub(crate) fn tombstoned(name: &StreamName) -> StoreError {
 impl Reader {
     /// Prepares a read.
     pub(crate) fn prepare(&self, request: &ReadRequest) -> Result<Prepared, StoreError> {
+        let prepared = self.prepare_unproven(request)?;
+        self.prove(&prepared)?;
+        Ok(prepared)
+    }
+
+    /// An error if the stream of a read turns out not to be there.
+    fn prove(&self, prepared: &Prepared) -> Result<(), StoreError> {
+        let Some(name) = prepared.stream().filter(|_| !prepared.proven) else {
+            return Ok(());
+        };
+        visible(&self.stream_tail(name)?, name, || self.now()).map(drop)
+    }
+
+    /// What is to be known of a stream before it is read; the default when its events alone tell all. Leaves what it found in `lists`.
+    fn tail_to_read(
+        &self,
+        source: &SourceKeys,
+        direction: Direction,
+        lists: &mut Lists,
+    ) -> Result<Option<Tail>, StoreError> {
+        let SourceKeys::Stream { name, key, control } = source else {
+            return Ok(None);
+        };
+        let view = self.published.view();
+        let wanted = Wanted {
+            name: name.as_str(),
+            key: *key,
+        };
+        // Forwards, a stream without settings is shown from its first event on, which proves that it exists.
+        if direction == Direction::Forward && last_control(&view, wanted.name, *control)?.is_none()
+        {
+            return Ok(Some(Tail::Unasked));
+        }
+        let mut found = Lists::of_last();
+        let tail = stream_tail(&view, wanted, *control, &mut found)?;
+        if direction == Direction::Backward {
+            found.rewind();
+            *lists = found;
+        }
+        Ok(Some(Tail::Known(tail)))
+    }
+
+    /// Prepares a read, but may leave it open whether the stream exists.
+    fn prepare_unproven(&self, request: &ReadRequest) -> Result<Prepared, StoreError> {
         request.validate()?;
         let source = SourceKeys::new(&request.source, &self.keyer)?;
         let mut revisions = 0..u64::MAX;
         let mut asked = 0..u64::MAX;
-        let (mut oldest, mut tail_of) = (None, None);
-        if let Source::Stream(name) = &request.source {
-            let tail = self.stream_tail(name)?;
-            let (from, age) = visible(&tail, name, self.now())?;
-            (revisions.start, oldest) = (from, age);
-            tail_of = Some((name.clone(), tail));
+        let mut oldest = None;
+        let mut lists = Lists::of_many();
+        let tail = self.tail_to_read(&source, request.direction, &mut lists)?;
+        if let (Source::Stream(name), Some(Tail::Known(tail))) = (&request.source, &tail) {
+            (revisions.start, oldest) = visible(tail, name, || self.now())?;
         }
         let forward = request.direction == Direction::Forward;
+        // Backwards, nothing of the stream stands behind its last record.
+        let last = match &tail {
+            Some(Tail::Known(tail)) => tail.after_last_record,
+            _ => u64::MAX,
+        };
         let from = match request.from {
             ReadFrom::Start if forward => 0,
             ReadFrom::Start => 0,
             ReadFrom::End if forward => self.published.end(),
-            ReadFrom::End => u64::MAX,
+            ReadFrom::End => last,
             ReadFrom::Position(position) if forward => position.raw(),
             ReadFrom::Position(position) => position.raw().saturating_add(1),
             ReadFrom::Revision(revision) if forward => {
@@ -103,53 +159,68 @@ impl Reader {
             }
             ReadFrom::Revision(revision) => {
                 asked.end = revision.number().saturating_add(1);
-                u64::MAX
+                last
             }
             _ => return Err(StoreError::invalid("this start is not known to the engine")),
         };
         revisions = revisions.start.max(asked.start)..asked.end;
-        let chain = tail_of.map(|(name, tail)| {
-            let known = match request.from {
-                ReadFrom::Start | ReadFrom::Revision(_) if forward => Some(revisions.start),
-                ReadFrom::End | ReadFrom::Revision(_) if !forward => {
-                    revisions.end.min(tail.next_revision).checked_sub(1)
-                }
-                _ => None,
-            };
-            Chain::new(name, forward, known)
-        });
-        let cursor = Cursor::new(CursorStart {
+        let chain = match (&request.source, &tail) {
+            (Source::Stream(name), Some(tail)) => {
+                let known = match (request.from, tail) {
+                    (ReadFrom::Start | ReadFrom::Revision(_), _) if forward => {
+                        Some(revisions.start)
+                    }
+                    (ReadFrom::End | ReadFrom::Revision(_), Tail::Known(tail)) if !forward => {
+                        revisions.end.min(tail.next_revision).checked_sub(1)
+                    }
+                    _ => None,
+                };
+                Some(Chain::new(name.clone(), forward, known))
+            }
+            _ => None,
+        };
+        let start = CursorStart {
             control_revisions: asked,
             source,
             direction: request.direction,
             from,
             revisions,
             control: request.control,
-        });
+        };
         Ok(Prepared {
-            cursor,
+            cursor: Cursor::with_lists(start, lists),
             oldest,
             chain,
+            proven: !matches!(tail, Some(Tail::Unasked)),
         })
     }
 
     /// The tail of a stream as far as it is published.
     pub(crate) fn stream_tail(&self, name: &StreamName) -> Result<StreamTail, StoreError> {
-        let key = self.keyer.stream(name.as_str());
+        let wanted = Wanted {
+            name: name.as_str(),
+            key: self.keyer.stream(name.as_str()),
+        };
         let control = self.keyer.hash(KeyKind::Control, name.as_str());
-        stream_tail(&self.published.view(), name.as_str(), key, control)
+        let mut lists = Lists::of_last();
+        stream_tail(&self.published.view(), wanted, control, &mut lists)
     }
 
     /// Reads as a stream of events.
     pub(crate) fn read(self: &Arc<Self>, request: &ReadRequest) -> EventStream {
-        match self.prepare(request) {
+        let prepared = match request.limit {
+            Some(0) => self.prepare(request),
+            _ => self.prepare_unproven(request),
+        };
+        match prepared {
             Err(error) => EventStream::of([Err(error)]),
-            Ok(prepared) => EventStream::new(Reading {
+            Ok(read) => EventStream::new(Reading {
                 reader: Arc::clone(self),
-                read: prepared,
+                read,
                 left: request.limit.unwrap_or(u64::MAX),
-                next: VecDeque::new(),
                 page: Page::default(),
+                next: 0,
+                held: None,
                 events: FIRST_PAGE_EVENTS,
                 ended: false,
             }),
@@ -162,11 +233,16 @@ struct Reading {
     reader: Arc<Reader>,
     read: Prepared,
     left: u64,
-    next: VecDeque<Result<RecordedEvent, StoreError>>,
     page: Page,
+    /// The number in the page of what comes next.
+    next: usize,
+    /// What comes before that: an event behind a gap.
+    held: Option<Item>,
     events: usize,
     ended: bool,
 }
+
+type Item = Result<RecordedEvent, StoreError>;
 
 impl Reading {
     fn fetch(&mut self) -> Result<(), StoreError> {
@@ -175,21 +251,38 @@ impl Reading {
             .min(self.events);
         self.events = (self.events * 4).min(PAGE_EVENTS_MAX);
         self.page.clear();
+        self.next = 0;
         let published = &self.reader.published;
         self.ended = self
             .read
             .cursor
             .fill(published, &mut self.page, (want, PAGE_BYTES))?;
+        self.page.share();
+        // Damage proves nothing, but it is told in place of the events, and nobody wants to hear more.
+        self.read.proven |= !self.page.is_empty();
+        Ok(())
+    }
+
+    /// What comes next in the page; `None` when all of it has been given.
+    fn next_item(&mut self) -> Option<Item> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
         let Prepared { oldest, chain, .. } = &mut self.read;
-        let stream = chain.as_ref().map(|chain| chain.stream().clone());
-        for item in self.page.recorded(stream.as_ref()) {
+        loop {
+            let stream = chain.as_ref().map(Chain::stream);
+            let item = self.page.recorded_at(self.next, stream)?;
+            self.next += 1;
             let gap = chain.as_mut().and_then(|chain| chain.follow(&item));
-            self.next.extend(gap.map(Err));
-            if is_shown(&item, *oldest) {
-                self.next.push_back(item);
+            let item = Some(item).filter(|item| is_shown(item, *oldest));
+            if let Some(gap) = gap {
+                self.held = item;
+                return Some(Err(gap));
+            }
+            if item.is_some() {
+                return item;
             }
         }
-        Ok(())
     }
 }
 
@@ -209,14 +302,17 @@ impl Stream for Reading {
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         while this.left > 0 {
-            if let Some(event) = this.next.pop_front() {
+            if let Some(item) = this.next_item() {
                 this.left -= 1;
-                return Poll::Ready(Some(event));
+                return Poll::Ready(Some(item));
             }
-            if this.ended {
-                return Poll::Ready(None);
-            }
-            if let Err(error) = this.fetch() {
+            let more = if this.ended {
+                this.left = 0;
+                this.reader.prove(&this.read)
+            } else {
+                this.fetch()
+            };
+            if let Err(error) = more {
                 this.left = 0;
                 return Poll::Ready(Some(Err(error)));
             }

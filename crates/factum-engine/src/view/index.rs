@@ -2,13 +2,18 @@
 //!
 //! Relies on: checksums of the file, verified once when it is read. Never: trusts a truncated hash; names are compared.
 
+use std::hint::black_box;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use factum_format::FormatError;
 use factum_format::index::{
-    Directory, DirectoryBuilder, IndexBuilder, IndexFile, IndexInfo, IndexSection, Names,
-    NamesBuilder, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind, PostingsBuilder,
+    Candidates, Directory, DirectoryBuilder, IndexBuilder, IndexFile, IndexInfo, IndexSection,
+    Names, NamesBuilder, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind,
+    PostingsBuilder,
 };
+
+use factum_types::EventType;
 
 use super::unsealed::{Content, Posting};
 use crate::key::{KeyHash, KeyKind};
@@ -27,7 +32,12 @@ pub(crate) struct Index {
     categories: (Range<usize>, u32),
     directory: Range<usize>,
     postings: Range<usize>,
+    /// The first event types, made when first asked for.
+    event_types: OnceLock<Vec<Option<EventType>>>,
 }
+
+/// So many event types are kept as names; an application that has more makes the others anew for each event.
+const TYPES_KEPT: usize = 1_024;
 
 impl Index {
     /// Takes the bytes of an index file and verifies them all.
@@ -57,6 +67,7 @@ impl Index {
             categories: section(IndexSection::CATEGORY_NAMES)?,
             directory: section(IndexSection::DIRECTORY)?.0,
             postings: section(IndexSection::POSTINGS)?.0,
+            event_types: OnceLock::new(),
             bytes,
         };
         index.offsets()?;
@@ -86,6 +97,38 @@ impl Index {
 
     pub(crate) fn type_name(&self, ordinal: u32) -> Result<&str, FormatError> {
         self.names(&self.types)?.name(ordinal)
+    }
+
+    /// Reads where the names of many streams are, a link of the way for all of them at a time, so that they are at hand when they are
+    /// asked for one by one; as [`find_streams`] does.
+    pub(crate) fn bring_stream_names(&self, streams: impl Iterator<Item = u32> + Clone) {
+        let Ok(names) = self.names(&self.streams) else {
+            return;
+        };
+        let first = |all: u8, bytes: &[u8]| all ^ bytes.first().copied().unwrap_or(0);
+        let starts = streams.clone().map(|stream| names.first_bytes(stream));
+        black_box(starts.fold(0, first));
+        let texts = streams.map(|stream| names.bytes(stream).unwrap_or_default());
+        black_box(texts.fold(0, first));
+    }
+
+    /// An event type as a name; `None` when it is not valid.
+    pub(crate) fn event_type(&self, ordinal: u32) -> Option<EventType> {
+        let all = self.event_types.get_or_init(|| {
+            let names = self.names(&self.types).ok();
+            let names = names.iter().flat_map(|names| names.iter().take(TYPES_KEPT));
+            names.map(|name| EventType::new(name.ok()?).ok()).collect()
+        });
+        match all.get(ordinal as usize) {
+            Some(kept) => kept.clone(),
+            None => EventType::new(self.type_name(ordinal).ok()?).ok(),
+        }
+    }
+
+    /// Whether this is the name of a stream.
+    pub(crate) fn is_stream(&self, ordinal: u32, name: &str) -> bool {
+        let bytes = self.names(&self.streams).and_then(|all| all.bytes(ordinal));
+        bytes.is_ok_and(|bytes| bytes == name.as_bytes())
     }
 
     pub(crate) fn tag_name(&self, ordinal: u32) -> Result<&str, FormatError> {
@@ -118,15 +161,39 @@ impl Index {
         key: KeyHash,
         name: &str,
     ) -> Result<Option<PostingEntry<'_>>, FormatError> {
-        let section = &self.bytes[self.postings.clone()];
-        for offset in self.directory()?.candidates(key) {
-            let entry = PostingEntry::parse(section, offset)?;
+        match self.find_posting(kind, key, name)? {
+            Some(at) => self.posting_at(at).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where the list of a key is, `None` when the segment has none.
+    pub(crate) fn find_posting(
+        &self,
+        kind: KeyKind,
+        key: KeyHash,
+        name: &str,
+    ) -> Result<Option<PostingAt>, FormatError> {
+        for at in self.directory()?.candidates(key).map(PostingAt) {
+            let entry = self.posting_at(at)?;
             let same = |names: Names<'_>| Ok(names.bytes(entry.head.name)? == name.as_bytes());
             if entry.head.kind.0 == kind as u8 && same(self.posting_names(&entry.head)?)? {
-                return Ok(Some(entry));
+                return Ok(Some(at));
             }
         }
         Ok(None)
+    }
+
+    /// The list that was found there.
+    pub(crate) fn posting_at(
+        &self,
+        PostingAt(offset): PostingAt,
+    ) -> Result<PostingEntry<'_>, FormatError> {
+        PostingEntry::parse(self.postings(), offset)
+    }
+
+    fn postings(&self) -> &[u8] {
+        &self.bytes[self.postings.clone()]
     }
 
     /// Every list of a kind, in no particular order.
@@ -149,6 +216,112 @@ impl Index {
     }
 }
 
+/// Where a list is in an index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PostingAt(u32);
+
+/// How many look-ups are made in step.
+pub(crate) const IN_STEP: usize = 6;
+/// So many records of each stream found are expected to be read.
+const EXPECTED: usize = 3;
+
+/// Looks a stream up in some indexes, at most [`IN_STEP`], a link of the way in all of them at a time: so the processor waits for several
+/// reads from memory at once instead of one by one. `found` is told each list's place, in order, as [`Index::find_posting`] gives it, and says whether to go on.
+pub(crate) fn find_streams(
+    indexes: &[Arc<Index>],
+    key: KeyHash,
+    name: &str,
+    mut found: impl FnMut(Result<Option<PostingAt>, FormatError>) -> bool,
+) {
+    let mut next = AtOnce::new();
+    for index in indexes {
+        next.push(index.directory().map(|all| all.first_bytes(key)));
+    }
+    next.read();
+    let mut buckets = [const { None }; IN_STEP];
+    for (bucket, index) in buckets.iter_mut().zip(indexes) {
+        let candidates = index.directory().map(|all| all.candidates(key)).ok();
+        next.push(candidates.as_ref().map(Candidates::bytes).ok_or(()));
+        *bucket = candidates;
+    }
+    next.read();
+    let mut firsts = [None; IN_STEP];
+    for ((first, bucket), index) in firsts.iter_mut().zip(&mut buckets).zip(indexes) {
+        *first = bucket.as_mut().and_then(Iterator::next).map(PostingAt);
+        next.push(
+            first
+                .and_then(|PostingAt(at)| index.postings().get(at as usize..))
+                .ok_or(()),
+        );
+    }
+    next.read();
+    let mut lists = [const { None }; IN_STEP];
+    for ((list, first), index) in lists.iter_mut().zip(firsts).zip(indexes) {
+        *list = first.and_then(|at| index.posting_at(at).ok());
+        let Some(list) = list else { continue };
+        next.push(
+            index
+                .posting_names(&list.head)
+                .map(|all| all.first_bytes(list.head.name)),
+        );
+        if let Ok(offsets) = index.offsets() {
+            let ordinals = list.ordinals().take(EXPECTED).map_while(Result::ok);
+            ordinals.for_each(|ordinal| next.push(Ok::<_, ()>(offsets.first_bytes(ordinal))));
+        }
+    }
+    next.read();
+    for (list, index) in lists.iter().zip(indexes) {
+        let Some(list) = list else { continue };
+        next.push(
+            index
+                .posting_names(&list.head)
+                .and_then(|all| all.bytes(list.head.name)),
+        );
+        if let Ok(offsets) = index.offsets() {
+            let ordinals = list.ordinals().take(EXPECTED).map_while(Result::ok);
+            ordinals.for_each(|ordinal| next.push(Ok::<_, ()>(offsets.second_bytes(ordinal))));
+        }
+    }
+    next.read();
+    for index in indexes {
+        if !found(index.find_posting(KeyKind::Stream, key, name)) {
+            return;
+        }
+    }
+}
+
+/// Places in memory that are read one right after the other, so that the processor waits for all of them at once. What is read there says
+/// nothing; it is at hand afterwards.
+struct AtOnce<'a> {
+    places: [&'a [u8]; (1 + EXPECTED) * IN_STEP],
+    count: usize,
+}
+
+impl<'a> AtOnce<'a> {
+    const fn new() -> Self {
+        Self {
+            places: [&[]; (1 + EXPECTED) * IN_STEP],
+            count: 0,
+        }
+    }
+
+    fn push<E>(&mut self, place: Result<&'a [u8], E>) {
+        if let (Ok(place), Some(slot)) = (place, self.places.get_mut(self.count)) {
+            *slot = place;
+            self.count += 1;
+        }
+    }
+
+    fn read(&mut self) {
+        let mut all = 0;
+        for place in &self.places[..self.count] {
+            all ^= place.first().copied().unwrap_or(0);
+        }
+        black_box(all);
+        self.count = 0;
+    }
+}
+
 /// How many events of a type or category stand before the segment.
 pub(crate) type Before<'a> = dyn Fn(KeyKind, KeyHash, &str) -> u64 + 'a;
 
@@ -168,7 +341,7 @@ pub(crate) fn build(
         offsets.push(place(ordinal).filter(|_| !(last && on(Mutant::LastRecordLost))))?;
     }
     let mut file = IndexBuilder::new(info);
-    file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish());
+    file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);
     names(
         &mut file,
         IndexSection::STREAM_NAMES,

@@ -1,8 +1,10 @@
 //! Append, read, close and open again, on real files.
 
+use std::collections::BTreeMap;
+
 use factum_engine::verify::{VerifyDepth, verify};
-use factum_store::{EventStore, Kind, ReadRequest};
-use factum_types::{ExpectedRevision, Revision};
+use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, Source};
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, Revision};
 
 use crate::support::{TempDir, append, event, exactly, open, read, small, stream};
 
@@ -123,4 +125,65 @@ fn appends_keep_the_order_of_submission_after_reopening() {
     }
     let store = open(dir.path());
     assert_eq!(read(&store, ReadRequest::all()).len(), 4 * 60 * 5);
+}
+
+/// Streams that are in all segments, in few, and in one: whatever is asked of them is what was appended.
+#[test]
+fn single_streams_are_found_in_many_segments() {
+    let dir = TempDir::new();
+    let store = open(dir.path());
+    let mut expected = BTreeMap::<String, Vec<EventId>>::new();
+    for number in 0..1_200u64 {
+        let name = match number {
+            n if n % 97 == 0 => format!("once-{n}"),
+            n if (300..600).contains(&n) && n % 3 == 0 => "middle".to_owned(),
+            n => format!("order-{}", n % 5),
+        };
+        let id = EventId::from_bytes(u128::from(number + 1).to_be_bytes());
+        let event_type = EventType::new("Large").unwrap();
+        let event = NewEvent::binary(id, event_type, vec![7; 3_000]);
+        append(&store, &name, ExpectedRevision::Any, vec![event]).unwrap();
+        expected.entry(name).or_default().push(id);
+    }
+    store.settle().unwrap();
+    let sealed = store.stats().sealed_segments;
+    assert!(sealed > 12, "{sealed}");
+    let check = |request: ReadRequest, expected: &[EventId]| {
+        let found = read(&store, request.clone());
+        let ids: Vec<_> = found.iter().map(|event| event.id).collect();
+        assert_eq!(ids, expected, "{request:?}");
+    };
+    for (name, ids) in &expected {
+        let name = stream(name);
+        let newest_first: Vec<_> = ids.iter().rev().copied().collect();
+        let backward = ReadRequest::backward(Source::Stream(name.clone()));
+        let forward = ReadRequest::stream(name);
+        for limit in [1, 2, 10, ids.len()] {
+            let some = limit.min(ids.len());
+            check(forward.clone().limit(limit as u64), &ids[..some]);
+            check(backward.clone().limit(limit as u64), &newest_first[..some]);
+        }
+        let from = |revision: usize| ReadFrom::Revision(Revision::new(revision as u64));
+        for revision in [0, 1, ids.len() / 2, ids.len() - 1] {
+            let after = ids.get(revision..).unwrap_or_default();
+            check(forward.clone().from(from(revision)), after);
+            let until = revision.min(ids.len() - 1);
+            let before = &newest_first[ids.len() - 1 - until..];
+            check(backward.clone().from(from(revision)), before);
+        }
+        check(forward.from(from(ids.len())), &[]);
+        check(backward.from(from(ids.len() + 7)), &newest_first);
+    }
+    let nowhere = Source::Stream(stream("nowhere"));
+    for request in [
+        ReadRequest::forward(nowhere.clone()),
+        ReadRequest::forward(nowhere.clone()).limit(0),
+        ReadRequest::forward(nowhere.clone()).from(ReadFrom::End),
+        ReadRequest::backward(nowhere),
+    ] {
+        let mut events = store.read(request.clone());
+        let error = pollster::block_on(events.next()).unwrap().unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound, "{request:?}");
+        assert!(pollster::block_on(events.next()).is_none());
+    }
 }

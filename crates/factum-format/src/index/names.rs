@@ -128,6 +128,13 @@ impl<'a> Names<'a> {
         self.text.get(start..end).ok_or(invalid)
     }
 
+    /// The bytes that a look-up of a name reads first, for who wants to have them at hand; not the name yet.
+    #[must_use]
+    pub fn first_bytes(&self, ordinal: u32) -> &'a [u8] {
+        let at = (ordinal as usize).saturating_mul(4);
+        self.starts.get(at..).unwrap_or_default()
+    }
+
     /// All names by ordinal.
     pub fn iter(&self) -> impl Iterator<Item = Result<&'a str, FormatError>> + use<'a> {
         let names = *self;

@@ -9,7 +9,7 @@ fn check_offsets(records: &[Option<(u64, u32)>]) {
         .iter()
         .for_each(|&record| builder.push(record).unwrap());
     let count = builder.count();
-    let bytes = builder.finish();
+    let bytes = builder.finish().unwrap();
     let offsets = Offsets::parse(&bytes, count).unwrap();
     for (ordinal, &record) in (0..).zip(records) {
         assert_eq!(offsets.locate(ordinal), Ok(record), "{ordinal}");
@@ -69,6 +69,26 @@ fn offsets_out_of_order_are_refused() {
     assert!(builder.push(Some((109, 10))).is_err());
     assert!(builder.push(Some((110, 0))).is_err());
     assert!(builder.push(Some((u64::MAX, 1))).is_err());
+}
+
+#[test]
+fn damaged_offsets_are_errors_or_other_records() {
+    let mut builder = OffsetsBuilder::new();
+    for record in [Some((100, 10)), None, Some((115, 10))] {
+        builder.push(record).unwrap();
+    }
+    let bytes = builder.finish().unwrap();
+    each_flip(&bytes, |bit, bad| {
+        let offsets = Offsets::parse(bad, 3).unwrap();
+        for record in offsets.iter_from(0).map_while(Result::ok) {
+            assert!(record.1.is_none_or(|(_, length)| length > 0), "bit {bit}");
+        }
+    });
+    for width_at in [12, 13] {
+        let mut bad = bytes.clone();
+        bad[width_at] = 33;
+        assert!(Offsets::parse(&bad, 3).unwrap().locate(2).is_err());
+    }
 }
 
 #[test]
@@ -298,7 +318,7 @@ fn sample() -> Vec<u8> {
     let mut directory = DirectoryBuilder::new();
     directory.push(hash::xxh3_128(b"order-1"), posting);
     let mut builder = IndexBuilder::new(info);
-    builder.section(IndexSection::OFFSETS, 2, &offsets.finish());
+    builder.section(IndexSection::OFFSETS, 2, &offsets.finish().unwrap());
     builder.section(IndexSection::STREAM_NAMES, 1, &names.finish());
     builder.section(IndexSection(999), 0, b"from the future");
     builder.section(IndexSection::DIRECTORY, 1, &directory.finish().unwrap());

@@ -43,6 +43,30 @@ pub struct RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
+    /// What is to be kept to have the record again without decoding it.
+    #[must_use]
+    pub fn shape(&self) -> RecordShape {
+        // A head's length has 16 bits, and a record's 32.
+        let head_len = self.bytes.len().saturating_sub(self.body.len());
+        let tags_at = head_len.saturating_sub(self.tags.len());
+        RecordShape {
+            position: self.position,
+            id: self.id,
+            revision: self.revision,
+            time_delta: self.time_delta,
+            stream_ref: self.stream_ref,
+            type_ref: self.type_ref,
+            schema_version: self.schema_version,
+            tag_count: self.tag_count,
+            body_crc: self.body_crc,
+            length: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
+            head_len: u16::try_from(head_len).unwrap_or(u16::MAX),
+            tags_at: u16::try_from(tags_at).unwrap_or(u16::MAX),
+            kind: self.kind,
+            flags: self.flags,
+        }
+    }
+
     /// The tags' ordinals among the segment's tag definitions, in the order given by the user.
     #[must_use]
     pub fn tag_refs(&self) -> TagRefs<'a> {
@@ -89,6 +113,57 @@ impl<'a> RecordView<'a> {
     #[must_use]
     pub fn body_is_good(&self) -> bool {
         hash::crc(self.body) == self.body_crc
+    }
+}
+
+/// What decoding found out about a record, without its bytes: small enough to keep for each of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordShape {
+    position: u64,
+    id: [u8; 16],
+    revision: u64,
+    time_delta: i64,
+    stream_ref: u32,
+    type_ref: u32,
+    schema_version: u32,
+    tag_count: u32,
+    body_crc: u32,
+    length: u32,
+    head_len: u16,
+    tags_at: u16,
+    kind: RecordKind,
+    flags: RecordFlags,
+}
+
+impl RecordShape {
+    /// The stream's ordinal among the segment's stream definitions.
+    #[must_use]
+    pub const fn stream_ref(&self) -> u32 {
+        self.stream_ref
+    }
+
+    /// The record again, from the bytes that it was decoded from; they may go on behind it. `None` when there are fewer.
+    #[must_use]
+    #[inline]
+    pub fn view<'a>(&self, bytes: &'a [u8]) -> Option<RecordView<'a>> {
+        let bytes = bytes.get(..self.length as usize)?;
+        let (head, body) = bytes.split_at_checked(self.head_len.into())?;
+        Some(RecordView {
+            position: self.position,
+            kind: self.kind,
+            flags: self.flags,
+            id: self.id,
+            stream_ref: self.stream_ref,
+            revision: self.revision,
+            type_ref: self.type_ref,
+            schema_version: self.schema_version,
+            time_delta: self.time_delta,
+            tag_count: self.tag_count,
+            body_crc: self.body_crc,
+            tags: head.get(self.tags_at.into()..)?,
+            bytes,
+            body,
+        })
     }
 }
 

@@ -40,6 +40,8 @@ fn check_round_trip(head: &RecordHead<'_>, body: &[u8]) {
         assert_eq!(record.tag_refs().collect::<Vec<_>>(), head.tag_refs);
         assert_eq!(record.body(), body);
         assert_eq!(record.bytes(), &bytes[..length]);
+        assert_eq!(record.shape().view(&bytes), Some(record));
+        assert_eq!(record.shape().view(&bytes[..length - 1]), None);
     }
     assert_eq!(
         record_bytes(&bytes).map(|length| length as usize),

@@ -336,7 +336,7 @@ pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
         last_time: BASE_TIME + 9,
         data_hash: 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF,
     });
-    builder.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish());
+    builder.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);
     builder.section(
         IndexSection::STREAM_NAMES,
         streams.count(),

@@ -152,15 +152,18 @@ fn exercise_index_sections(bytes: &[u8]) {
             ignore((
                 offsets.locate(0),
                 offsets.locate(65),
+                (offsets.first_bytes(65), offsets.second_bytes(65)),
                 offsets.iter_from(1).count(),
             ));
         }
         if let Ok(names) = Names::parse(bytes, count) {
-            ignore(names.iter().count());
+            ignore((names.iter().count(), names.first_bytes(1)));
         }
     }
     if let Ok(directory) = Directory::parse(bytes) {
         ignore((
+            directory.first_bytes(u128::MAX),
+            directory.candidates(u128::MAX).bytes(),
             directory.candidates(u128::MAX).count(),
             directory.iter().count(),
         ));
