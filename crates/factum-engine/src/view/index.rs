@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use factum_format::FormatError;
 use factum_format::index::{
-    Directory, DirectoryBuilder, IndexBuilder, IndexFile, IndexInfo, IndexSection, Names,
-    NamesBuilder, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind, PostingsBuilder,
+    Directory, DirectoryBuilder, IndexBuilder, IndexFile, IndexInfo, IndexSection, Names, Offsets,
+    OffsetsBuilder, PostingEntry, PostingHead, PostingKind, PostingsBuilder, pack_names,
 };
 
 use super::unsealed::{Content, Posting};
@@ -21,10 +21,10 @@ pub(crate) struct Index {
     bytes: Vec<u8>,
     pub(crate) info: IndexInfo,
     offsets: Range<usize>,
-    streams: (Range<usize>, u32),
-    types: (Range<usize>, u32),
-    tags: (Range<usize>, u32),
-    categories: (Range<usize>, u32),
+    streams: Names,
+    types: Names,
+    tags: Names,
+    categories: Names,
     directory: Range<usize>,
     postings: Range<usize>,
 }
@@ -45,18 +45,18 @@ impl Index {
             let entry = file.header().section(wanted).ok_or(missing)?;
             let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
-            Ok((start..start.saturating_add(length), entry.count))
+            Ok(start..start.saturating_add(length))
         };
         let info = file.header().info;
         let index = Self {
             info,
-            offsets: section(IndexSection::OFFSETS)?.0,
-            streams: section(IndexSection::STREAM_NAMES)?,
-            types: section(IndexSection::TYPE_NAMES)?,
-            tags: section(IndexSection::TAG_NAMES)?,
-            categories: section(IndexSection::CATEGORY_NAMES)?,
-            directory: section(IndexSection::DIRECTORY)?.0,
-            postings: section(IndexSection::POSTINGS)?.0,
+            offsets: section(IndexSection::OFFSETS)?,
+            streams: file.names(IndexSection::STREAM_NAMES)?,
+            types: file.names(IndexSection::TYPE_NAMES)?,
+            tags: file.names(IndexSection::TAG_NAMES)?,
+            categories: file.names(IndexSection::CATEGORY_NAMES)?,
+            directory: section(IndexSection::DIRECTORY)?,
+            postings: section(IndexSection::POSTINGS)?,
             bytes,
         };
         index.offsets()?;
@@ -65,7 +65,8 @@ impl Index {
     }
 
     pub(crate) fn byte_len(&self) -> usize {
-        self.bytes.len()
+        let names = [&self.streams, &self.types, &self.tags, &self.categories];
+        self.bytes.len() + names.map(Names::byte_len).iter().sum::<usize>()
     }
 
     pub(crate) fn offsets(&self) -> Result<Offsets<'_>, FormatError> {
@@ -76,39 +77,35 @@ impl Index {
         Directory::parse(&self.bytes[self.directory.clone()])
     }
 
-    fn names(&self, (range, count): &(Range<usize>, u32)) -> Result<Names<'_>, FormatError> {
-        Names::parse(&self.bytes[range.clone()], *count)
-    }
-
     pub(crate) fn stream_name(&self, ordinal: u32) -> Result<&str, FormatError> {
-        self.names(&self.streams)?.name(ordinal)
+        self.streams.name(ordinal)
     }
 
     pub(crate) fn type_name(&self, ordinal: u32) -> Result<&str, FormatError> {
-        self.names(&self.types)?.name(ordinal)
+        self.types.name(ordinal)
     }
 
     pub(crate) fn tag_name(&self, ordinal: u32) -> Result<&str, FormatError> {
-        self.names(&self.tags)?.name(ordinal)
+        self.tags.name(ordinal)
     }
 
-    pub(crate) fn stream_names(&self) -> Result<Names<'_>, FormatError> {
-        self.names(&self.streams)
+    pub(crate) const fn stream_names(&self) -> &Names {
+        &self.streams
     }
 
     /// The names that a posting's head means one of, by its kind.
-    fn posting_names(&self, head: &PostingHead) -> Result<Names<'_>, FormatError> {
-        self.names(match head.kind {
+    const fn posting_names(&self, head: &PostingHead) -> &Names {
+        match head.kind {
             PostingKind::TYPE => &self.types,
             PostingKind::TAG => &self.tags,
             PostingKind::CATEGORY | PostingKind::CATEGORY_CONTROL => &self.categories,
             _ => &self.streams,
-        })
+        }
     }
 
     /// Whether the names that a record means are there.
-    pub(crate) const fn knows(&self, stream_ref: u32, type_ref: u32) -> bool {
-        stream_ref < self.streams.1 && type_ref < self.types.1
+    pub(crate) fn knows(&self, stream_ref: u32, type_ref: u32) -> bool {
+        stream_ref < self.streams.count() && type_ref < self.types.count()
     }
 
     /// The list of a key, `None` when the segment has none.
@@ -121,8 +118,9 @@ impl Index {
         let section = &self.bytes[self.postings.clone()];
         for offset in self.directory()?.candidates(key) {
             let entry = PostingEntry::parse(section, offset)?;
-            let same = |names: Names<'_>| Ok(names.bytes(entry.head.name)? == name.as_bytes());
-            if entry.head.kind.0 == kind as u8 && same(self.posting_names(&entry.head)?)? {
+            if entry.head.kind.0 == kind as u8
+                && self.posting_names(&entry.head).name(entry.head.name)? == name
+            {
                 return Ok(Some(entry));
             }
         }
@@ -140,7 +138,7 @@ impl Index {
             let entry = PostingEntry::parse(section, offset)?;
             if entry.head.kind.0 == kind as u8 {
                 found.push((
-                    self.posting_names(&entry.head)?.name(entry.head.name)?,
+                    self.posting_names(&entry.head).name(entry.head.name)?,
                     entry,
                 ));
             }
@@ -255,7 +253,6 @@ impl Lists {
             kind: PostingKind(kind as u8),
             name,
             before,
-            state: None,
         };
         let offset = self.postings.push(&head, &list.ordinals)?;
         self.directory.push(list.key, offset);
@@ -268,11 +265,7 @@ fn names<'a>(
     section: IndexSection,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<(), FormatError> {
-    let mut builder = NamesBuilder::new();
-    for name in names {
-        builder.push(name)?;
-    }
-    let count = builder.count();
-    file.section(section, count, &builder.finish());
+    let names: Vec<&str> = names.collect();
+    file.section(section, to_u32(names.len()), &pack_names(&names)?);
     Ok(())
 }
