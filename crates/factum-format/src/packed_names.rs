@@ -372,7 +372,8 @@ impl<'a> Unpacker<'a> {
         };
         let known = (prefix as usize) < self.prefixes.len();
         let fits = u64::from(shape.rest_len) <= NAME_BYTES_MAX;
-        if !known || !fits || !(shape.plain || !self.alphabet.is_empty()) {
+        let readable = shape.plain || !self.alphabet.is_empty();
+        if !(known && fits && readable) {
             return Err(invalid(cursor));
         }
         Ok(shape)
@@ -384,7 +385,7 @@ impl<'a> Unpacker<'a> {
     /// [`FormatError::Truncated`] or [`FormatError::Invalid`].
     pub(crate) fn name(
         &self,
-        cursor: &mut Cursor<'a>,
+        cursor: &mut Cursor<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let start = out.len();

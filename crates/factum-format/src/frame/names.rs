@@ -3,7 +3,7 @@
 //! The body, between header and footer:
 //!
 //! ```text
-//! u32 crc | u32 bytes | head | blocks | filler | head | u32 bytes | u32 crc
+//! u32 crc | u32 bytes | head | blocks | parities | filler | head | u32 bytes | u32 crc
 //! ```
 //!
 //! ```text
@@ -15,10 +15,14 @@
 //! [`packed_names`](crate::packed_names) draws them. The head stands twice, and its `crc` is CRC-32C of `bytes` ‖ head.
 //! A block's is CRC-32C of its first name's ordinal (u32) ‖ its names.
 //!
+//! There are as many parities as blocks, but no more than 16. Number j is the exclusive or of the blocks j, j + 16, j + 32, …,
+//! as long as the longest of them, the others taken as filled up with zeros. So one damaged block of each of these
+//! rows is made again; 16 blocks in a row are some 4 KiB.
+//!
 //! A segment has the names of each kind in order of their ordinals, from 0, in one frame or more. There are no records
 //! and no zero map: such frames are written whole, into a new file, and never cut.
 //!
-//! Relies on: the index as the second copy of each name. Never: loses more names to a damaged byte than those of a block.
+//! Relies on: the index as the second copy of each name, against damage that is larger. Never: loses a name to one bad sector.
 
 use super::{
     FrameFields, FrameFlags, FrameHeader,
@@ -38,6 +42,8 @@ use crate::{
 const WHAT: &str = "packed names";
 /// The names that share a checksum.
 const BLOCK_NAMES: usize = 32;
+/// The most parities.
+const ROWS_MAX: usize = 16;
 const CRC_BYTES: usize = 4;
 /// Length and checksum of a head.
 const HEAD_FIXED_BYTES: usize = 8;
@@ -67,6 +73,7 @@ pub fn finish_names(
     }
     let packer = Packer::new(names);
     let (lengths, blocks) = blocks(&packer, first, names);
+    let parities = parities(&split(&lengths, &blocks).0);
     let mut head = vec![kind.0];
     varint::encode(&mut head, first.into());
     varint::encode(&mut head, names.len() as u64);
@@ -77,7 +84,7 @@ pub fn finish_names(
     let length = size_u32(WHAT, head.len())?.to_le_bytes();
     let crc = hash::crc_append(hash::crc(&length), &head).to_le_bytes();
     let mut frame = vec![0; HEADER_BYTES];
-    for part in [&crc[..], &length, &head, &blocks] {
+    for part in [&crc[..], &length, &head, &blocks, &parities] {
         frame.extend_from_slice(part);
     }
     let back = head.len().saturating_add(HEAD_FIXED_BYTES + HEADER_BYTES);
@@ -126,6 +133,43 @@ fn blocks(packer: &Packer<'_>, first: u32, names: &[&str]) -> (Vec<usize>, Vec<u
     (lengths, blocks)
 }
 
+/// Blocks of these lengths, and what is left behind them; a block that is not all there is empty, and so is what comes
+/// after it.
+fn split<'a>(lengths: &[usize], bytes: &'a [u8]) -> (Vec<&'a [u8]>, &'a [u8]) {
+    let mut rest = bytes;
+    let mut blocks = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let (block, after) = rest.split_at_checked(length).unwrap_or_default();
+        blocks.push(block);
+        rest = after;
+    }
+    (blocks, rest)
+}
+
+/// The blocks of a row.
+fn row<'b, 'a>(blocks: &'b [&'a [u8]], number: usize) -> impl Iterator<Item = &'a [u8]> + 'b {
+    blocks.iter().copied().skip(number).step_by(ROWS_MAX)
+}
+
+/// One parity for each row of blocks, back to back.
+fn parities(blocks: &[&[u8]]) -> Vec<u8> {
+    let rows = 0..blocks.len().min(ROWS_MAX);
+    rows.flat_map(|number| {
+        let longest = row(blocks, number).map(<[u8]>::len).max();
+        let mut parity = vec![0; longest.unwrap_or(0)];
+        row(blocks, number).for_each(|block| add(&mut parity, block));
+        parity
+    })
+    .collect()
+}
+
+/// Exclusive or, as far as both go.
+fn add(parity: &mut [u8], block: &[u8]) {
+    for (byte, other) in parity.iter_mut().zip(block) {
+        *byte ^= other;
+    }
+}
+
 fn after_block(ordinal: u32) -> u32 {
     ordinal.saturating_add(u32::try_from(BLOCK_NAMES).unwrap_or(u32::MAX))
 }
@@ -142,6 +186,8 @@ pub struct FrameNames<'a> {
     count: u32,
     /// Each block with its checksum; one that the frame is too short for is empty.
     blocks: Vec<&'a [u8]>,
+    /// All parities, and what follows them.
+    parities: &'a [u8],
     unpacker: Unpacker<'a>,
 }
 
@@ -168,21 +214,19 @@ impl<'a> FrameNames<'a> {
             });
         }
         let start = head.len().saturating_add(HEAD_FIXED_BYTES);
-        let mut rest = body.get(start..).unwrap_or_default();
-        let mut blocks = Vec::new();
+        let mut lengths = Vec::new();
         // Each length takes a byte of the head, so a false count ends with an error.
         for _ in 0..(count as usize).div_ceil(BLOCK_NAMES) {
-            let length = cursor.varint_u32()? as usize;
-            let (block, after) = rest.split_at_checked(length).unwrap_or_default();
-            blocks.push(block);
-            rest = after;
+            lengths.push(cursor.varint_u32()? as usize);
         }
+        let (blocks, parities) = split(&lengths, body.get(start..).unwrap_or_default());
         let unpacker = Unpacker::read(&mut cursor)?;
         Ok(Self {
             kind,
             first,
             count,
             blocks,
+            parities,
             unpacker,
         })
     }
@@ -193,26 +237,50 @@ impl<'a> FrameNames<'a> {
         self.count
     }
 
-    /// Gives all names that verify, in order, and returns how many there were.
+    /// Gives all names that verify, or can be made again, in order, and returns how many there were.
     pub fn for_each(&self, take: &mut dyn FnMut(Definition<'_>)) -> u32 {
         let end = self.first.saturating_add(self.count);
         let (mut ordinal, mut given) = (self.first, 0_u32);
         let mut text = Vec::new();
-        for block in &self.blocks {
+        for (number, block) in self.blocks.iter().enumerate() {
             let after = after_block(ordinal).min(end);
-            if let Some(names) = verified(ordinal, block) {
-                let taken = self.block(names, ordinal..after, &mut text, take);
-                given = given.saturating_add(taken);
-            }
+            let ordinals = ordinal..after;
+            let taken = match verified(ordinal, block) {
+                Some(names) => self.block(names, ordinals, &mut text, take),
+                None => match verified(ordinal, &self.made_again(number)) {
+                    Some(names) => self.block(names, ordinals, &mut text, take),
+                    None => 0,
+                },
+            };
+            given = given.saturating_add(taken);
             ordinal = after;
         }
         given
     }
 
+    /// A block, from its row's parity and the others in the row.
+    fn made_again(&self, number: usize) -> Vec<u8> {
+        let of_row = |number| {
+            row(&self.blocks, number)
+                .map(<[u8]>::len)
+                .max()
+                .unwrap_or(0)
+        };
+        let wanted = number % ROWS_MAX;
+        let start = (0..wanted).map(of_row).fold(0, usize::saturating_add);
+        let end = start.saturating_add(of_row(wanted));
+        let mut block = self.parities.get(start..end).unwrap_or_default().to_vec();
+        let others = self.blocks.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != number && other % ROWS_MAX == wanted);
+        others.for_each(|(_, other)| add(&mut block, other));
+        block.truncate(self.blocks.get(number).map_or(0, |block| block.len()));
+        block
+    }
+
     /// Gives the names of a block that has verified.
     fn block(
         &self,
-        names: &'a [u8],
+        names: &[u8],
         ordinals: std::ops::Range<u32>,
         text: &mut Vec<u8>,
         take: &mut dyn FnMut(Definition<'_>),
@@ -349,24 +417,36 @@ mod tests {
         assert!(out.is_empty());
     }
 
-    /// A bad byte costs a block at most, and no name is ever a wrong one.
-    #[test]
-    fn every_bad_byte_costs_a_block_at_most() {
-        let names = many(100);
+    /// Damages so many bytes at every place of a frame, and looks how many names are lost; none is ever a wrong one.
+    fn check_damage(count: u32, bad_bytes: usize, lost_max: usize) {
+        let names = many(count);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (bytes, _) = frame(0, &names);
         let header = FrameHeader::decode(&bytes, KEY, 4096).unwrap();
-        for at in HEADER_BYTES..bytes.len() - HEADER_BYTES {
+        let body = HEADER_BYTES..bytes.len() - HEADER_BYTES;
+        for at in body.clone().step_by(bad_bytes) {
             let mut bad = bytes.clone();
-            bad[at] ^= 0x41;
+            let end = (at + bad_bytes).min(body.end);
+            bad[at..end].iter_mut().for_each(|byte| *byte ^= 0x41);
             let view = FrameView::new(header, &bad).unwrap();
-            assert!(!view.body_is_good(KEY), "byte {at}");
+            assert!(!view.body_is_good(KEY), "from {at}");
             let found = names_of(&view);
-            assert!(found.len() >= names.len() - BLOCK_NAMES, "byte {at}");
+            assert!(found.len() + lost_max >= names.len(), "from {at}");
             for (ordinal, name) in found {
-                assert_eq!(name, names[ordinal as usize], "byte {at}");
+                assert_eq!(name, names[ordinal as usize], "from {at}");
             }
         }
+    }
+
+    #[test]
+    fn no_name_is_lost_to_a_bad_byte_or_a_bad_sector() {
+        check_damage(1, 1, 0);
+        check_damage(70, 1, 0);
+        check_damage(1_000, 1, 0);
+        // Both copies of a small frame's head stand in one sector; that is what the index is for.
+        check_damage(5_000, 512, 0);
+        check_damage(70, 512, 70);
+        check_damage(20_000, 4_096, 2_000);
     }
 
     #[test]
