@@ -393,12 +393,14 @@ impl Packing {
     /// Frames with all names; before any record.
     fn names(&mut self, names: &NamesByKind<'_>, from: &FrameHeader) -> Result<(), FormatError> {
         for (&kind, names) in names {
+            let count = names.len() - usize::from(on(Mutant::PackedNameLost));
             let mut done = 0;
-            while done < names.len() {
+            while done < count {
                 let fields = self.fields(from, from.base_position);
                 let at = (self.key, self.out.len() as u64);
                 let of = (kind, to_u32(done));
-                let (header, taken) = finish_names(of, &names[done..], &fields, at, &mut self.out)?;
+                let (header, taken) =
+                    finish_names(of, &names[done..count], &fields, at, &mut self.out)?;
                 self.headers.push(header);
                 done += taken;
             }
