@@ -116,6 +116,10 @@ fn look_into(frame: &FrameView<'_>) {
             count <= definitions.len()
         });
     }
+    if let Ok(Some(names)) = frame.names() {
+        let given = names.for_each(&mut |found| assert!(found.name.len() <= 4_096));
+        assert!(given <= names.count());
+    }
     if let Ok(Some(map)) = frame.zero_map() {
         assert!(map.runs().count() <= frame.bytes().len());
     }

@@ -81,6 +81,8 @@ mutants! {
     IdsForgotten,
     /// Sealing loses the last record.
     LastRecordLost,
+    /// Packing loses the last name of each kind; the index has it.
+    PackedNameLost,
     /// Sealing loses settings, deletes and tombstones.
     ControlsForgotten,
     /// Sealing does not note that there are settings, deletes and tombstones.

@@ -164,7 +164,7 @@ impl Prepared {
             SectionType::SNAPSHOT,
             snapshot.key.as_bytes(),
         );
-        section::push(&mut prepared.bodies, SectionType::DATA, &snapshot.data);
+        section::push_data_last(&mut prepared.bodies, &snapshot.data);
         let change = PreparedChange::Snapshot {
             version: snapshot.version,
             body: 0..prepared.bodies.len(),
@@ -236,7 +236,6 @@ impl Prepared {
 
     fn push_body(&mut self, event: &NewEvent) -> Range<usize> {
         let start = self.bodies.len();
-        section::push(&mut self.bodies, SectionType::DATA, &event.data);
         let metadata = StandardMetadata {
             correlation_id: event.metadata.correlation_id.as_deref(),
             causation_id: event.metadata.causation_id.as_deref(),
@@ -258,6 +257,7 @@ impl Prepared {
         if !event.personal.is_empty() {
             section::push(&mut self.bodies, SectionType::PERSONAL, &event.personal);
         }
+        section::push_data_last(&mut self.bodies, &event.data);
         start..self.bodies.len()
     }
 

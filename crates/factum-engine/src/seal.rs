@@ -1,17 +1,21 @@
 //! Sealing: a full segment gets its index file and is never written again.
 //!
 //! A segment that was filled by large commits is sealed as it stands. One that wasted space on padding, because many small commits were
-//! under way at once, is packed into a new file first, record for record the same bytes.
+//! under way at once, or on many names, is packed into a new file first: its names packed, and record for record the same bytes.
 //! Order: data file synced, index file synced, names synced, read back, manifest switched, and only then is the old file removed.
 //! Relies on: every frame of the segment is published. Never: changes a position, a revision or a record.
 
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use factum_format::frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader, FrameView, Verify};
+use factum_format::definition::DefinitionKind;
+use factum_format::frame::{
+    FrameBuilder, FrameFields, FrameFlags, FrameHeader, FrameView, Verify, finish_names,
+};
 use factum_format::hash::FileHasher;
 use factum_format::index::IndexInfo;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
@@ -34,7 +38,7 @@ use crate::view::unsealed::Content;
 use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
 
 /// A segment is packed if that makes it smaller by one part in this many.
-const WORTH_PACKING: u64 = 12;
+const WORTH_PACKING: u64 = 16;
 /// A packed frame is ended when its records have this many bytes.
 const PACKED_FRAME_BYTES: usize = 256 << 10;
 
@@ -280,7 +284,7 @@ fn count_before(sealed: &[Arc<Sealed>], kind: KeyKind, key: KeyHash, name: &str)
     0
 }
 
-/// Puts the records of a segment into larger frames without padding.
+/// Puts the names of a segment into frames of their own, and its records into larger frames without padding.
 fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Packed, FormatError> {
     let mut packing = Packing {
         out: Vec::new(),
@@ -291,17 +295,17 @@ fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Pa
         last: None,
     };
     packing.out.extend_from_slice(&header.encode()[..]);
-    for frame in &content.frames {
+    let views = content.frames.iter().map(|frame| {
         let bytes = content.image.from(frame.image_offset).unwrap_or_default();
-        let view = FrameView::new(frame.header, bytes)?;
-        for definition in view.definitions()?.iter() {
-            let definition = definition?;
-            packing
-                .builder
-                .define(definition.kind, definition.ordinal, definition.name)?;
-        }
+        FrameView::new(frame.header, bytes)
+    });
+    let views = views.collect::<Result<Vec<_>, FormatError>>()?;
+    if let Some(first) = views.first() {
+        packing.names(&names_of(&views)?, first.header())?;
+    }
+    for view in &views {
         for record in view.records(Verify::Structure) {
-            packing.record(&record?.record, &frame.header)?;
+            packing.record(&record?.record, view.header())?;
         }
     }
     packing.end_frame()?;
@@ -316,6 +320,28 @@ fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Pa
         places: packing.places,
         data_hash,
     })
+}
+
+/// Names by kind and ordinal.
+type NamesByKind<'a> = BTreeMap<DefinitionKind, Vec<&'a str>>;
+
+/// The names that the frames of a segment define, those of unknown kinds too.
+fn names_of<'a>(views: &[FrameView<'a>]) -> Result<NamesByKind<'a>, FormatError> {
+    let mut names = NamesByKind::new();
+    for view in views {
+        for definition in view.definitions()?.iter() {
+            let definition = definition?;
+            let of_kind = names.entry(definition.kind).or_default();
+            if of_kind.len() != definition.ordinal as usize {
+                return Err(FormatError::Order {
+                    what: "definition",
+                    item: definition.ordinal.into(),
+                });
+            }
+            of_kind.push(definition.name);
+        }
+    }
+    Ok(names)
 }
 
 struct Packing {
@@ -352,19 +378,41 @@ impl Packing {
         Ok(())
     }
 
+    fn fields(&self, from: &FrameHeader, base_position: u64) -> FrameFields {
+        FrameFields {
+            flags: FrameFlags::REPACKED,
+            epoch: from.epoch,
+            frame_seq: from.frame_seq,
+            base_position,
+            durable_seq: from.frame_seq,
+            time: from.time,
+            prev_hash: self.headers.last().map_or(0, |header| header.header_hash),
+        }
+    }
+
+    /// Frames with all names; before any record.
+    fn names(&mut self, names: &NamesByKind<'_>, from: &FrameHeader) -> Result<(), FormatError> {
+        for (&kind, names) in names {
+            let count = names.len() - usize::from(on(Mutant::PackedNameLost));
+            let mut done = 0;
+            while done < count {
+                let fields = self.fields(from, from.base_position);
+                let at = (self.key, self.out.len() as u64);
+                let of = (kind, to_u32(done));
+                let (header, taken) =
+                    finish_names(of, &names[done..count], &fields, at, &mut self.out)?;
+                self.headers.push(header);
+                done += taken;
+            }
+        }
+        Ok(())
+    }
+
     fn end_frame(&mut self) -> Result<(), FormatError> {
         let Some((from, first)) = self.last.take() else {
             return Ok(());
         };
-        let fields = FrameFields {
-            flags: FrameFlags::REPACKED,
-            epoch: from.epoch,
-            frame_seq: from.frame_seq,
-            base_position: first,
-            durable_seq: from.frame_seq,
-            time: from.time,
-            prev_hash: self.headers.last().map_or(0, |header| header.header_hash),
-        };
+        let fields = self.fields(&from, first);
         let offset = self.out.len() as u64;
         let header = self
             .builder

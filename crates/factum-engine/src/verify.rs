@@ -247,7 +247,13 @@ impl Verifying<'_> {
         self.padding(&path, &content, bytes.as_slice());
         let undamaged = self.report.findings.len() == before;
         self.counts(entry, &path, &content, undamaged);
-        self.index(entry, realm, Some(&*content).filter(|_| undamaged))?;
+        let has_index = self.index(entry, realm, Some(&*content).filter(|_| undamaged))?;
+        let lost: u64 = findings.iter().map(|finding| finding.lost).sum();
+        let nameless = content.lost_count().saturating_sub(lost);
+        if nameless > 0 && !has_index {
+            let what = format!("the names that {nameless} events mean are damaged");
+            self.find(&path, (0, 0), what, Severity::Lost);
+        }
         self.read_bytes(bytes.len() as u64);
         Ok(())
     }
@@ -352,13 +358,13 @@ impl Verifying<'_> {
         }
     }
 
-    /// The index file, and whether it says the same as the segment.
+    /// The index file, and whether it says the same as the segment. Gives whether it can be used.
     fn index(
         &mut self,
         entry: &SegmentEntry,
         realm: [u8; 16],
         content: Option<&Content>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let path = self.paths.index(entry.number, entry.generation);
         let repairable = |this: &mut Self, offset: u64, what: String| {
             this.find(&path, (offset, 0), what, Severity::Repairable);
@@ -369,7 +375,7 @@ impl Verifying<'_> {
                 0,
                 "the index is missing; it is made again when needed".to_owned(),
             );
-            return Ok(());
+            return Ok(false);
         }
         let bytes = read_to_end(&*self.env.disk, &path)?;
         let whole = factum_format::hash::xxh3_128(&bytes);
@@ -381,16 +387,16 @@ impl Verifying<'_> {
                     error_offset(&error),
                     format!("the index is damaged: {error}"),
                 );
-                return Ok(());
+                return Ok(false);
             }
         };
         if whole != entry.index_hash {
             let what = "the index is sound, but not the one that was sealed".to_owned();
             repairable(self, 0, what);
-            return Ok(());
+            return Ok(false);
         }
         let Some(content) = content else {
-            return Ok(());
+            return Ok(true);
         };
         let again = index_again(entry, realm, content, Some(&index));
         if again.is_ok_and(|again| again != bytes) {
@@ -400,7 +406,7 @@ impl Verifying<'_> {
                 "the index does not say what the segment holds".to_owned(),
             );
         }
-        Ok(())
+        Ok(true)
     }
 
     fn unsealed(&mut self, entries: &[SegmentEntry], manifest: &Manifest) -> io::Result<()> {

@@ -27,12 +27,14 @@
 //! exactly, and tells a frame that never arrived whole from one that went bad later.
 //!
 //! The body is absent in checkpoint and cut frames. Its parts: [`definition`](crate::definition), records back to
-//! back, filler bytes (not zero) up to the 64-byte boundary, [`zero_map`](crate::zero_map).
+//! back, filler bytes (not zero) up to the 64-byte boundary, [`zero_map`](crate::zero_map). A packed segment has its
+//! names in frames of their own, see [`FrameNames`], and its other frames define none.
 //!
 //! Relies on: the segment's salt being secret. Never: lets a payload pass for a frame.
 
 mod builder;
 mod header;
+mod names;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ mod view;
 
 pub use builder::{FrameBuilder, FrameFields};
 pub use header::{FOOTER_MAGIC, FrameHeader, HEADER_MAGIC};
+pub use names::{FrameNames, finish_names};
 pub use salvage::{RecordExtent, salvage_records};
 pub use view::{FrameView, RecordAt, Records, Verify};
 
@@ -58,6 +61,8 @@ impl FrameFlags {
     pub const CHECKPOINT: Self = Self(1 << 2);
     /// No body: a torn tail was cut here, and a new epoch begins.
     pub const CUT: Self = Self(1 << 3);
+    /// The body holds names of a packed segment, and no records.
+    pub const NAMES: Self = Self(1 << 4);
 
     /// Whether all bits of `other` are set.
     #[must_use]

@@ -36,7 +36,7 @@ mod tests;
 pub use directory::{Candidates, Directory, DirectoryBuilder};
 pub use file::{IndexBuilder, IndexFile};
 pub use header::{IndexHeader, IndexInfo, IndexSection, SectionEntry};
-pub use names::{Names, NamesBuilder};
+pub use names::{Names, pack_names};
 pub use offsets::{Offsets, OffsetsBuilder, OffsetsIter};
 pub use posting_list::Ordinals;
 pub use postings::{PostingEntry, PostingHead, PostingKind, PostingsBuilder};

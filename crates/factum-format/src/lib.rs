@@ -30,6 +30,7 @@ pub mod index;
 pub mod limits;
 pub mod manifest;
 pub mod metadata;
+mod packed_names;
 pub mod record;
 pub mod scan;
 pub mod section;

@@ -57,7 +57,7 @@ impl<'a> StandardMetadata<'a> {
     /// [`FormatError::Truncated`] or [`FormatError::Invalid`] when the bytes are no such section.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let mut metadata = Self::default();
-        for field in section::sections(bytes) {
+        for field in section::fields(bytes) {
             let (field, value) = field?;
             let target = match field {
                 1 => &mut metadata.correlation_id,

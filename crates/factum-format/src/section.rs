@@ -1,8 +1,11 @@
-//! Sections: the typed, length-prefixed parts of a record after its head.
+//! Sections: the typed parts of a record after its head.
 //!
 //! ```text
 //! u8 type | varint length | bytes        … repeated to the end of the record
+//! u8 0    | bytes                        the data, all that is left of the record
 //! ```
+//!
+//! The record knows its length, so what comes last needs none of its own: the writer puts the data there.
 //!
 //! Relies on: the record's checksums. Unknown types are carried and ignored, so that old readers survive new writers.
 //! The fields of the metadata and settings sections have the same shape and are read by the same iterator.
@@ -14,6 +17,8 @@ use crate::{FormatError, bytes::Cursor, varint};
 pub struct SectionType(pub u8);
 
 impl SectionType {
+    /// The payload, to the end of the record. Readers see it as [`DATA`](Self::DATA).
+    const DATA_LAST: Self = Self(0);
     /// The payload, exactly as given.
     pub const DATA: Self = Self(1);
     /// Standard metadata; see [`metadata`](crate::metadata).
@@ -37,6 +42,12 @@ pub fn push(out: &mut Vec<u8>, section: SectionType, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends the payload as the last section of a record body.
+pub fn push_data_last(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(SectionType::DATA_LAST.0);
+    out.extend_from_slice(bytes);
+}
+
 /// How many bytes [`push`] appends for a section of `length` bytes.
 #[must_use]
 pub fn len(length: usize) -> usize {
@@ -50,18 +61,34 @@ pub fn len(length: usize) -> usize {
 pub fn sections(body: &[u8]) -> Sections<'_> {
     Sections {
         cursor: Cursor::new("section", body),
+        has_last: true,
     }
 }
 
-/// Iterator over typed, length-prefixed parts; ends after the first error.
+/// The fields of a metadata or settings section, in order: of the shape of sections, each with its length.
+pub(crate) fn fields(bytes: &[u8]) -> Sections<'_> {
+    Sections {
+        has_last: false,
+        ..sections(bytes)
+    }
+}
+
+/// Iterator over typed parts; ends after the first error.
 #[derive(Debug, Clone)]
 pub struct Sections<'a> {
     cursor: Cursor<'a>,
+    /// Whether type 0 means the data, to the end.
+    has_last: bool,
 }
 
 impl<'a> Sections<'a> {
     fn section(&mut self) -> Result<(u8, &'a [u8]), FormatError> {
-        Ok((self.cursor.u8()?, self.cursor.prefixed()?))
+        let kind = self.cursor.u8()?;
+        if self.has_last && kind == SectionType::DATA_LAST.0 {
+            let data = self.cursor.take(self.cursor.rest().len())?;
+            return Ok((SectionType::DATA.0, data));
+        }
+        Ok((kind, self.cursor.prefixed()?))
     }
 }
 
@@ -96,6 +123,19 @@ mod tests {
             all,
             [(1, &b"data"[..]), (200, &[7; 300][..]), (4, &b""[..])]
         );
+    }
+
+    #[test]
+    fn data_may_come_last_without_a_length() {
+        for data in [&b""[..], b"data", &[0; 300]] {
+            let mut body = Vec::new();
+            push(&mut body, SectionType::METADATA, b"who");
+            push_data_last(&mut body, data);
+            let all: Vec<_> = sections(&body).map(Result::unwrap).collect();
+            assert_eq!(all, [(2, &b"who"[..]), (1, data)]);
+        }
+        let field: Vec<_> = fields(&[0, 1, b'x']).map(Result::unwrap).collect();
+        assert_eq!(field, [(0, &b"x"[..])], "no field is like that");
     }
 
     #[test]

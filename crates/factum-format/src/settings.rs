@@ -72,7 +72,7 @@ impl StreamSettings {
     /// [`FormatError::Truncated`] or [`FormatError::Invalid`] when the bytes are no such section.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut settings = Self::default();
-        for field in section::sections(bytes) {
+        for field in section::fields(bytes) {
             let (field, value) = field?;
             let mut value = Cursor::new("stream settings", value);
             match field {

@@ -306,12 +306,7 @@ pub(crate) fn stream_names(
     };
     for sealed in &view.sealed {
         let index = sealed.index()?;
-        let names = index
-            .stream_names()
-            .map_err(|error| sealed.bad_index(&error))?;
-        for name in names.iter() {
-            take(name.map_err(|error| sealed.bad_index(&error))?);
-        }
+        index.stream_names().iter().for_each(&mut take);
     }
     for unsealed in &view.unsealed {
         unsealed

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use factum_format::FormatError;
 use factum_format::index::{
     Candidates, Directory, DirectoryBuilder, IndexBuilder, IndexFile, IndexInfo, IndexSection,
-    Names, NamesBuilder, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind,
-    PostingsBuilder,
+    Names, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind, PostingsBuilder,
+    pack_names,
 };
 
 use factum_types::EventType;
@@ -26,10 +26,10 @@ pub(crate) struct Index {
     bytes: Vec<u8>,
     pub(crate) info: IndexInfo,
     offsets: Range<usize>,
-    streams: (Range<usize>, u32),
-    types: (Range<usize>, u32),
-    tags: (Range<usize>, u32),
-    categories: (Range<usize>, u32),
+    streams: Names,
+    types: Names,
+    tags: Names,
+    categories: Names,
     directory: Range<usize>,
     postings: Range<usize>,
     /// The first event types, made when first asked for.
@@ -55,18 +55,18 @@ impl Index {
             let entry = file.header().section(wanted).ok_or(missing)?;
             let start = usize::try_from(entry.offset).unwrap_or(usize::MAX);
             let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
-            Ok((start..start.saturating_add(length), entry.count))
+            Ok(start..start.saturating_add(length))
         };
         let info = file.header().info;
         let index = Self {
             info,
-            offsets: section(IndexSection::OFFSETS)?.0,
-            streams: section(IndexSection::STREAM_NAMES)?,
-            types: section(IndexSection::TYPE_NAMES)?,
-            tags: section(IndexSection::TAG_NAMES)?,
-            categories: section(IndexSection::CATEGORY_NAMES)?,
-            directory: section(IndexSection::DIRECTORY)?.0,
-            postings: section(IndexSection::POSTINGS)?.0,
+            offsets: section(IndexSection::OFFSETS)?,
+            streams: file.names(IndexSection::STREAM_NAMES)?,
+            types: file.names(IndexSection::TYPE_NAMES)?,
+            tags: file.names(IndexSection::TAG_NAMES)?,
+            categories: file.names(IndexSection::CATEGORY_NAMES)?,
+            directory: section(IndexSection::DIRECTORY)?,
+            postings: section(IndexSection::POSTINGS)?,
             event_types: OnceLock::new(),
             bytes,
         };
@@ -76,7 +76,8 @@ impl Index {
     }
 
     pub(crate) fn byte_len(&self) -> usize {
-        self.bytes.len()
+        let names = [&self.streams, &self.types, &self.tags, &self.categories];
+        self.bytes.len() + names.map(Names::byte_len).iter().sum::<usize>()
     }
 
     pub(crate) fn offsets(&self) -> Result<Offsets<'_>, FormatError> {
@@ -87,37 +88,27 @@ impl Index {
         Directory::parse(&self.bytes[self.directory.clone()])
     }
 
-    fn names(&self, (range, count): &(Range<usize>, u32)) -> Result<Names<'_>, FormatError> {
-        Names::parse(&self.bytes[range.clone()], *count)
-    }
-
     pub(crate) fn stream_name(&self, ordinal: u32) -> Result<&str, FormatError> {
-        self.names(&self.streams)?.name(ordinal)
+        self.streams.name(ordinal)
     }
 
     pub(crate) fn type_name(&self, ordinal: u32) -> Result<&str, FormatError> {
-        self.names(&self.types)?.name(ordinal)
+        self.types.name(ordinal)
     }
 
-    /// Reads where the names of many streams are, a link of the way for all of them at a time, so that they are at hand when they are
-    /// asked for one by one; as [`find_streams`] does.
-    pub(crate) fn bring_stream_names(&self, streams: impl Iterator<Item = u32> + Clone) {
-        let Ok(names) = self.names(&self.streams) else {
-            return;
-        };
+    /// Reads the names of many streams one right after the other, so that they are at hand when they are asked for one by one; as
+    /// [`find_streams`] does.
+    pub(crate) fn bring_stream_names(&self, streams: impl Iterator<Item = u32>) {
         let first = |all: u8, bytes: &[u8]| all ^ bytes.first().copied().unwrap_or(0);
-        let starts = streams.clone().map(|stream| names.first_bytes(stream));
-        black_box(starts.fold(0, first));
-        let texts = streams.map(|stream| names.bytes(stream).unwrap_or_default());
+        let texts = streams.map(|stream| self.streams.bytes(stream).unwrap_or_default());
         black_box(texts.fold(0, first));
     }
 
     /// An event type as a name; `None` when it is not valid.
     pub(crate) fn event_type(&self, ordinal: u32) -> Option<EventType> {
         let all = self.event_types.get_or_init(|| {
-            let names = self.names(&self.types).ok();
-            let names = names.iter().flat_map(|names| names.iter().take(TYPES_KEPT));
-            names.map(|name| EventType::new(name.ok()?).ok()).collect()
+            let names = self.types.iter().take(TYPES_KEPT);
+            names.map(|name| EventType::new(name).ok()).collect()
         });
         match all.get(ordinal as usize) {
             Some(kept) => kept.clone(),
@@ -127,31 +118,31 @@ impl Index {
 
     /// Whether this is the name of a stream.
     pub(crate) fn is_stream(&self, ordinal: u32, name: &str) -> bool {
-        let bytes = self.names(&self.streams).and_then(|all| all.bytes(ordinal));
+        let bytes = self.streams.bytes(ordinal);
         bytes.is_ok_and(|bytes| bytes == name.as_bytes())
     }
 
     pub(crate) fn tag_name(&self, ordinal: u32) -> Result<&str, FormatError> {
-        self.names(&self.tags)?.name(ordinal)
+        self.tags.name(ordinal)
     }
 
-    pub(crate) fn stream_names(&self) -> Result<Names<'_>, FormatError> {
-        self.names(&self.streams)
+    pub(crate) const fn stream_names(&self) -> &Names {
+        &self.streams
     }
 
     /// The names that a posting's head means one of, by its kind.
-    fn posting_names(&self, head: &PostingHead) -> Result<Names<'_>, FormatError> {
-        self.names(match head.kind {
+    const fn posting_names(&self, head: &PostingHead) -> &Names {
+        match head.kind {
             PostingKind::TYPE => &self.types,
             PostingKind::TAG => &self.tags,
             PostingKind::CATEGORY | PostingKind::CATEGORY_CONTROL => &self.categories,
             _ => &self.streams,
-        })
+        }
     }
 
     /// Whether the names that a record means are there.
-    pub(crate) const fn knows(&self, stream_ref: u32, type_ref: u32) -> bool {
-        stream_ref < self.streams.1 && type_ref < self.types.1
+    pub(crate) fn knows(&self, stream_ref: u32, type_ref: u32) -> bool {
+        stream_ref < self.streams.count() && type_ref < self.types.count()
     }
 
     /// The list of a key, `None` when the segment has none.
@@ -176,8 +167,9 @@ impl Index {
     ) -> Result<Option<PostingAt>, FormatError> {
         for at in self.directory()?.candidates(key).map(PostingAt) {
             let entry = self.posting_at(at)?;
-            let same = |names: Names<'_>| Ok(names.bytes(entry.head.name)? == name.as_bytes());
-            if entry.head.kind.0 == kind as u8 && same(self.posting_names(&entry.head)?)? {
+            let is_named =
+                |names: &Names| Ok(names.bytes(entry.head.name)? == name.as_bytes());
+            if entry.head.kind.0 == kind as u8 && is_named(self.posting_names(&entry.head))? {
                 return Ok(Some(at));
             }
         }
@@ -201,13 +193,13 @@ impl Index {
         &self,
         kind: KeyKind,
     ) -> Result<Vec<(&str, PostingEntry<'_>)>, FormatError> {
-        let section = &self.bytes[self.postings.clone()];
+        let section = self.postings();
         let mut found = Vec::new();
         for (_, offset) in self.directory()?.iter() {
             let entry = PostingEntry::parse(section, offset)?;
             if entry.head.kind.0 == kind as u8 {
                 found.push((
-                    self.posting_names(&entry.head)?.name(entry.head.name)?,
+                    self.posting_names(&entry.head).name(entry.head.name)?,
                     entry,
                 ));
             }
@@ -259,11 +251,6 @@ pub(crate) fn find_streams(
     for ((list, first), index) in lists.iter_mut().zip(firsts).zip(indexes) {
         *list = first.and_then(|at| index.posting_at(at).ok());
         let Some(list) = list else { continue };
-        next.push(
-            index
-                .posting_names(&list.head)
-                .map(|all| all.first_bytes(list.head.name)),
-        );
         if let Ok(offsets) = index.offsets() {
             let ordinals = list.ordinals().take(EXPECTED).map_while(Result::ok);
             ordinals.for_each(|ordinal| next.push(Ok::<_, ()>(offsets.first_bytes(ordinal))));
@@ -272,11 +259,7 @@ pub(crate) fn find_streams(
     next.read();
     for (list, index) in lists.iter().zip(indexes) {
         let Some(list) = list else { continue };
-        next.push(
-            index
-                .posting_names(&list.head)
-                .and_then(|all| all.bytes(list.head.name)),
-        );
+        next.push(index.posting_names(&list.head).bytes(list.head.name));
         if let Ok(offsets) = index.offsets() {
             let ordinals = list.ordinals().take(EXPECTED).map_while(Result::ok);
             ordinals.for_each(|ordinal| next.push(Ok::<_, ()>(offsets.second_bytes(ordinal))));
@@ -428,7 +411,6 @@ impl Lists {
             kind: PostingKind(kind as u8),
             name,
             before,
-            state: None,
         };
         let offset = self.postings.push(&head, &list.ordinals)?;
         self.directory.push(list.key, offset);
@@ -441,11 +423,7 @@ fn names<'a>(
     section: IndexSection,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<(), FormatError> {
-    let mut builder = NamesBuilder::new();
-    for name in names {
-        builder.push(name)?;
-    }
-    let count = builder.count();
-    file.section(section, count, &builder.finish());
+    let names: Vec<&str> = names.collect();
+    file.section(section, to_u32(names.len()), &pack_names(&names)?);
     Ok(())
 }

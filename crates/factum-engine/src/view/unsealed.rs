@@ -6,6 +6,7 @@
 
 use crate::number::to_u32;
 use factum_format::SegmentKey;
+use factum_format::definition::{Definition, DefinitionKind};
 use factum_format::frame::{FrameHeader, FrameView, Verify, salvage_records};
 use factum_format::manifest::SegmentEntry;
 use factum_format::record::{self, RecordKind, RecordView};
@@ -114,7 +115,7 @@ pub(crate) struct Content {
     pub(crate) category_controls: Vec<Posting<u32>>,
     pub(crate) last_time: i64,
     pub(crate) first_time: Option<i64>,
-    /// Bytes of all records and definitions; what a packed copy would need.
+    /// About what a packed copy would need: the bytes of all records, and a third of those of all definitions.
     pub(crate) useful_bytes: u64,
 }
 
@@ -304,28 +305,34 @@ impl Content {
 
     /// Takes up the names that the frame defines, in order.
     fn define(&mut self, frame: &FrameView<'_>, keyer: &Keyer) {
-        use factum_format::definition::DefinitionKind;
+        if let Ok(Some(names)) = frame.names() {
+            names.for_each(&mut |definition| self.define_one(definition, keyer));
+        }
         let Ok(definitions) = frame.definitions() else {
             return;
         };
-        self.useful_bytes += definitions.byte_len() as u64;
+        self.useful_bytes += definitions.byte_len() as u64 / 3;
         for definition in definitions.iter() {
             let Ok(definition) = definition else { return };
-            let name = definition.name;
-            match definition.kind {
-                DefinitionKind::STREAM => self.define_stream(definition.ordinal, name, keyer),
-                DefinitionKind::TYPE => {
-                    let key = keyer.hash(KeyKind::EventType, name);
-                    let to = (&mut self.types, &mut self.keys, KeyKind::EventType);
-                    define_at(to, definition.ordinal, key, name);
-                }
-                DefinitionKind::TAG => {
-                    let key = keyer.hash(KeyKind::Tag, name);
-                    let to = (&mut self.tags, &mut self.keys, KeyKind::Tag);
-                    define_at(to, definition.ordinal, key, name);
-                }
-                _ => {}
+            self.define_one(definition, keyer);
+        }
+    }
+
+    fn define_one(&mut self, definition: Definition<'_>, keyer: &Keyer) {
+        let name = definition.name;
+        match definition.kind {
+            DefinitionKind::STREAM => self.define_stream(definition.ordinal, name, keyer),
+            DefinitionKind::TYPE => {
+                let key = keyer.hash(KeyKind::EventType, name);
+                let to = (&mut self.types, &mut self.keys, KeyKind::EventType);
+                define_at(to, definition.ordinal, key, name);
             }
+            DefinitionKind::TAG => {
+                let key = keyer.hash(KeyKind::Tag, name);
+                let to = (&mut self.tags, &mut self.keys, KeyKind::Tag);
+                define_at(to, definition.ordinal, key, name);
+            }
+            _ => {}
         }
     }
 
@@ -373,6 +380,11 @@ impl Content {
     /// Whether any record was lost.
     pub(crate) fn has_lost(&self) -> bool {
         self.records.contains(&LOST)
+    }
+
+    /// How many records were lost, or with them the names that they mean.
+    pub(crate) fn lost_count(&self) -> u64 {
+        self.records.iter().filter(|place| **place == LOST).count() as u64
     }
 
     /// Whether the names that a salvaged record means were salvaged too.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use factum_engine::Engine;
-use factum_engine::verify::{VerifyDepth, VerifyReport, verify};
+use factum_engine::verify::{Severity, VerifyDepth, VerifyReport, verify};
 use factum_store::{EventStore, Kind, ReadRequest};
 use factum_types::{ExpectedRevision, Position, RecordedEvent};
 
@@ -212,6 +212,63 @@ fn check_streams(store: &Engine, all: &[RecordedEvent], damaged: usize, what: &s
         refused <= damaged,
         "{what}: {refused} refused, {damaged} damaged"
     );
+}
+
+/// The names of a packed segment stand once in its file. A bad byte or sector among them, or even their loss, refuses nothing.
+#[test]
+fn names_survive_with_or_without_the_index() {
+    let dir = TempDir::new();
+    let store = open(dir.path());
+    let mut number = 0_u64;
+    while store.stats().sealed_segments < 1 {
+        let name = format!("order-{:016x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        append(&store, &name, ExpectedRevision::Any, vec![event(number)]).unwrap();
+        number += 1;
+    }
+    let all = read(&store, ReadRequest::all());
+    store.close().unwrap();
+    let (whole, broken) = (dir.path().join("data"), dir.path().join("broken"));
+    let packed = |dir: &Path, end: &str| dir.join(format!("segments/0000000001.g1.{end}"));
+    let bytes = std::fs::read(packed(&whole, "seg")).unwrap();
+    let names = 4_096..4_096 + 900;
+    assert!(
+        !bytes[names.clone()]
+            .windows(6)
+            .any(|text| text == b"number"),
+        "no records there"
+    );
+    let check = |bad: std::ops::Range<usize>, with_index: bool| {
+        copy(&whole, &broken);
+        let mut bytes = bytes.clone();
+        bytes[bad.clone()].iter_mut().for_each(|byte| *byte ^= 0x5A);
+        std::fs::write(packed(&broken, "seg"), bytes).unwrap();
+        if !with_index {
+            std::fs::write(packed(&broken, "idx"), b"").unwrap();
+        }
+        let options = factum_engine::Options::new(&broken).read_only(true);
+        let store = Engine::open(options, factum_io::Env::real()).unwrap();
+        let what = format!("{bad:?}, index: {with_index}");
+        let damaged = read_damaged(&store, &all, &what).len();
+        let worst = full(&broken)
+            .findings
+            .iter()
+            .map(|found| found.severity)
+            .max();
+        (damaged, worst)
+    };
+    let nothing_lost = (0, Some(Severity::Repairable));
+    for at in names.clone().step_by(13) {
+        assert_eq!(check(at..at + 1, false), nothing_lost, "byte {at}");
+    }
+    for at in names.step_by(128) {
+        assert_eq!(check(at..at + 200, true), nothing_lost, "from {at}");
+    }
+    // Header and footer too, so that nothing is left of the frame; and then the index.
+    let end = bytes.windows(4).position(|text| text == b"mRfF").unwrap() + 64;
+    assert_eq!(check(4_096..end, true).0, 0);
+    let (damaged, worst) = check(4_096 + 64..end - 64, false);
+    assert!(damaged > 100);
+    assert_eq!(worst, Some(Severity::Lost));
 }
 
 #[test]

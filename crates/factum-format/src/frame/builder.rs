@@ -19,7 +19,7 @@ use crate::{
 
 /// Fills the gap between the records and what follows. Not zero, so that no sector which contains filler is zero:
 /// see [`zero_map`].
-const FILLER: u8 = 0x2E;
+pub(super) const FILLER: u8 = 0x2E;
 const ALIGN: usize = 64;
 const _: () = assert!(ALIGN as u64 == FRAME_ALIGN && HEADER_BYTES as u64 * 2 == FRAME_BYTES_MIN);
 
@@ -368,11 +368,11 @@ impl FrameBuilder {
     }
 }
 
-fn align(length: usize) -> usize {
+pub(super) fn align(length: usize) -> usize {
     length.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX)
 }
 
-fn check_frame_len(length: usize) -> Result<(), FormatError> {
+pub(super) fn check_frame_len(length: usize) -> Result<(), FormatError> {
     let size = length as u64;
     if size > FRAME_BYTES_MAX {
         return Err(FormatError::TooLarge {
@@ -385,7 +385,7 @@ fn check_frame_len(length: usize) -> Result<(), FormatError> {
 }
 
 /// Hashes the body of `frame` and writes header and footer around it.
-fn seal(
+pub(super) fn seal(
     frame: &mut [u8],
     fields: &FrameFields,
     record_count: u32,

@@ -1,8 +1,8 @@
 //! Reading a frame.
 //!
-//! Relies on: the header has verified. Never: allocates.
+//! Relies on: the header has verified. Never: allocates, except to unpack names.
 
-use super::{FrameHeader, header::HEADER_BYTES};
+use super::{FrameHeader, FrameNames, header::HEADER_BYTES};
 use crate::{
     FormatError, SegmentKey,
     bytes::array_at,
@@ -112,13 +112,23 @@ impl<'a> FrameView<'a> {
     /// The frame's definitions, from the head area or, when that is damaged, from the tail area.
     ///
     /// # Errors
-    /// When both areas are damaged. A frame without body has none, which is no error.
+    /// When both areas are damaged. A frame without body has none, which is no error, nor has one of packed names.
     pub fn definitions(&self) -> Result<Definitions<'a>, FormatError> {
-        if self.header.flags.bodiless() {
+        let flags = self.header.flags;
+        if flags.bodiless() || flags.contains(super::FrameFlags::NAMES) {
             return Ok(Definitions::empty());
         }
         let body = self.body();
         Definitions::head_area(body).or_else(|_| Definitions::tail_area(body))
+    }
+
+    /// The frame's packed names; `None` when it has definitions and records.
+    ///
+    /// # Errors
+    /// When both copies of what is needed to read them are damaged.
+    pub fn names(&self) -> Result<Option<FrameNames<'a>>, FormatError> {
+        let has_names = self.header.flags.contains(super::FrameFlags::NAMES);
+        has_names.then(|| FrameNames::read(self.body())).transpose()
     }
 
     /// Where the records begin, from the start of the frame.

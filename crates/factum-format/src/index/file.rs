@@ -1,6 +1,6 @@
 //! The index file as a whole: header and sections.
 //!
-//! Relies on: the header's checksum. Never: copies a section.
+//! Relies on: the header's checksum. Never: copies a section, except to unpack names.
 
 use super::{
     Directory, Names, Offsets,
@@ -78,11 +78,11 @@ impl<'a> IndexFile<'a> {
         Offsets::parse(bytes, entry.count)
     }
 
-    /// A names section; not verified.
+    /// A names section, unpacked; not verified.
     ///
     /// # Errors
     /// As [`offsets`](Self::offsets).
-    pub fn names(&self, section: IndexSection) -> Result<Names<'a>, FormatError> {
+    pub fn names(&self, section: IndexSection) -> Result<Names, FormatError> {
         let (entry, bytes) = self.required(section)?;
         Names::parse(bytes, entry.count)
     }

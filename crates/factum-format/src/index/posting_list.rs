@@ -10,6 +10,12 @@ const WHAT: &str = "index posting ordinals";
 /// How many ordinals an entry of the skip table stands for.
 const BLOCK: u32 = 128;
 const SKIP_BYTES: usize = 8;
+/// In the place of a difference: a run follows.
+const RUN: u64 = 0;
+/// A shorter run takes no less room than its differences.
+const RUN_MIN: u32 = 3;
+/// The most ordinals that two bytes of a list stand for.
+const RUN_MAX: u32 = BLOCK - 1;
 
 /// Appends the list to `list` and its skip table, if it needs one, to `skips`.
 pub(super) fn encode(
@@ -17,27 +23,62 @@ pub(super) fn encode(
     skips: &mut Vec<u8>,
     ordinals: &[u32],
 ) -> Result<(), FormatError> {
+    check_order(ordinals)?;
     let skipping = ordinals.len() > BLOCK as usize;
     let mut before = None;
-    for (item, &ordinal) in ordinals.iter().enumerate() {
-        let delta = match before {
-            None => ordinal,
-            Some(before) if ordinal > before => ordinal.saturating_sub(before),
-            Some(_) => {
-                return Err(FormatError::Order {
-                    what: WHAT,
-                    item: item as u64,
-                });
-            }
+    for block in ordinals.chunks(BLOCK as usize) {
+        let Some((&first, others)) = block.split_first() else {
+            continue;
         };
-        varint::encode(list, delta.into());
-        before = Some(ordinal);
-        if skipping && item.is_multiple_of(BLOCK as usize) {
-            skips.extend_from_slice(&ordinal.to_le_bytes());
+        varint::encode(
+            list,
+            before.map_or(first, |b| first.saturating_sub(b)).into(),
+        );
+        if skipping {
+            skips.extend_from_slice(&first.to_le_bytes());
             skips.extend_from_slice(&size_u32(WHAT, list.len())?.to_le_bytes());
         }
+        before = Some(encode_block(list, first, others));
     }
     Ok(())
+}
+
+fn check_order(ordinals: &[u32]) -> Result<(), FormatError> {
+    let pairs = ordinals.iter().zip(ordinals.iter().skip(1));
+    match (1_u64..).zip(pairs).find(|(_, (a, b))| a >= b) {
+        Some((item, _)) => Err(FormatError::Order { what: WHAT, item }),
+        None => Ok(()),
+    }
+}
+
+/// Appends what follows a block's first ordinal, and returns the last one.
+fn encode_block(list: &mut Vec<u8>, first: u32, others: &[u32]) -> u32 {
+    let mut before = first;
+    for group in others.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+        let next = before.checked_add(1);
+        // A group may go on where the one before it ended, if that was the first ordinal.
+        let (jump, run) = match group.split_first() {
+            Some((first, rest)) if Some(*first) != next => (Some(*first), rest),
+            _ => (None, group),
+        };
+        if let Some(jump) = jump {
+            varint::encode(list, jump.saturating_sub(before).into());
+        }
+        let length = u32::try_from(run.len()).unwrap_or(RUN_MAX);
+        if length < RUN_MIN {
+            run.iter().for_each(|_| varint::encode(list, 1));
+        } else {
+            varint::encode(list, RUN);
+            varint::encode(list, length.into());
+        }
+        before = group.last().copied().unwrap_or(before);
+    }
+    before
+}
+
+/// The most ordinals that a list may hold.
+pub(super) fn count_max(list: &[u8]) -> usize {
+    list.len().saturating_mul(RUN_MAX as usize)
 }
 
 /// The length of the skip table for `count` ordinals.
@@ -60,6 +101,8 @@ pub struct Ordinals<'a> {
     rest: &'a [u8],
     /// The ordinal before the next one.
     before: Option<u32>,
+    /// How many of the next ordinals are each one more than the one before.
+    run: u32,
     /// An ordinal that was decoded but not yielded yet.
     peeked: Option<u32>,
 }
@@ -73,6 +116,7 @@ impl<'a> Ordinals<'a> {
             index: 0,
             rest: list,
             before: None,
+            run: 0,
             peeked: None,
         }
     }
@@ -121,6 +165,7 @@ impl<'a> Ordinals<'a> {
     fn fail_next(&mut self) {
         self.index = self.count.saturating_sub(1);
         self.peeked = None;
+        self.run = 0;
         self.rest = &[];
     }
 
@@ -140,11 +185,19 @@ impl<'a> Ordinals<'a> {
     }
 
     fn decode(&mut self) -> Option<u32> {
-        let delta = u32::try_from(varint::decode(&mut self.rest)?).ok()?;
+        if let Some(left) = self.run.checked_sub(1) {
+            self.run = left;
+            return self.before?.checked_add(1);
+        }
+        let delta = varint::decode(&mut self.rest)?;
         match self.before {
-            None => Some(delta),
-            Some(_) if delta == 0 => None,
-            Some(before) => before.checked_add(delta),
+            None => u32::try_from(delta).ok(),
+            Some(before) if delta == RUN => {
+                let length = u32::try_from(varint::decode(&mut self.rest)?).ok()?;
+                self.run = length.checked_sub(1).filter(|_| length <= RUN_MAX)?;
+                before.checked_add(1)
+            }
+            Some(before) => before.checked_add(u32::try_from(delta).ok()?),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Section `POSTINGS`: where each key occurs.
 //!
 //! ```text
-//! u8 kind | varint name | varint before | varint count | varint state | skip table, if count > 128 | ordinals
+//! u8 kind + 16 · few | varint name | varint before | varint count, if few = 15 | skip table, if count > 128 | ordinals
 //! ```
 //!
 //! | field  | meaning                                                                                          |
@@ -9,11 +9,11 @@
 //! | kind   | 1 stream, 2 type, 3 tag, 4 category, 5 snapshot, 6 control of a stream, 7 of a category's streams  |
 //! | name   | ordinal in the names section of the kind (5 and 6: of streams, 7: of categories)                                 |
 //! | before | streams: revision of the first event here; types, categories: number of such events before       |
-//! | count  | ordinals                                                                                         |
-//! | state  | streams: 0, or 1 + ordinal of the last settings, delete or tombstone record here                  |
+//! | count  | ordinals; *few* is the count if that is less than 15                                             |
 //!
-//! The ordinals ascend: the first as it is, the others as differences. The skip table has an entry for every 128 of
-//! them: `u32` ordinal number 128 i, `u32` byte offset in the list at which the one after it begins.
+//! The ordinals ascend: the first as it is, the others as differences. A 0 after the first begins a run: a varint says how
+//! many ordinals follow that are each one more than the one before. The skip table has an entry for every 128 ordinals:
+//! `u32` ordinal number 128 i, `u32` byte offset in the list at which the one after it begins; no run goes past it.
 
 use super::posting_list::{self, Ordinals};
 use crate::{
@@ -24,7 +24,12 @@ use crate::{
 
 const WHAT: &str = "index posting";
 
-/// What a posting is of. Any byte is a kind; those that this release knows are constants.
+/// In the place of a count: it follows, because it is not small.
+const MANY: u8 = 15;
+const KIND_BITS: u8 = 4;
+const KIND_MASK: u8 = 15;
+
+/// What a posting is of. Any number up to 15 is a kind; those that this release knows are constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PostingKind(pub u8);
 
@@ -54,8 +59,6 @@ pub struct PostingHead {
     pub name: u32,
     /// Streams: the revision of the first event here. Types and categories: how many such events are before.
     pub before: u64,
-    /// Streams: the ordinal of the last settings, delete or tombstone record here.
-    pub state: Option<u32>,
 }
 
 /// Collects postings.
@@ -76,22 +79,27 @@ impl PostingsBuilder {
     /// Adds a posting and returns its offset, for the directory. `ordinals` ascend; there may be none.
     ///
     /// # Errors
-    /// [`FormatError::Order`] when they do not ascend, [`FormatError::TooLarge`] over 4 GiB. The builder is then as
-    /// before.
+    /// [`FormatError::Order`] when they do not ascend, [`FormatError::TooLarge`] over 4 GiB, [`FormatError::Invalid`] for a
+    /// kind over 15. The builder is then as before.
     pub fn push(&mut self, head: &PostingHead, ordinals: &[u32]) -> Result<u32, FormatError> {
         let offset = size_u32("index postings", self.out.len())?;
         let count = size_u32("index posting ordinals", ordinals.len())?;
         let mut skips = Vec::new();
         self.list.clear();
         posting_list::encode(&mut self.list, &mut skips, ordinals)?;
-        self.out.push(head.kind.0);
+        let few = u8::try_from(count).map_or(MANY, |count| count.min(MANY));
+        if head.kind.0 > KIND_MASK {
+            return Err(FormatError::Invalid {
+                what: WHAT,
+                offset: offset.into(),
+            });
+        }
+        self.out.push(head.kind.0 | (few << KIND_BITS));
         varint::encode(&mut self.out, head.name.into());
         varint::encode(&mut self.out, head.before);
-        varint::encode(&mut self.out, count.into());
-        let state = head
-            .state
-            .map_or(0, |ordinal| u64::from(ordinal).saturating_add(1));
-        varint::encode(&mut self.out, state);
+        if few == MANY {
+            varint::encode(&mut self.out, count.into());
+        }
         self.out.extend_from_slice(&skips);
         self.out.extend_from_slice(&self.list);
         self.count = self.count.saturating_add(1);
@@ -134,26 +142,21 @@ impl<'a> PostingEntry<'a> {
         };
         let bytes = section.get(offset as usize..).ok_or(invalid.clone())?;
         let mut cursor = Cursor::new(WHAT, bytes);
-        let kind = PostingKind(cursor.u8()?);
+        let first = cursor.u8()?;
+        let (kind, few) = (PostingKind(first & KIND_MASK), first >> KIND_BITS);
         let name = cursor.varint_u32()?;
         let before = cursor.varint()?;
-        let count = cursor.varint_u32()?;
-        let state = match cursor.varint()?.checked_sub(1) {
-            Some(ordinal) => Some(u32::try_from(ordinal).or(Err(invalid.clone()))?),
-            None => None,
+        let count = match few {
+            MANY => cursor.varint_u32()?,
+            few => few.into(),
         };
         let skips = cursor.take(posting_list::skips_len(count))?;
         let list = cursor.rest();
-        // Each ordinal takes a byte at least: a false count is refused before anybody allocates by it.
-        if count as usize > list.len() {
+        // A false count is refused here, not only where the list ends.
+        if count as usize > posting_list::count_max(list) {
             return Err(invalid);
         }
-        let head = PostingHead {
-            kind,
-            name,
-            before,
-            state,
-        };
+        let head = PostingHead { kind, name, before };
         Ok(Self {
             head,
             count,
@@ -189,8 +192,8 @@ impl<'a> PostingEntry<'a> {
     /// # Errors
     /// [`FormatError::Invalid`] when the list is damaged.
     pub fn to_vec(&self) -> Result<Vec<u32>, FormatError> {
-        // Bounded by the section's length, see `parse`.
-        let mut all = Vec::with_capacity(self.count as usize);
+        // Runs make more ordinals than bytes; for these it grows as they come.
+        let mut all = Vec::with_capacity((self.count as usize).min(self.list.len()));
         for ordinal in self.ordinals() {
             all.push(ordinal?);
         }

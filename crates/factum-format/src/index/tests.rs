@@ -93,24 +93,21 @@ fn damaged_offsets_are_errors_or_other_records() {
 
 #[test]
 fn names_are_found() {
-    let mut builder = NamesBuilder::new();
     let names = ["", "order-1", "größe", ""];
-    for (ordinal, name) in (0..).zip(names) {
-        assert_eq!(builder.push(name), Ok(ordinal));
-    }
-    let bytes = builder.finish();
+    let bytes = pack_names(&names).unwrap();
     let found = Names::parse(&bytes, 4).unwrap();
-    assert_eq!(found.iter().collect::<Result<Vec<_>, _>>().unwrap(), names);
+    assert_eq!(found.iter().collect::<Vec<_>>(), names);
+    assert_eq!((found.name(1), found.count()), (Ok("order-1"), 4));
     assert!(found.name(4).is_err());
-    assert!(Names::parse(&bytes[..19], 4).is_err());
-    assert!(Names::parse(&bytes, u32::MAX).is_err());
-    assert!(Names::parse(&bytes[..21], 4).unwrap().name(1).is_err());
-    assert_eq!(
-        Names::parse(&NamesBuilder::new().finish(), 0)
-            .unwrap()
-            .count(),
-        0
-    );
+    for count in [0, 3, 5, u32::MAX] {
+        assert!(Names::parse(&bytes, count).is_err(), "{count} names");
+    }
+    for end in 0..bytes.len() {
+        assert!(Names::parse(&bytes[..end], 4).is_err(), "cut at {end}");
+    }
+    let none = pack_names(&[]).unwrap();
+    assert_eq!(Names::parse(&none, 0).unwrap().count(), 0);
+    assert!(pack_names(&[&"x".repeat(4_097)]).is_err());
 }
 
 fn check_directory(keys: &[(u128, u32)]) {
@@ -174,7 +171,6 @@ fn check_posting(head: PostingHead, ordinals: &[u32]) {
         kind: PostingKind::TAG,
         name: 0,
         before: 0,
-        state: None,
     };
     builder.push(&first, &[1]).unwrap();
     let offset = builder.push(&head, ordinals).unwrap();
@@ -213,34 +209,63 @@ fn postings_are_found() {
         kind: PostingKind::STREAM,
         name: 7,
         before: 1 << 40,
-        state: None,
     };
     check_posting(head, &[]);
-    check_posting(
-        PostingHead {
-            state: Some(0),
-            ..head
-        },
-        &[0],
-    );
-    check_posting(
-        PostingHead {
-            state: Some(u32::MAX),
-            ..head
-        },
-        &[u32::MAX],
-    );
+    check_posting(head, &[0]);
+    check_posting(head, &[u32::MAX]);
+    check_posting(head, &[u32::MAX - 1, u32::MAX]);
+    for count in [3, 4, 5, 14, 15, 16, 128, 129, 130, 1_000] {
+        check_posting(head, &(0..count).collect::<Vec<_>>());
+        check_posting(
+            head,
+            &(7..count + 7).chain([count + 50]).collect::<Vec<_>>(),
+        );
+        let but_one = (0..count).filter(|ordinal| *ordinal != count / 2);
+        check_posting(head, &but_one.collect::<Vec<_>>());
+    }
     let mut random = fastrand::Rng::with_seed(11);
-    for count in [2, 127, 128, 129, 256, 257, 700] {
+    for (count, step_max) in [2, 127, 128, 129, 256, 257, 700]
+        .into_iter()
+        .flat_map(|count| [(count, 2), (count, 3), (count, 1_000)])
+    {
         let mut next = random.u32(0..100);
         let ordinals: Vec<_> = (0..count)
             .map(|_| {
-                next += random.u32(1..1_000);
+                next += random.u32(1..step_max).max(random.u32(1..step_max) / 2);
                 next
             })
             .collect();
         check_posting(head, &ordinals);
     }
+}
+
+/// A list of all records takes no more than its skip table and two bytes for each of its blocks.
+#[test]
+fn a_list_of_everything_takes_next_to_nothing() {
+    let mut builder = PostingsBuilder::new();
+    let head = PostingHead {
+        kind: PostingKind::CATEGORY,
+        name: 0,
+        before: 0,
+    };
+    let all: Vec<u32> = (0..128_000).collect();
+    builder.push(&head, &all).unwrap();
+    assert!(builder.finish().len() < 1_000 * 12);
+    let strange = PostingHead {
+        kind: PostingKind(16),
+        ..head
+    };
+    assert!(PostingsBuilder::new().push(&strange, &[]).is_err());
+}
+
+/// A few bytes cannot claim ordinals without end.
+#[test]
+fn a_false_count_is_refused() {
+    // Kind 1, many ordinals, name 0, before 0.
+    let mut bytes = vec![0xF1, 0, 0];
+    crate::varint::encode(&mut bytes, u32::MAX.into());
+    bytes.extend_from_slice(&[0; 2_000]);
+    assert!(PostingEntry::parse(&bytes, 0).is_err());
 }
 
 #[test]
@@ -249,7 +274,6 @@ fn postings_out_of_order_are_refused_and_leave_no_trace() {
         kind: PostingKind::TYPE,
         name: 0,
         before: 0,
-        state: None,
     };
     let mut builder = PostingsBuilder::new();
     let order = |item| FormatError::Order {
@@ -268,7 +292,6 @@ fn a_cut_list_is_an_error_wherever_one_starts() {
         kind: PostingKind::TYPE,
         name: 0,
         before: 0,
-        state: None,
     };
     let ordinals: Vec<u32> = (0..400).map(|ordinal| ordinal * 200).collect();
     let mut builder = PostingsBuilder::new();
@@ -286,7 +309,7 @@ fn a_cut_list_is_an_error_wherever_one_starts() {
         assert_eq!(start.filter(Result::is_err).count(), 1);
     }
     assert!(
-        PostingEntry::parse(&bytes[..60], 0).is_err(),
+        PostingEntry::parse(&bytes[..40], 0).is_err(),
         "the count does not fit"
     );
 }
@@ -305,21 +328,19 @@ fn sample() -> Vec<u8> {
     let mut offsets = OffsetsBuilder::new();
     offsets.push(Some((4172, 60))).unwrap();
     offsets.push(None).unwrap();
-    let mut names = NamesBuilder::new();
-    names.push("order-1").unwrap();
+    let names = pack_names(&["order-1"]).unwrap();
     let mut postings = PostingsBuilder::new();
     let head = PostingHead {
         kind: PostingKind::STREAM,
         name: 0,
         before: 0,
-        state: None,
     };
     let posting = postings.push(&head, &[0]).unwrap();
     let mut directory = DirectoryBuilder::new();
     directory.push(hash::xxh3_128(b"order-1"), posting);
     let mut builder = IndexBuilder::new(info);
     builder.section(IndexSection::OFFSETS, 2, &offsets.finish().unwrap());
-    builder.section(IndexSection::STREAM_NAMES, 1, &names.finish());
+    builder.section(IndexSection::STREAM_NAMES, 1, &names);
     builder.section(IndexSection(999), 0, b"from the future");
     builder.section(IndexSection::DIRECTORY, 1, &directory.finish().unwrap());
     builder.section(IndexSection::POSTINGS, 1, &postings.finish());

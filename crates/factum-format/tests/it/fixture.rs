@@ -6,11 +6,11 @@
 use factum_format::{
     FormatError, SegmentKey,
     definition::DefinitionKind,
-    frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader},
+    frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader, finish_names},
     hash,
     index::{
-        DirectoryBuilder, IndexBuilder, IndexInfo, IndexSection, NamesBuilder, OffsetsBuilder,
-        PostingHead, PostingKind, PostingsBuilder,
+        DirectoryBuilder, IndexBuilder, IndexInfo, IndexSection, OffsetsBuilder, PostingHead,
+        PostingKind, PostingsBuilder, pack_names,
     },
     manifest::{self, Manifest, QuarantineEntry, QuarantineReason, SegmentEntry, SegmentState},
     metadata::StandardMetadata,
@@ -147,7 +147,7 @@ pub(crate) fn first_events() -> Vec<Event> {
         event(RecordKind::SETTINGS, 2, setting),
         event(RecordKind::SNAPSHOT, 3, data(b"state")),
         event(RecordKind::DELETE, 4, Vec::new()),
-        event(RecordKind::CHECKPOINT, 5, data(b"place")),
+        event(RecordKind::CHECKPOINT, 5, data_last(b"place")),
     ]
 }
 
@@ -174,6 +174,12 @@ fn data(bytes: &[u8]) -> Vec<u8> {
     body
 }
 
+fn data_last(bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    section::push_data_last(&mut body, bytes);
+    body
+}
+
 fn fields(flags: FrameFlags, frame_seq: u64, base_position: u64, prev_hash: u32) -> FrameFields {
     let (epoch, durable_seq) = (4, frame_seq.saturating_sub(1));
     let time = BASE_TIME.saturating_add_unsigned(frame_seq);
@@ -188,7 +194,15 @@ fn fields(flags: FrameFlags, frame_seq: u64, base_position: u64, prev_hash: u32)
     }
 }
 
-/// The segment file, and the headers of its four frames.
+/// The names of the last frame: as a packed segment has them, and more than one block.
+pub(crate) fn packed_names() -> Vec<String> {
+    let mut names = vec![String::new(), "größe-2".to_owned(), "UPPER-case".to_owned()];
+    let numbered = |n: u64| format!("order-{:018x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    names.extend((0..40).map(numbered));
+    names
+}
+
+/// The segment file, and the headers of its five frames.
 pub(crate) fn segment() -> Result<(Vec<u8>, Vec<FrameHeader>), FormatError> {
     let header = segment_header();
     let key = header.key();
@@ -213,6 +227,13 @@ pub(crate) fn segment() -> Result<(Vec<u8>, Vec<FrameHeader>), FormatError> {
         let empty = fields(flags, seq, next + 1, before);
         headers.push(FrameBuilder::finish_empty(&empty, key, offset, &mut out)?);
     }
+    let names = packed_names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let before = headers[headers.len() - 1].header_hash;
+    let last = fields(FrameFlags::REPACKED, 54, next + 1, before);
+    let at = (key, out.len() as u64);
+    let of = (DefinitionKind::STREAM, 2);
+    headers.push(finish_names(of, &names, &last, at, &mut out)?.0);
     out.resize(CAPACITY, 0);
     Ok((out, headers))
 }
@@ -302,25 +323,20 @@ pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
     for extent in EXTENTS {
         offsets.push(extent)?;
     }
-    let mut streams = NamesBuilder::new();
-    streams.push("order-1")?;
-    streams.push("größe-2")?;
-    let mut types = NamesBuilder::new();
-    types.push("OrderPlaced")?;
+    let streams = pack_names(&["order-1", "größe-2"])?;
+    let types = pack_names(&["OrderPlaced"])?;
     let mut postings = PostingsBuilder::new();
     let mut directory = DirectoryBuilder::new();
     let stream = PostingHead {
         kind: PostingKind::STREAM,
         name: 1,
         before: 300,
-        state: Some(2),
     };
     directory.push(key_hash("größe-2"), postings.push(&stream, &[0, 1, 3])?);
     let kind = PostingHead {
         kind: PostingKind::TYPE,
         name: 0,
         before: 5,
-        state: None,
     };
     directory.push(
         key_hash("OrderPlaced"),
@@ -337,12 +353,8 @@ pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
         data_hash: 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF,
     });
     builder.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);
-    builder.section(
-        IndexSection::STREAM_NAMES,
-        streams.count(),
-        &streams.finish(),
-    );
-    builder.section(IndexSection::TYPE_NAMES, types.count(), &types.finish());
+    builder.section(IndexSection::STREAM_NAMES, 2, &streams);
+    builder.section(IndexSection::TYPE_NAMES, 1, &types);
     builder.section(IndexSection(500), 0, b"from a later release");
     builder.section(IndexSection::DIRECTORY, 2, &directory.finish()?);
     builder.section(IndexSection::POSTINGS, postings.count(), &postings.finish());

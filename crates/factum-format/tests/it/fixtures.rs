@@ -40,6 +40,7 @@ fn a_segment_of_version_1_opens() {
         FrameFlags::ZERO_MAP,
         FrameFlags::CHECKPOINT,
         FrameFlags::CUT,
+        FrameFlags::REPACKED.with(FrameFlags::NAMES),
     ];
     assert_eq!(flags.collect::<Vec<_>>(), expected);
     let frames: Vec<_> = found
@@ -62,6 +63,11 @@ fn a_segment_of_version_1_opens() {
     check_records(&frames[1], &[fixture::second_event()]);
     let zero: Vec<_> = frames[1].zero_map().unwrap().unwrap().runs().collect();
     assert_eq!(zero, [(1, 3)]);
+    let mut packed = Vec::new();
+    let names = frames[4].names().unwrap().unwrap();
+    names.for_each(&mut |found| packed.push((found.ordinal, found.name.to_owned())));
+    let expected = (2..).zip(fixture::packed_names());
+    assert_eq!(packed, expected.collect::<Vec<_>>());
     let end = area.dirty_end(0).unwrap().next_multiple_of(64);
     assert!(matches!(
         scan_frame(&area, end, header.key()),
@@ -115,6 +121,8 @@ fn the_sections_of_version_1_are_understood() {
         records[0].section(SectionType(222)),
         Some(&b"from a later release"[..])
     );
+    assert_eq!(records[3].data(), Some(&b"state"[..]));
+    assert_eq!(records[5].data(), Some(&b"place"[..]));
     let settings = records[2].section(SectionType::SETTINGS).unwrap();
     assert_eq!(StreamSettings::decode(settings), Ok(fixture::settings()));
 }
@@ -155,7 +163,7 @@ fn an_index_of_version_1_opens() {
     let stream = posting("größe-2");
     let streams = file.names(IndexSection::STREAM_NAMES).unwrap();
     assert_eq!(streams.name(stream.head.name), Ok("größe-2"));
-    assert_eq!((stream.head.before, stream.head.state), (300, Some(2)));
+    assert_eq!(stream.head.before, 300);
     assert_eq!(stream.to_vec().unwrap(), [0, 1, 3]);
     let kind = posting("OrderPlaced");
     assert_eq!(kind.head.kind, PostingKind::TYPE);

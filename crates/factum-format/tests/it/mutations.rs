@@ -88,6 +88,9 @@ fn exercise_frame(frame: &FrameView<'_>) {
                 .count(),
         );
     }
+    if let Ok(Some(names)) = frame.names() {
+        assert!(names.for_each(&mut |_| {}) <= names.count());
+    }
     if let Ok(Some(map)) = frame.zero_map() {
         ignore((map.runs().count(), map.contains(3)));
     }
@@ -126,7 +129,7 @@ fn exercise_postings(section: &[u8], offset: u32) {
     let Ok(entry) = PostingEntry::parse(section, offset) else {
         return;
     };
-    assert!(entry.count as usize <= section.len());
+    assert!(entry.count as usize <= section.len() * 127);
     ignore((
         entry.to_vec(),
         entry.seek(500).count(),
@@ -157,7 +160,7 @@ fn exercise_index_sections(bytes: &[u8]) {
             ));
         }
         if let Ok(names) = Names::parse(bytes, count) {
-            ignore((names.iter().count(), names.first_bytes(1)));
+            ignore(names.iter().count());
         }
     }
     if let Ok(directory) = Directory::parse(bytes) {
@@ -205,7 +208,7 @@ fn changed_frame_bodies_never_panic() {
     let starts: Vec<_> = find_frames_after(&area, 0, key()).collect();
     let mut random = fastrand::Rng::with_seed(102);
     for round in 0..ROUNDS {
-        let (offset, header) = starts[round % 2];
+        let (offset, header) = starts[[0, 1, 4][round % 3]];
         let mut bytes = area.get(offset, header.frame_len.into()).unwrap().to_vec();
         mutate(&mut random, &mut bytes);
         bytes.resize(header.frame_len as usize, 0);
