@@ -301,7 +301,10 @@ impl Prepared {
             .map(|event| event.fingerprint ^ u64::from(event.body_crc));
         let bodies = self.bodies.chunks(LINE_BYTES).take(WARM_LINES_MAX);
         let bodies = bodies.filter_map(|line| line.first().copied().map(u64::from));
-        writes.chain(events).chain(bodies).fold(0, |all, part| all ^ part)
+        writes
+            .chain(events)
+            .chain(bodies)
+            .fold(0, |all, part| all ^ part)
     }
 
     /// The bodies of one event.

@@ -70,7 +70,11 @@ const UNWRITTEN_NS: u64 = 400_000;
 impl Ready {
     /// Whether zeroing segments ahead saves more than it costs.
     fn zeroing_pays(&self, frame_bytes: u64) -> bool {
-        let zeroing_ns = self.zero_ns_per_mib.unwrap_or(0).saturating_mul(frame_bytes) / MIB;
+        let zeroing_ns = self
+            .zero_ns_per_mib
+            .unwrap_or(0)
+            .saturating_mul(frame_bytes)
+            / MIB;
         frame_bytes <= LARGE_FRAME_BYTES && zeroing_ns <= UNWRITTEN_NS
     }
 }

@@ -166,10 +166,7 @@ impl Cursor {
         self.tail.clear();
         self.tail
             .extend_from_slice(&buffer[buffer.len() - tail_len..]);
-        buffer.resize(
-            pages_start + used.next_multiple_of(to_usize(PAGE_BYTES)),
-            0,
-        );
+        buffer.resize(pages_start + used.next_multiple_of(to_usize(PAGE_BYTES)), 0);
         self.next_seq += 1;
         self.prev_hash = header.header_hash;
         Laid {

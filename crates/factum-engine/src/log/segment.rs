@@ -97,9 +97,7 @@ impl SegmentLog {
 impl State {
     /// A buffer that was used before, if there is one.
     fn buffer(&mut self) -> Vec<u8> {
-        self.spare
-            .pop()
-            .map_or_else(Vec::new, AlignedBuf::into_vec)
+        self.spare.pop().map_or_else(Vec::new, AlignedBuf::into_vec)
     }
 
     fn placed(&mut self, laid: Laid) -> Placed {

@@ -405,9 +405,7 @@ impl Sequencer {
         } = &write.change
         {
             let stream = write.stream.as_str();
-            let stream_ref = self
-                .names
-                .stream(write.key, stream, frame, &mut undo.names);
+            let stream_ref = self.names.stream(write.key, stream, frame, &mut undo.names);
             let name = control_type(RecordKind::SNAPSHOT);
             let key = self.keyer.hash(KeyKind::EventType, name);
             let type_ref = self.names.event_type(key, name, frame, &mut undo.names);
@@ -428,9 +426,7 @@ impl Sequencer {
         let segment = self.names.context().number;
         if known.segment != segment {
             let stream = write.stream.as_str();
-            known.ordinal = self
-                .names
-                .stream(write.key, stream, frame, &mut undo.names);
+            known.ordinal = self.names.stream(write.key, stream, frame, &mut undo.names);
             known.segment = segment;
         }
         let (stream_ref, tail) = (known.ordinal, &mut known.tail);

@@ -167,8 +167,7 @@ impl Index {
     ) -> Result<Option<PostingAt>, FormatError> {
         for at in self.directory()?.candidates(key).map(PostingAt) {
             let entry = self.posting_at(at)?;
-            let is_named =
-                |names: &Names| Ok(names.bytes(entry.head.name)? == name.as_bytes());
+            let is_named = |names: &Names| Ok(names.bytes(entry.head.name)? == name.as_bytes());
             if entry.head.kind.0 == kind as u8 && is_named(self.posting_names(&entry.head))? {
                 return Ok(Some(at));
             }
