@@ -293,7 +293,7 @@ impl Prepared {
     /// The request comes from another processor's cache. These reads do not depend on each other, so the waits for many requests overlap;
     /// sequencing would wait for one line after the other.
     pub(crate) fn warm(&self) -> u64 {
-        let writes = self.writes.iter().map(|write| write.key as u64);
+        let writes = self.writes.iter().map(|write| u64::from(write.key == 0));
         let events = self
             .events
             .iter()

@@ -214,7 +214,7 @@ impl<'a> Records<'a> {
             Verify::Checksums => record::decode(bytes, position)?,
             Verify::Structure => record::decode_unverified(bytes, position)?,
         };
-        let offset = u32::try_from(self.offset).or_else(|_| Err(invalid()))?;
+        let offset = u32::try_from(self.offset).or(Err(invalid()))?;
         let found = RecordAt {
             ordinal: self.ordinal,
             offset,
