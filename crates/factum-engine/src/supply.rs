@@ -1,4 +1,4 @@
-//! Segments ready to be written: made, zeroed and synced before they are needed.
+//! Segments ready to be written: made, zeroed where that pays, and synced before they are needed.
 //!
 //! Writing into space that was written before is what makes a commit cost one trip to the device; so the next segment is prepared in the
 //! background while the current one fills. It is listed in the manifest before its first byte is used.
@@ -57,6 +57,8 @@ struct Ready {
     segment: Option<(Arc<dyn DiskFile>, SegmentEntry)>,
     /// How long the device took to zero a mebibyte when it was fastest.
     zero_ns_per_mib: Option<u64>,
+    /// Segments since then that were not zeroed.
+    skipped: u32,
 }
 
 const MIB: u64 = 1 << 20;
@@ -65,7 +67,9 @@ const ZERO_CHUNK_BYTES: u64 = MIB;
 const LARGE_FRAME_BYTES: u64 = MIB;
 /// What a write into space that was never written costs more than another, because it changes metadata too: 0.1 to 0.8 ms where we
 /// measured it. Where zeroing the space of a frame takes longer, it is not done.
-const UNWRITTEN_NS: u64 = 400_000;
+const UNWRITTEN_NS: u64 = 300_000;
+/// After so many segments that were not zeroed, one is, to see how long that takes now.
+const SKIPPED_MAX: u32 = 15;
 
 impl Ready {
     /// Whether zeroing segments ahead saves more than it costs.
@@ -75,7 +79,8 @@ impl Ready {
             .unwrap_or(0)
             .saturating_mul(frame_bytes)
             / MIB;
-        frame_bytes <= LARGE_FRAME_BYTES && zeroing_ns <= UNWRITTEN_NS
+        let is_stale = self.skipped >= SKIPPED_MAX;
+        frame_bytes <= LARGE_FRAME_BYTES && (is_stale || zeroing_ns <= UNWRITTEN_NS)
     }
 }
 
@@ -218,14 +223,18 @@ impl Supply {
             drop(file.allocate(self.segment_bytes));
             return Ok(file);
         }
-        file.allocate(self.segment_bytes)?;
-        if ready.zeroing_pays(self.frame_bytes.load(Ordering::Relaxed)) {
+        // Without space set aside, a commit would be the first to meet a full disk.
+        let reserved = file.allocate(self.segment_bytes)?;
+        if !reserved || ready.zeroing_pays(self.frame_bytes.load(Ordering::Relaxed)) {
             let began = self.env.clock.monotonic_ns();
             zero(&*file, 0, self.segment_bytes)?;
             let took = self.env.clock.monotonic_ns().saturating_sub(began);
             let per_mib = took * MIB / self.segment_bytes.max(MIB);
             let fastest = ready.zero_ns_per_mib.get_or_insert(per_mib);
             *fastest = per_mib.min(*fastest);
+            ready.skipped = 0;
+        } else {
+            ready.skipped = ready.skipped.saturating_add(1);
         }
         if !on(Mutant::NewFileNotSynced) {
             file.sync_all()?;

@@ -258,11 +258,11 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Reserves space for bytes 0 to `len` and extends the file to `len` if it is shorter; new bytes read as zeros.
     /// Durable after [`DiskFile::sync`].
     ///
-    /// Where the file system cannot reserve, this only extends, and a later write may find no space.
+    /// Says whether the space is reserved: where the file system cannot do that, this only extends, and a later write may find none.
     ///
     /// # Errors
     /// As for the trait. Part of the space may have been reserved.
-    fn allocate(&self, len: u64) -> io::Result<()>;
+    fn allocate(&self, len: u64) -> io::Result<bool>;
 
     /// Says what will be done with `len` bytes from `offset`; 0 means up to the end of the file.
     ///

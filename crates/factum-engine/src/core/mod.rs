@@ -340,6 +340,10 @@ impl Core {
         let mut publisher = lock(&self.publisher);
         if publisher.published_seq() >= stage.last_seq {
             answers.extend(held.into_iter().map(Held::answer));
+        } else if let Some(why) = self.poison() {
+            // Whoever failed has been here already, and nobody will come for these.
+            let failed = |held: Held| (held.pending, Outcome2::Failed(errors::poisoned(&why)));
+            answers.extend(held.into_iter().map(failed));
         } else {
             publisher.hold(stage.last_seq, held);
         }

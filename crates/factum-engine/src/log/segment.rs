@@ -55,8 +55,9 @@ struct State {
     /// Buffers to be used again.
     spare: Vec<AlignedBuf>,
     broken: bool,
-    /// Frames placed in the segment.
+    /// Frames placed in the segment since it was begun or opened, and their bytes.
     frames: u64,
+    frame_bytes: u64,
     /// Whether the last frame placed says that all before it are durable.
     checkpointed: bool,
 }
@@ -85,6 +86,7 @@ impl SegmentLog {
             spare: Vec::new(),
             broken: false,
             frames: 0,
+            frame_bytes: 0,
             checkpointed: true,
         };
         Self {
@@ -103,6 +105,7 @@ impl State {
     fn placed(&mut self, laid: Laid) -> Placed {
         self.cursor.in_flight += 1;
         self.frames += 1;
+        self.frame_bytes += u64::from(laid.header.frame_len);
         Placed {
             header: laid.header,
             segment: self.context.number,
@@ -133,7 +136,10 @@ impl FrameLog for SegmentLog {
             epoch: state.cursor.epoch,
         };
         let segment = self.supply.begin(begin)?;
-        state.frames = 0;
+        if let Some(mean) = state.frame_bytes.checked_div(state.frames) {
+            self.supply.expect_frames_of(mean);
+        }
+        (state.frames, state.frame_bytes) = (0, 0);
         state.context = SegmentContext {
             number: segment.number,
             base_time: now,
@@ -169,8 +175,8 @@ impl FrameLog for SegmentLog {
         let placed = state.placed(laid);
         // A few frames say nothing yet.
         if state.frames >= FRAMES_TO_JUDGE_BY {
-            let mean = (state.cursor.offset - SEGMENT_HEADER_BYTES) / state.frames;
-            self.supply.expect_frames_of(mean);
+            self.supply
+                .expect_frames_of(state.frame_bytes / state.frames);
         }
         placed
     }

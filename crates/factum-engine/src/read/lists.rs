@@ -68,10 +68,10 @@ impl Lists {
             return Ok(None);
         };
         // What stands before it was passed over, or its segment was replaced since.
-        while let Some((sealed, list)) = self.found.get(self.used) {
+        while let Some((sealed, list)) = self.found.get_mut(self.used) {
             self.used += 1;
             if Arc::ptr_eq(sealed, first) {
-                return Ok(list.clone());
+                return Ok(hand_out(list, self.kept));
             }
         }
         if !self.kept {
@@ -80,8 +80,8 @@ impl Lists {
         self.used = self.found.len();
         self.ask(segments, wanted)?;
         self.used += 1;
-        let found = self.found.get(self.used - 1);
-        Ok(found.and_then(|(_, list)| list.clone()))
+        let found = self.found.get_mut(self.used - 1);
+        Ok(found.and_then(|(_, list)| hand_out(list, self.kept)))
     }
 
     /// Begins again with the first segment that was asked; nothing is kept from now on.
@@ -131,4 +131,9 @@ impl Lists {
             _ => Ok(()),
         }
     }
+}
+
+/// What is not kept is given away, so that a reader who pauses holds no index that the cache has forgotten.
+fn hand_out(list: &mut Option<List>, kept: bool) -> Option<List> {
+    if kept { list.clone() } else { list.take() }
 }

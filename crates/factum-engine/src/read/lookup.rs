@@ -17,14 +17,16 @@ use crate::sequence::{ControlState, StreamTail, TailState};
 use crate::view::{Sealed, Unsealed, View};
 
 /// The tail of a stream as far as the view goes; the default when it holds nothing of it. What is found on the way stays in `lists`.
+///
+/// `end` was what is published before the view was taken.
 pub(crate) fn stream_tail(
-    view: &View,
+    (view, end): (&View, u64),
     wanted: Wanted<'_>,
     control_key: KeyHash,
     lists: &mut Lists,
 ) -> Result<StreamTail, StoreError> {
     let mut tail = StreamTail::default();
-    if let Some((next_revision, after)) = last_event(view, wanted, lists)? {
+    if let Some((next_revision, after)) = last_event((view, end), wanted, lists)? {
         tail.next_revision = next_revision;
         tail.after_last_event = after;
         tail.after_last_record = after;
@@ -43,8 +45,10 @@ pub(crate) fn stream_tail(
 }
 
 /// The next revision of a stream, and one more than the position of its last event.
+///
+/// A frame is in its segment a moment before it is published: what stands from `end` on is not seen.
 fn last_event(
-    view: &View,
+    (view, end): (&View, u64),
     wanted: Wanted<'_>,
     lists: &mut Lists,
 ) -> Result<Option<(u64, u64)>, StoreError> {
@@ -58,8 +62,10 @@ fn last_event(
             continue;
         };
         let stream = &content.streams[found.index as usize];
-        if let Some(last) = stream.ordinals.last() {
-            let next_revision = stream.first_revision + stream.ordinals.len() as u64;
+        let end = clamp_u32(end.saturating_sub(unsealed.head.base_position));
+        let count = stream.ordinals.partition_point(|ordinal| *ordinal < end);
+        if let Some(last) = stream.ordinals[..count].last() {
+            let next_revision = stream.first_revision + count as u64;
             return Ok(Some((
                 next_revision,
                 unsealed.head.base_position + u64::from(*last) + 1,

@@ -89,7 +89,8 @@ impl Page {
     /// Lets the page's events share its bytes instead of copying their own, if it is so small that one event may keep all of it in memory.
     /// Nothing more is fetched into it before it is cleared.
     pub(crate) fn share(&mut self) {
-        if self.bytes.len() <= SHARED_BYTES_MAX {
+        // What was made large for an earlier page would be kept whole.
+        if self.bytes.len() <= SHARED_BYTES_MAX && self.bytes.capacity() <= FIRST_PAGE_BYTES_MAX {
             self.shared = Some(Bytes::from(std::mem::take(&mut self.bytes)));
         }
     }

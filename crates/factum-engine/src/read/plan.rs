@@ -331,7 +331,9 @@ fn events_within(posting: &PostingEntry<'_>, bounds: &Bounds) -> Result<Vec<u32>
         &bounds.revisions,
     );
     let index = u32::try_from(part.start).unwrap_or(u32::MAX);
-    let mut found = Vec::with_capacity(part.len());
+    // No more than the segment has records, whatever a damaged list claims.
+    let within = bounds.ordinals.len();
+    let mut found = Vec::with_capacity(part.len().min(within));
     for ordinal in posting.ordinals_from(index).take(part.len()) {
         let ordinal = ordinal?;
         if ordinal >= bounds.ordinals.end {

@@ -109,6 +109,7 @@ impl Reader {
         let SourceKeys::Stream { name, key, control } = source else {
             return Ok(None);
         };
+        let end = self.published.end();
         let view = self.published.view();
         let wanted = Wanted {
             name: name.as_str(),
@@ -120,7 +121,7 @@ impl Reader {
             return Ok(Some(Tail::Unasked));
         }
         let mut found = Lists::of_last();
-        let tail = stream_tail(&view, wanted, *control, &mut found)?;
+        let tail = stream_tail((&view, end), wanted, *control, &mut found)?;
         if direction == Direction::Backward {
             found.rewind();
             *lists = found;
@@ -203,7 +204,8 @@ impl Reader {
         };
         let control = self.keyer.hash(KeyKind::Control, name.as_str());
         let mut lists = Lists::of_last();
-        stream_tail(&self.published.view(), wanted, control, &mut lists)
+        let end = self.published.end();
+        stream_tail((&self.published.view(), end), wanted, control, &mut lists)
     }
 
     /// Reads as a stream of events.

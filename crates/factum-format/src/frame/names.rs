@@ -3,7 +3,7 @@
 //! The body, between header and footer:
 //!
 //! ```text
-//! u32 crc | u32 bytes | head | blocks | parities | filler | head | u32 bytes | u32 crc
+//! u32 crc | u32 bytes | head | blocks | 4,096 bytes of filler | parities | filler | head | u32 bytes | u32 crc
 //! ```
 //!
 //! ```text
@@ -17,7 +17,8 @@
 //!
 //! There are as many parities as blocks, but no more than 16. Number j is the exclusive or of the blocks j, j + 16, j + 32, …,
 //! as long as the longest of them, the others taken as filled up with zeros. So one damaged block of each of these
-//! rows is made again; 16 blocks in a row are some 4 KiB.
+//! rows is made again; 16 blocks in a row are some 4 KiB. The filler keeps the two halves apart, so that no sector holds both a
+//! block and its parity, or both heads, however few names there are.
 //!
 //! A segment has the names of each kind in order of their ordinals, from 0, in one frame or more. There are no records
 //! and no zero map: such frames are written whole, into a new file, and never cut.
@@ -45,9 +46,11 @@ const BLOCK_NAMES: usize = 32;
 /// The most parities.
 const ROWS_MAX: usize = 16;
 const CRC_BYTES: usize = 4;
+/// What lies between the blocks and the parities: as much as the largest sector of a device.
+const APART_BYTES: usize = 4096;
 /// Length and checksum of a head.
 const HEAD_FIXED_BYTES: usize = 8;
-/// A frame is ended when it has so many names, or names of so many bytes.
+/// A frame has no more names than this, and is ended when they have so many bytes.
 const NAMES_MAX: usize = 1 << 16;
 const TEXT_BYTES_MAX: usize = 4 << 20;
 
@@ -84,7 +87,8 @@ pub fn finish_names(
     let length = size_u32(WHAT, head.len())?.to_le_bytes();
     let crc = hash::crc_append(hash::crc(&length), &head).to_le_bytes();
     let mut frame = vec![0; HEADER_BYTES];
-    for part in [&crc[..], &length, &head, &blocks, &parities] {
+    let apart = [FILLER; APART_BYTES];
+    for part in [&crc[..], &length, &head, &blocks, &apart, &parities] {
         frame.extend_from_slice(part);
     }
     let back = head.len().saturating_add(HEAD_FIXED_BYTES + HEADER_BYTES);
@@ -207,7 +211,7 @@ impl<'a> FrameNames<'a> {
         let kind = DefinitionKind(cursor.u8()?);
         let first = cursor.varint_u32()?;
         let count = cursor.varint_u32()?;
-        if first.checked_add(count).is_none() {
+        if first.checked_add(count).is_none() || count as usize > NAMES_MAX {
             return Err(FormatError::Invalid {
                 what: WHAT,
                 offset: 1,
@@ -219,7 +223,8 @@ impl<'a> FrameNames<'a> {
         for _ in 0..(count as usize).div_ceil(BLOCK_NAMES) {
             lengths.push(cursor.varint_u32()? as usize);
         }
-        let (blocks, parities) = split(&lengths, body.get(start..).unwrap_or_default());
+        let (blocks, rest) = split(&lengths, body.get(start..).unwrap_or_default());
+        let parities = rest.get(APART_BYTES..).unwrap_or_default();
         let unpacker = Unpacker::read(&mut cursor)?;
         Ok(Self {
             kind,
@@ -443,9 +448,13 @@ mod tests {
         check_damage(1, 1, 0);
         check_damage(70, 1, 0);
         check_damage(1_000, 1, 0);
-        // Both copies of a small frame's head stand in one sector; that is what the index is for.
-        check_damage(5_000, 512, 0);
-        check_damage(70, 512, 70);
+        for count in [1, 3, 70, 1_000, 5_000] {
+            check_damage(count, 512, 0);
+        }
+        for count in [1, 3, 70] {
+            check_damage(count, 4_096, 0);
+        }
+        // A sector of 4 KiB may hold more than 16 blocks of short names; that is what the index is for.
         check_damage(20_000, 4_096, 2_000);
     }
 

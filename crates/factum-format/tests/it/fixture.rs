@@ -23,7 +23,7 @@ use factum_format::{
 pub(crate) const REALM: [u8; 16] = *b"realm-of-fixture";
 pub(crate) const BASE_TIME: i64 = 1_750_000_000_000_000;
 pub(crate) const BASE_POSITION: u64 = 1_000;
-pub(crate) const CAPACITY: usize = 12_288;
+pub(crate) const CAPACITY: usize = 16_384;
 
 pub(crate) fn segment_header() -> SegmentHeader {
     SegmentHeader {

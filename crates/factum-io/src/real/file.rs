@@ -132,14 +132,17 @@ impl DiskFile for RealFile {
             .map_err(|errno| failed("set length of", &self.path, errno))
     }
 
-    fn allocate(&self, len: u64) -> io::Result<()> {
+    fn allocate(&self, len: u64) -> io::Result<bool> {
         if len == 0 {
-            return Ok(());
+            return Ok(true);
         }
         match retry_on_intr(|| rustix::fs::fallocate(&self.fd, FallocateFlags::empty(), 0, len)) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) if self.len()? < len => self.set_len(len),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-            result => result.map_err(|errno| failed("allocate", &self.path, errno)),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if self.len()? < len => {
+                self.set_len(len).map(|()| false)
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(errno) => Err(failed("allocate", &self.path, errno)),
+            Ok(()) => Ok(true),
         }
     }
 

@@ -129,15 +129,16 @@ impl DiskFile for SimFile {
             .simply(call, |state| state.resize(self.inode, len))
     }
 
-    fn allocate(&self, len: u64) -> io::Result<()> {
+    fn allocate(&self, len: u64) -> io::Result<bool> {
         let call = self.call(OpKind::Allocate);
         self.check_writable(call)?;
-        self.disk.state().simply(call, |state| {
+        let extended = self.disk.state().simply(call, |state| {
             if len <= state.inode(self.inode).size {
                 return Ok(());
             }
             state.resize(self.inode, len)
-        })
+        });
+        extended.map(|()| true)
     }
 
     fn advise(&self, advice: Advice, offset: u64, len: u64) -> io::Result<()> {

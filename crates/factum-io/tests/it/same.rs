@@ -41,7 +41,7 @@ fn step(disk: &dyn Disk, root: &Path, random: &mut fastrand::Rng) -> String {
             file.write_all_durable_at(&bytes, offset)
         })),
         10 => text(in_file(disk, file, |file| file.set_len(offset))),
-        11 => text(in_file(disk, file, |file| file.allocate(offset))),
+        11 => text(in_file(disk, file, |file| file.allocate(offset).map(drop))),
         _ => text(read_to_end(disk, file)),
     };
     let tail = other.strip_prefix(root).unwrap();
