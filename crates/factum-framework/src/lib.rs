@@ -1,0 +1,24 @@
+//! The framework: an application writes its events and its decisions; loading, locking, retrying and remembering are done here.
+//!
+//! What lives here: [`Event`] with its versions, [`Decider`] and the [`Repository`] that runs it.
+//! Relies on: the contract of factum-store, and factum-io for time and chance. Never: knows which store it runs on, reads a clock
+//! outside [`World`], needs an async runtime, or lets a decision or a fold touch anything but its arguments.
+
+// The derive names this crate by its path, in its own tests too.
+extern crate self as factum_framework;
+
+pub mod codec;
+pub mod error;
+pub mod event;
+pub mod lock;
+pub mod versions;
+
+pub use error::{Error, Kind};
+pub use event::{Event, EventKind};
+pub use versions::UpcastFrom;
+
+/// Derives [`Event`](trait@Event); see there for what it writes.
+#[cfg(feature = "derive")]
+pub use factum_macros::FrameworkEvent as Event;
+
+pub use factum_types::Tag;

@@ -1,0 +1,3 @@
+//! The framework from outside.
+
+mod events;
