@@ -1,3 +1,8 @@
 //! The framework from outside.
 
+#[cfg(test)]
+mod account;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod running;
