@@ -16,6 +16,7 @@ pub mod lock;
 pub mod repository;
 pub mod retry;
 pub mod run;
+pub mod travel;
 pub mod versions;
 pub mod world;
 

@@ -6,3 +6,5 @@ mod account;
 mod events;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod travel;
