@@ -1,6 +1,8 @@
+//! The framework: an application writes its events and its decisions; loading, locking, retrying and remembering are done here.
 //!
 //! What lives here: [`Event`] with its versions, [`Decider`] and the [`Repository`] that runs it.
 //! Relies on: the contract of factum-store, and factum-io for time and chance. Never: knows which store it runs on, reads a clock
+//! outside [`World`], needs an async runtime, or lets a decision or a fold touch anything but its arguments.
 
 // The derive names this crate by its path, in its own tests too.
 extern crate self as factum_framework;
@@ -8,6 +10,7 @@ extern crate self as factum_framework;
 mod cache;
 pub mod codec;
 pub mod decider;
+pub mod decision;
 pub mod env;
 pub mod error;
 pub mod event;
@@ -21,6 +24,7 @@ pub mod versions;
 pub mod world;
 
 pub use decider::{Decider, Emit};
+pub use decision::{Decide, Decision, Scope, View, Views};
 pub use env::Env;
 pub use error::{Error, Kind};
 pub use event::{Event, EventKind};

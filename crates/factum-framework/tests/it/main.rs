@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod deciding;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod running;
