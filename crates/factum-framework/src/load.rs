@@ -104,6 +104,12 @@ pub struct Loaded<D> {
     pub origin: Origin,
     /// How many events were read for it.
     pub folded: u64,
+    /// The version and the time of the newest snapshot known.
+    pub(crate) snapshot: Option<(u64, Timestamp)>,
+    /// The time of the first event folded, from which on a snapshot is missing.
+    pub(crate) first_time: Option<Timestamp>,
+    /// How long loading took.
+    pub(crate) load_time: Duration,
 }
 
 impl<D: Decider> Loaded<D> {
@@ -116,6 +122,9 @@ impl<D: Decider> Loaded<D> {
             time: None,
             origin,
             folded: 0,
+            snapshot: None,
+            first_time: None,
+            load_time: Duration::ZERO,
         }
     }
 
@@ -141,6 +150,7 @@ impl<D: Decider> Loaded<D> {
         self.version = recorded.revision.number() + 1;
         self.position = Some(recorded.position);
         self.time = Some(recorded.time);
+        self.first_time.get_or_insert(recorded.time);
         self.folded += 1;
         Ok(())
     }
@@ -231,8 +241,17 @@ impl Repository {
         stream: StreamName,
         as_of: AsOf,
     ) -> Result<Loaded<D>, Error> {
-        let start = Loaded::new(stream, Origin::Replay);
-        self.replay(start, Some(as_of)).await
+        let resumed = match as_of {
+            AsOf::Version(version) => self.resumed(&stream, Some(version)).await?,
+            AsOf::Time(_) => None,
+        };
+        match resumed {
+            Some(resumed) => Ok(resumed),
+            None => {
+                self.replay(Loaded::new(stream, Origin::Replay), Some(as_of))
+                    .await
+            }
+        }
     }
 
     /// The state now, as fresh as the dial says.
@@ -266,7 +285,11 @@ impl Repository {
         let now_ns = self.world.clock.monotonic_ns();
         let loaded = match self.continued(stream, cached).await? {
             Some(loaded) => loaded,
-            None => Arc::new(self.anew(stream).await?),
+            None => {
+                let mut loaded = self.anew(stream).await?;
+                loaded.load_time = self.world.elapsed_since(now_ns);
+                Arc::new(loaded)
+            }
         };
         if loaded.exists() {
             self.cache.keep(&loaded, now_ns);
@@ -295,31 +318,59 @@ impl Repository {
             return Ok(Some(cached));
         }
         let mut base = Arc::unwrap_or_clone(cached);
-        (base.origin, base.folded) = (Origin::Cache, 0);
-        self.tail(base).await
+        (base.origin, base.folded, base.load_time) = (Origin::Cache, 0, Duration::ZERO);
+        Ok(self.tail(base, None).await?.map(Arc::new))
+    }
+
+    /// The newest snapshot that fits, and the events after it, up to a version.
+    async fn resumed<D: Decider>(
+        &self,
+        stream: &StreamName,
+        at_most: Option<u64>,
+    ) -> Result<Option<Loaded<D>>, Error> {
+        let Some(keeper) = self.snapshots.keeper::<D>() else {
+            return Ok(None);
+        };
+        let Some(base) = keeper.find(stream, at_most).await else {
+            return Ok(None);
+        };
+        // A place for snapshots of its own may have come further than the store.
+        let info = self.store.stream_info(stream.clone()).await?;
+        if next_revision(&info) < base.version {
+            return Ok(None);
+        }
+        self.tail(base, at_most.map(AsOf::Version)).await
     }
 
     /// The state from what is stored.
     async fn anew<D: Decider>(&self, stream: &StreamName) -> Result<Loaded<D>, Error> {
+        if let Some(resumed) = self.resumed(stream, None).await? {
+            return Ok(resumed);
+        }
         let start = Loaded::new(stream.clone(), Origin::Replay);
         self.replay(start, None).await
     }
 
     /// A state and the events after it; `None` when they do not follow it.
-    async fn tail<D: Decider>(&self, mut base: Loaded<D>) -> Result<Option<Arc<Loaded<D>>>, Error> {
+    async fn tail<D: Decider>(
+        &self,
+        mut base: Loaded<D>,
+        until: Option<AsOf>,
+    ) -> Result<Option<Loaded<D>>, Error> {
         let from = ReadFrom::Revision(Revision::new(base.version));
         let mut events = self
             .store
             .read(ReadRequest::stream(base.stream.clone()).from(from));
         while let Some(event) = events.next().await {
             match event {
+                Ok(event) if until.is_some_and(|until| !until.includes(&event)) => break,
                 Ok(event) if event.revision.number() == base.version => base.fold(&event)?,
                 Ok(_) => return Ok(None),
                 Err(error) if error.kind() == factum_store::Kind::NotFound => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Some(Arc::new(base)))
+        Ok(Some(base))
     }
 
     async fn replay<D: Decider>(

@@ -13,6 +13,7 @@ use crate::decider::Decider;
 use crate::error::Error;
 use crate::load::Load;
 use crate::run::Run;
+use crate::snapshot::Registry;
 use crate::world::World;
 
 /// How many states are kept in memory unless said otherwise.
@@ -61,6 +62,7 @@ pub struct Repository {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) world: World,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) snapshots: Registry,
 }
 
 impl Repository {
@@ -71,6 +73,7 @@ impl Repository {
             store,
             world: World::real(),
             cache: Arc::new(Cache::new(CACHE_STATES)),
+            snapshots: Registry::default(),
         }
     }
 

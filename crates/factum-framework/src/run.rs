@@ -375,7 +375,7 @@ impl<'a, D: Decider> Run<'a, D> {
             let batch = batch(&loaded, prepared.seal(&events, &mut env)?);
             let error = match repository.append_surely(batch, prepared.retry).await {
                 Ok(receipt) => {
-                    self.committed(&loaded).await;
+                    self.committed(&loaded, &events).await;
                     let token = Token(Some(receipt.last));
                     return Ok(Committed::new(token, events, attempts, receipt.replayed));
                 }
@@ -437,7 +437,8 @@ impl<'a, D: Decider> Run<'a, D> {
     }
 
     /// Whoever decides on cached states will want to find there what it just did.
-    async fn committed(&self, loaded: &Arc<Loaded<D>>) {
+    async fn committed(&self, loaded: &Arc<Loaded<D>>, events: &[D::Event]) {
+        self.repository.snapshot_if_wanted(loaded, events);
         if self.dial != Dial::Fresh {
             // What is not there now is read then.
             drop(

@@ -8,7 +8,7 @@ use serde_json::json;
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "snake_case")]
 #[event(steps = STEPS, lock = LOCK)]
-enum School {
+pub(crate) enum School {
     #[event(name = "CourseDefined", version = 3, upcast_from = DefinedV2)]
     Defined {
         #[tag]
