@@ -59,6 +59,14 @@ impl Cache {
         }
         let key = (TypeId::of::<D>(), loaded.stream.clone());
         let mut entries = self.lock();
+        let newer = entries.by_key.get(&key).is_some_and(|entry| {
+            let held = entry.loaded.downcast_ref::<Loaded<D>>();
+            held.is_some_and(|held| held.version > loaded.version)
+        });
+        if newer {
+            // Another load was faster; who reads from memory must not go back in time.
+            return;
+        }
         entries.forget(&key);
         while entries.by_key.len() >= self.capacity {
             let Some((_, oldest)) = entries.by_use.pop_first() else {

@@ -22,11 +22,14 @@ use crate::load::Token;
 use crate::repository::Repository;
 use crate::retry::Retry;
 use crate::run::{Committed, Orders, Prepared, RunError};
+use crate::versions::RawStep;
 
 /// Which events a view folds: those of these types that have all of these tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     types: Vec<&'static str>,
+    /// Names that raw steps bring up: what they become is known only when they are read.
+    raw: Vec<&'static str>,
     tags: Vec<(String, String)>,
 }
 
@@ -36,6 +39,7 @@ impl Scope {
     pub fn of<E: Event>() -> Self {
         Self {
             types: E::KINDS.iter().map(|kind| kind.name).collect(),
+            raw: E::STEPS.iter().map(RawStep::name).collect(),
             tags: Vec::new(),
         }
     }
@@ -60,11 +64,9 @@ impl Scope {
                 "a view folds no type of event: name one that its events have",
             ));
         }
-        let types = self
-            .types
-            .iter()
-            .map(EventType::new)
-            .collect::<Result<_, _>>()?;
+        let raw = self.raw.iter().filter(|name| !self.types.contains(name));
+        let types = self.types.iter().chain(raw).map(EventType::new);
+        let types = types.collect::<Result<_, _>>()?;
         let tags = self
             .tags
             .iter()
@@ -106,8 +108,13 @@ fn fold_one<V: View>(
     item: Option<&QueryItem>,
     recorded: &RecordedEvent,
 ) -> Result<(), Error> {
-    if item.is_some_and(|item| item.matches(&recorded.event_type, &recorded.tags)) {
-        for event in event::read::<V::Event>(recorded)?.as_slice() {
+    let Some(item) = item.filter(|item| item.matches(&recorded.event_type, &recorded.tags)) else {
+        return Ok(());
+    };
+    for event in event::read::<V::Event>(recorded)?.as_slice() {
+        // Raw steps may make of it what is not in the scope.
+        let name = event.kind().name;
+        if item.types.iter().any(|folded| folded.as_str() == name) {
             view.evolve(event, recorded);
         }
     }

@@ -286,6 +286,8 @@ impl Repository {
         let loaded = match self.continued(stream, cached).await? {
             Some(loaded) => loaded,
             None => {
+                // What memory holds is of a stream that was cut, or of nothing.
+                self.cache.forget::<D>(stream);
                 let mut loaded = self.anew(stream).await?;
                 loaded.load_time = self.world.elapsed_since(now_ns);
                 Arc::new(loaded)

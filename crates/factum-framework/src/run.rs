@@ -382,6 +382,12 @@ impl<'a, D: Decider> Run<'a, D> {
                 Err(error) => error,
             };
             let conflict = error.kind() == factum_store::Kind::Conflict;
+            if conflict
+                && self.version.is_some()
+                && let Some(done) = repository.done_before(&prepared, attempts).await?
+            {
+                return Ok(done);
+            }
             if !conflict || self.version.is_some() || attempts >= prepared.retry.attempts {
                 return Err(error.into());
             }

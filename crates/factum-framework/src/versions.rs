@@ -124,6 +124,12 @@ impl RawStep {
         }
     }
 
+    /// The name of the events that it takes.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn takes(&self, name: &str, version: u32) -> bool {
         self.name == name && self.version == version
     }

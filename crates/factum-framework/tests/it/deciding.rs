@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use factum_framework::versions::{Raw, RawStep};
 use factum_framework::{Decision, Emit, Env, Event, Kind, Retry, RunError, Scope, View};
 use factum_store::{EventStore, MemoryStore, ReadRequest};
 use factum_types::RecordedEvent;
@@ -218,4 +219,72 @@ fn one_key_enrols_once_however_often_it_is_sent() {
     });
     let all = block_on(store.read(ReadRequest::all()).collect()).unwrap();
     assert_eq!(all.len(), 2);
+}
+
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(steps = SPLIT)]
+enum Split {
+    #[event(name = "SeatTaken")]
+    Taken,
+    #[event(name = "SeatCounted")]
+    Counted,
+}
+
+/// What was one event became two.
+const SPLIT: &[RawStep] = &[RawStep::new("StudentEnrolled", 1, |_| {
+    let raw = |name| Raw::new(name, 1, serde_json::json!({}));
+    Ok(vec![raw("SeatTaken"), raw("SeatCounted")])
+})];
+
+struct Taken(u32);
+
+impl View for Taken {
+    type Event = Split;
+
+    fn scope(&self) -> Scope {
+        Scope::of::<Split>()
+            .only(&["SeatTaken"])
+            .tag("course", "rust")
+    }
+
+    fn evolve(&mut self, event: &Split, _: &RecordedEvent) {
+        assert_eq!(*event, Split::Taken, "only what is in the scope");
+        self.0 += 1;
+    }
+}
+
+struct Count;
+
+impl Decision for Count {
+    type Views = Taken;
+    type Event = Split;
+    type Error = u32;
+
+    fn stream(&self) -> String {
+        "count".into()
+    }
+
+    fn views(&self) -> Taken {
+        Taken(0)
+    }
+
+    fn decide(&self, taken: &Taken, _: &mut Env) -> Result<Emit<Split>, u32> {
+        Err(taken.0)
+    }
+}
+
+/// An event that raw steps rename is in the scope under its old name, or the view would not know of it.
+#[test]
+fn views_see_what_raw_steps_bring_up() {
+    block_on(async {
+        let repository = over(MemoryStore::new());
+        repository.decide(Define("rust", 9)).await.unwrap();
+        for student in ["ann", "bob"] {
+            repository.decide(enroll("rust", student)).await.unwrap();
+        }
+        assert!(matches!(
+            repository.decide(Count).await,
+            Err(RunError::Rejected(2))
+        ));
+    });
 }

@@ -227,3 +227,46 @@ fn golden_samples_cover_the_lock() {
     let error = kit::check_golden::<School>(&some, lock).unwrap_err();
     assert!(error.to_string().contains("CourseDefined v3"), "{error}");
 }
+
+/// A command does not wait for the snapshot that it asked for.
+#[test]
+fn snapshots_are_taken_in_the_background() {
+    block_on(async {
+        let fake = kit::FakeWorld::new(7);
+        let store = MemoryStore::new();
+        let hourly = Policy::at_interval(Duration::from_secs(3_600));
+        let repository = Repository::new(Arc::new(store.clone()))
+            .with_world(fake.world())
+            .with_snapshot_store(Arc::new(store))
+            .with_snapshots::<Account>(hourly)
+            .unwrap();
+        open(&repository, STREAM, 50).await;
+        assert_eq!(fake.run_background().await, 0, "nothing is an hour old");
+        fake.clock.advance(Duration::from_secs(4_000));
+        repository
+            .run::<Account>(STREAM, Do::PayIn(1))
+            .await
+            .unwrap();
+        repository
+            .run::<Account>(STREAM, Do::PayIn(1))
+            .await
+            .unwrap();
+        assert_eq!(
+            fake.run_background().await,
+            2,
+            "nothing was taken meanwhile"
+        );
+        repository
+            .run::<Account>(STREAM, Do::PayIn(1))
+            .await
+            .unwrap();
+        assert_eq!(fake.run_background().await, 0, "the last one is fresh");
+        let cold = repository
+            .clone()
+            .with_cache(0)
+            .load::<Account>(STREAM)
+            .await
+            .unwrap();
+        assert_eq!((cold.origin, cold.state.balance), (Origin::Snapshot(4), 53));
+    });
+}
