@@ -14,6 +14,7 @@ pub mod decision;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod generic;
 pub mod kit;
 pub mod load;
 pub mod lock;

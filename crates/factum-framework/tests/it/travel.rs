@@ -108,3 +108,27 @@ fn fields_come_and_go() {
         .collect();
     assert_eq!(found, ["/a", "/b~1c", "/e"]);
 }
+
+#[test]
+fn a_stream_without_a_type_is_merged() {
+    block_on(async {
+        let repository = over(MemoryStore::new());
+        open(&repository, STREAM, 50).await;
+        repository
+            .run::<Account>(STREAM, Do::PayOut(20))
+            .await
+            .unwrap();
+        let now = repository.merged(STREAM, None).await.unwrap();
+        assert_eq!(
+            (now.state, now.version),
+            (json!({"owner": "ann", "amount": 20}), 3)
+        );
+        let then = repository.merged(STREAM, Some(2.into())).await.unwrap();
+        assert_eq!(
+            (then.state, then.version),
+            (json!({"owner": "ann", "amount": 50}), 2)
+        );
+        let none = repository.merged("account-2", None).await.unwrap();
+        assert_eq!((none.state, none.version, none.time), (json!({}), 0, None));
+    });
+}
