@@ -26,6 +26,44 @@ use crate::shape;
 ///
 /// A snapshot is used only by the code that would have made the same: its key has the shape of the state and of its events, the author's
 /// [`REVISION`](Snapshots::REVISION), and a fingerprint of the fold, which is what the fold makes of [`samples`](Snapshots::samples).
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Origin, Policy, Repository, Snapshots};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Serialize, Deserialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = String;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, String> { Ok(Counted { by }.into()) }
+/// # }
+///
+/// impl Snapshots for Counter {
+///     fn samples() -> Vec<Counted> { vec![Counted { by: 2 }] }
+/// }
+///
+/// # pollster::block_on(async {
+/// let store = Arc::new(MemoryStore::new());
+/// let repository = Repository::new(store.clone())
+///     .with_snapshot_store(store)
+///     .with_snapshots::<Counter>(Policy::every(100).or(Policy::on("CounterClosed")))?
+///     .with_cache(0);
+/// repository.run::<Counter>("counter-1", 7).await?;
+/// assert_eq!(repository.snapshot::<Counter>("counter-1").await?, Some(1));
+/// assert_eq!(repository.load::<Counter>("counter-1").await?.origin, Origin::Snapshot(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub trait Snapshots: Decider + Serialize + DeserializeOwned {
     /// Raised by the author when the fold changes in a way that the samples do not show.
     const REVISION: u32 = 1;
