@@ -1,0 +1,151 @@
+//! A state without a Rust type: the data of a stream's events, applied in order as JSON merge patches (RFC 7396).
+//!
+//! What lives here: [`Merged`] and the patch itself. Relies on: data that are JSON objects. Never: guesses; data that are something else
+//! change nothing but the version.
+
+use factum_store::ReadRequest;
+use factum_types::{StreamName, Timestamp};
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::load::AsOf;
+use crate::repository::{Repository, name};
+
+/// What the events of a stream say, merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Merged {
+    /// The stream.
+    pub stream: StreamName,
+    /// The number of the stream's next event at that point; 0 when there is no stream.
+    pub version: u64,
+    /// The time of the last event, when there is one.
+    pub time: Option<Timestamp>,
+    /// The fields, each as it was last said.
+    pub state: Value,
+}
+
+/// Applies a JSON merge patch (RFC 7396, section 2).
+///
+/// ```
+/// use factum_framework::generic::merge_patch;
+/// use serde_json::json;
+///
+/// let mut target = json!({"status": "new", "note": "x"});
+/// merge_patch(&mut target, json!({"status": "paid", "note": null}));
+/// assert_eq!(target, json!({"status": "paid"}));
+/// ```
+pub fn merge_patch(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(fields) = target.as_object_mut() else {
+        return;
+    };
+    for (key, value) in patch {
+        if value.is_null() {
+            fields.remove(&key);
+        } else {
+            merge_patch(fields.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+impl Repository {
+    /// What the events of a stream say, merged, up to a point in its past or all of them.
+    ///
+    /// # Errors
+    /// [`Kind::Decode`](crate::Kind::Decode): an event says that it is JSON, and is not. Otherwise as for a load.
+    pub async fn merged(
+        &self,
+        stream: impl AsRef<str>,
+        as_of: Option<AsOf>,
+    ) -> Result<Merged, Error> {
+        let stream = name(stream)?;
+        let mut merged = Merged {
+            stream: stream.clone(),
+            version: 0,
+            time: None,
+            state: Value::Object(Map::new()),
+        };
+        let mut events = self.store.read(ReadRequest::stream(stream));
+        while let Some(event) = events.next().await {
+            let event = match event {
+                Err(error) if error.kind() == factum_store::Kind::NotFound => break,
+                event => event?,
+            };
+            if as_of.is_some_and(|as_of| !as_of.includes(&event)) {
+                break;
+            }
+            if event.content_type == factum_types::ContentType::Json {
+                let type_name = event.event_type.as_str();
+                let data: Value =
+                    crate::codec::decode(type_name, event.schema_version, &event.data)
+                        .map_err(|error| error.at(&event))?;
+                if data.is_object() {
+                    merge_patch(&mut merged.state, data);
+                }
+            }
+            merged.version = event.revision.number() + 1;
+            merged.time = Some(event.time);
+        }
+        Ok(merged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge_patch;
+    use serde_json::{Value, json};
+
+    fn check(mut target: Value, patch: Value, expected: &Value) {
+        merge_patch(&mut target, patch);
+        assert_eq!(target, *expected);
+    }
+
+    /// The examples of RFC 7396, appendix A.
+    #[test]
+    fn patches_do_as_the_rfc_says() {
+        check(json!({"a": "b"}), json!({"a": "c"}), &json!({"a": "c"}));
+        check(
+            json!({"a": "b"}),
+            json!({"b": "c"}),
+            &json!({"a": "b", "b": "c"}),
+        );
+        check(json!({"a": "b"}), json!({"a": null}), &json!({}));
+        check(
+            json!({"a": "b", "b": "c"}),
+            json!({"a": null}),
+            &json!({"b": "c"}),
+        );
+        check(json!({"a": ["b"]}), json!({"a": "c"}), &json!({"a": "c"}));
+        check(json!({"a": "c"}), json!({"a": ["b"]}), &json!({"a": ["b"]}));
+        let nested = json!({"a": {"b": "d", "c": null}});
+        check(json!({"a": {"b": "c"}}), nested, &json!({"a": {"b": "d"}}));
+        check(
+            json!({"a": [{"b": "c"}]}),
+            json!({"a": [1]}),
+            &json!({"a": [1]}),
+        );
+        check(json!(["a", "b"]), json!(["c", "d"]), &json!(["c", "d"]));
+        check(json!({"a": "b"}), json!(["c"]), &json!(["c"]));
+        check(json!({"a": "foo"}), Value::Null, &Value::Null);
+        check(json!({"a": "foo"}), json!("bar"), &json!("bar"));
+        check(
+            json!({"e": null}),
+            json!({"a": 1}),
+            &json!({"e": null, "a": 1}),
+        );
+        check(
+            json!([1, 2]),
+            json!({"a": "b", "c": null}),
+            &json!({"a": "b"}),
+        );
+        let deep = json!({"a": {"bb": {"ccc": null}}});
+        check(json!({}), deep, &json!({"a": {"bb": {}}}));
+    }
+}

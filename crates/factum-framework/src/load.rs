@@ -1,0 +1,407 @@
+//! Loading: a state is the fold of its stream, now or as it was.
+//!
+//! What lives here: [`Load`], what it gives, and the dial between fast and fresh. Relies on: revisions without gaps. Never: trusts a
+//! cached state of a stream that was cut meanwhile.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum_store::{ReadFrom, ReadRequest, StreamInfo, StreamState};
+use factum_types::{
+    ExpectedRevision, Position, RecordedEvent, Revision, StreamName, StreamSettings, Timestamp,
+};
+use futures_core::future::BoxFuture;
+
+use crate::decider::Decider;
+use crate::error::{Error, Kind};
+use crate::event;
+use crate::repository::Repository;
+
+/// What is known up to here: given by every command, accepted by every read, so that one reads one's own writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Token(
+    /// The position; `None` when nothing is known.
+    pub Option<Position>,
+);
+
+/// Between fast and fresh: which state is good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Dial {
+    /// What is stored now.
+    #[default]
+    Fresh,
+    /// What memory holds, however old; what is stored when it holds nothing.
+    Cached,
+    /// What memory holds, if it was fresh this short a time ago.
+    StaleUpTo(Duration),
+    /// Nothing: the stream is taken to be new, and is not read.
+    AssumeNew,
+}
+
+/// A point in the past of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AsOf {
+    /// After this many events.
+    Version(u64),
+    /// After all events up to this moment.
+    Time(Timestamp),
+}
+
+impl From<u64> for AsOf {
+    fn from(version: u64) -> Self {
+        Self::Version(version)
+    }
+}
+
+impl From<Timestamp> for AsOf {
+    fn from(time: Timestamp) -> Self {
+        Self::Time(time)
+    }
+}
+
+impl AsOf {
+    pub(crate) fn includes(self, event: &RecordedEvent) -> bool {
+        match self {
+            Self::Version(version) => event.revision.number() < version,
+            Self::Time(time) => event.time <= time,
+        }
+    }
+}
+
+/// Where a state came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// From all events of the stream.
+    Replay,
+    /// From memory, and the events since.
+    Cache,
+    /// From a snapshot of this version, and the events since.
+    Snapshot(u64),
+    /// From nothing: it was assumed to be new.
+    Assumed,
+}
+
+/// A state as it was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Loaded<D> {
+    /// The stream.
+    pub stream: StreamName,
+    /// The state.
+    pub state: D,
+    /// The number of the stream's next event; 0 when there is no stream.
+    pub version: u64,
+    /// The position of the last event folded, when one was read.
+    pub position: Option<Position>,
+    /// The time of the last event folded, when one was read.
+    pub time: Option<Timestamp>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// How many events were read for it.
+    pub folded: u64,
+    /// The version and the time of the newest snapshot known.
+    pub(crate) snapshot: Option<(u64, Timestamp)>,
+    /// The time of the first event folded, from which on a snapshot is missing.
+    pub(crate) first_time: Option<Timestamp>,
+    /// How long loading took.
+    pub(crate) load_time: Duration,
+}
+
+impl<D: Decider> Loaded<D> {
+    pub(crate) fn new(stream: StreamName, origin: Origin) -> Self {
+        Self {
+            stream,
+            state: D::default(),
+            version: 0,
+            position: None,
+            time: None,
+            origin,
+            folded: 0,
+            snapshot: None,
+            first_time: None,
+            load_time: Duration::ZERO,
+        }
+    }
+
+    /// Whether the stream has events.
+    #[must_use]
+    pub const fn exists(&self) -> bool {
+        self.version > 0
+    }
+
+    /// What an append that builds on this state expects.
+    #[must_use]
+    pub const fn expected(&self) -> ExpectedRevision {
+        match self.version.checked_sub(1) {
+            Some(last) => ExpectedRevision::Exactly(Revision::new(last)),
+            None => ExpectedRevision::NoStream,
+        }
+    }
+
+    pub(crate) fn fold(&mut self, recorded: &RecordedEvent) -> Result<(), Error> {
+        for event in event::read::<D::Event>(recorded)?.as_slice() {
+            self.state.evolve(event, recorded);
+        }
+        self.version = recorded.revision.number() + 1;
+        self.position = Some(recorded.position);
+        self.time = Some(recorded.time);
+        self.first_time.get_or_insert(recorded.time);
+        self.folded += 1;
+        Ok(())
+    }
+}
+
+/// A load that is being put together; await it.
+#[must_use = "a load does nothing unless awaited"]
+#[derive(Debug)]
+pub struct Load<'a, D> {
+    repository: &'a Repository,
+    stream: Result<StreamName, Error>,
+    dial: Dial,
+    as_of: Option<AsOf>,
+    at_least: Token,
+    decider: PhantomData<fn() -> D>,
+}
+
+impl<'a, D: Decider> Load<'a, D> {
+    pub(crate) fn new(repository: &'a Repository, stream: Result<StreamName, Error>) -> Self {
+        Self {
+            repository,
+            stream,
+            dial: Dial::Fresh,
+            as_of: None,
+            at_least: Token::default(),
+            decider: PhantomData,
+        }
+    }
+
+    /// Which state is good enough; without it, what is stored now.
+    pub fn dial(mut self, dial: Dial) -> Self {
+        self.dial = dial;
+        self
+    }
+
+    /// The state as it was: after so many events (`u64`) or at a moment ([`Timestamp`]).
+    pub fn as_of(mut self, as_of: impl Into<AsOf>) -> Self {
+        self.as_of = Some(as_of.into());
+        self
+    }
+
+    /// A state that has everything up to this token; [`Kind::Behind`] when the store has not come so far.
+    pub fn at_least(mut self, token: Token) -> Self {
+        self.at_least = token;
+        self
+    }
+
+    async fn load(self) -> Result<Loaded<D>, Error> {
+        let stream = self.stream?;
+        let repository = self.repository;
+        let mut dial = self.dial;
+        if self.at_least > Token::default() {
+            repository.reached(self.at_least).await?;
+            dial = Dial::Fresh;
+        }
+        match self.as_of {
+            Some(as_of) => repository.past(stream, as_of).await,
+            None => repository
+                .present::<D>(&stream, dial)
+                .await
+                .map(Arc::unwrap_or_clone),
+        }
+    }
+}
+
+impl<'a, D: Decider> IntoFuture for Load<'a, D> {
+    type Output = Result<Loaded<D>, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.load())
+    }
+}
+
+impl Repository {
+    async fn reached(&self, token: Token) -> Result<(), Error> {
+        let head = self.store.head().await?;
+        if Token(head) >= token {
+            return Ok(());
+        }
+        let what =
+            "the store has not come as far as the token says; try again, or ask another node";
+        Err(Error::new(Kind::Behind, what))
+    }
+
+    pub(crate) async fn past<D: Decider>(
+        &self,
+        stream: StreamName,
+        as_of: AsOf,
+    ) -> Result<Loaded<D>, Error> {
+        let resumed = match as_of {
+            AsOf::Version(version) => self.resumed(&stream, Some(version)).await?,
+            AsOf::Time(_) => None,
+        };
+        match resumed {
+            Some(resumed) => Ok(resumed),
+            None => {
+                self.replay(Loaded::new(stream, Origin::Replay), Some(as_of))
+                    .await
+            }
+        }
+    }
+
+    /// The state now, as fresh as the dial says.
+    pub(crate) async fn present<D: Decider>(
+        &self,
+        stream: &StreamName,
+        dial: Dial,
+    ) -> Result<Arc<Loaded<D>>, Error> {
+        if dial == Dial::AssumeNew {
+            return Ok(Arc::new(Loaded::new(stream.clone(), Origin::Assumed)));
+        }
+        let cached = self.cache.find::<D>(stream);
+        if let Some((loaded, fresh_ns)) = &cached {
+            let good = match dial {
+                Dial::Cached => true,
+                Dial::StaleUpTo(limit) => self.world.elapsed_since(*fresh_ns) <= limit,
+                Dial::Fresh | Dial::AssumeNew => false,
+            };
+            if good {
+                return Ok(Arc::clone(loaded));
+            }
+        }
+        self.fresh(stream, cached.map(|(loaded, _)| loaded)).await
+    }
+
+    async fn fresh<D: Decider>(
+        &self,
+        stream: &StreamName,
+        cached: Option<Arc<Loaded<D>>>,
+    ) -> Result<Arc<Loaded<D>>, Error> {
+        let now_ns = self.world.clock.monotonic_ns();
+        let loaded = match self.continued(stream, cached).await? {
+            Some(loaded) => loaded,
+            None => {
+                // What memory holds is of a stream that was cut, or of nothing.
+                self.cache.forget::<D>(stream);
+                let mut loaded = self.anew(stream).await?;
+                loaded.load_time = self.world.elapsed_since(now_ns);
+                Arc::new(loaded)
+            }
+        };
+        if loaded.exists() {
+            self.cache.keep(&loaded, now_ns);
+        } else {
+            self.cache.forget::<D>(stream);
+        }
+        Ok(loaded)
+    }
+
+    /// A cached state, brought up to date; `None` when the stream was cut, so that a replay would give another.
+    async fn continued<D: Decider>(
+        &self,
+        stream: &StreamName,
+        cached: Option<Arc<Loaded<D>>>,
+    ) -> Result<Option<Arc<Loaded<D>>>, Error> {
+        let Some(cached) = cached else {
+            return Ok(None);
+        };
+        let info = self.store.stream_info(stream.clone()).await?;
+        let next = next_revision(&info);
+        let whole = info.state == StreamState::Live && info.settings == StreamSettings::default();
+        if !whole || next < cached.version {
+            return Ok(None);
+        }
+        if next == cached.version {
+            return Ok(Some(cached));
+        }
+        let mut base = Arc::unwrap_or_clone(cached);
+        (base.origin, base.folded, base.load_time) = (Origin::Cache, 0, Duration::ZERO);
+        Ok(self.tail(base, None).await?.map(Arc::new))
+    }
+
+    /// The newest snapshot that fits, and the events after it, up to a version.
+    async fn resumed<D: Decider>(
+        &self,
+        stream: &StreamName,
+        at_most: Option<u64>,
+    ) -> Result<Option<Loaded<D>>, Error> {
+        let Some(keeper) = self.snapshots.keeper::<D>() else {
+            return Ok(None);
+        };
+        let Some(base) = keeper.find(stream, at_most).await else {
+            return Ok(None);
+        };
+        // A place for snapshots of its own may have come further than the store.
+        let info = self.store.stream_info(stream.clone()).await?;
+        if next_revision(&info) < base.version {
+            return Ok(None);
+        }
+        self.tail(base, at_most.map(AsOf::Version)).await
+    }
+
+    /// The state from what is stored.
+    async fn anew<D: Decider>(&self, stream: &StreamName) -> Result<Loaded<D>, Error> {
+        if let Some(resumed) = self.resumed(stream, None).await? {
+            return Ok(resumed);
+        }
+        let start = Loaded::new(stream.clone(), Origin::Replay);
+        self.replay(start, None).await
+    }
+
+    /// A state and the events after it; `None` when they do not follow it.
+    async fn tail<D: Decider>(
+        &self,
+        mut base: Loaded<D>,
+        until: Option<AsOf>,
+    ) -> Result<Option<Loaded<D>>, Error> {
+        let from = ReadFrom::Revision(Revision::new(base.version));
+        let mut events = self
+            .store
+            .read(ReadRequest::stream(base.stream.clone()).from(from));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) if until.is_some_and(|until| !until.includes(&event)) => break,
+                Ok(event) if event.revision.number() == base.version => base.fold(&event)?,
+                Ok(_) => return Ok(None),
+                Err(error) if error.kind() == factum_store::Kind::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(base))
+    }
+
+    async fn replay<D: Decider>(
+        &self,
+        mut state: Loaded<D>,
+        until: Option<AsOf>,
+    ) -> Result<Loaded<D>, Error> {
+        let mut events = self.store.read(ReadRequest::stream(state.stream.clone()));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) if until.is_none_or(|until| until.includes(&event)) => {
+                    state.fold(&event)?;
+                }
+                Ok(_) => return Ok(state),
+                Err(error) if error.kind() == factum_store::Kind::NotFound => return Ok(state),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if state.version == 0 && until.is_none() {
+            // The stream is there, and its settings hide all of it: its numbers go on all the same.
+            let info = self.store.stream_info(state.stream.clone()).await?;
+            if info.state == StreamState::Live {
+                state.version = next_revision(&info);
+            }
+        }
+        Ok(state)
+    }
+}
+
+fn next_revision(info: &StreamInfo) -> u64 {
+    info.last_revision.map_or(0, |last| last.number() + 1)
+}

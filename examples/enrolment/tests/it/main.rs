@@ -1,0 +1,4 @@
+//! Enrolment from outside.
+
+#[cfg(test)]
+mod enrolment;

@@ -1,0 +1,4 @@
+//! The order from outside.
+
+#[cfg(test)]
+mod order;
