@@ -288,25 +288,6 @@ impl Prepared {
         Ok(())
     }
 
-    /// Reads a little of every line of memory that sequencing is about to need, and gives something made of it.
-    ///
-    /// The request comes from another processor's cache. These reads do not depend on each other, so the waits for many requests overlap;
-    /// sequencing would wait for one line after the other.
-    pub(crate) fn warm(&self) -> u64 {
-        let writes = self.writes.iter().map(|write| u64::from(write.key == 0));
-        let events = self
-            .events
-            .iter()
-            .take(WARM_EVENTS_MAX)
-            .map(|event| event.fingerprint ^ u64::from(event.body_crc));
-        let bodies = self.bodies.chunks(LINE_BYTES).take(WARM_LINES_MAX);
-        let bodies = bodies.filter_map(|line| line.first().copied().map(u64::from));
-        writes
-            .chain(events)
-            .chain(bodies)
-            .fold(0, |all, part| all ^ part)
-    }
-
     /// The bodies of one event.
     pub(crate) fn body(&self, range: &Range<usize>) -> &[u8] {
         &self.bodies[range.clone()]
@@ -329,12 +310,6 @@ impl Prepared {
         writes.chain(conditions)
     }
 }
-
-/// What a processor fetches at once.
-const LINE_BYTES: usize = 64;
-/// What lies further in a long request is fetched in time by itself: it is read from front to back.
-const WARM_LINES_MAX: usize = 32;
-const WARM_EVENTS_MAX: usize = 8;
 
 /// The most that a name can cost in a frame: it is defined twice, with kind, length and checksum.
 const fn definition_bytes_max(name: &str) -> usize {

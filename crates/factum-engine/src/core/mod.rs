@@ -180,12 +180,8 @@ impl Core {
         let mut answers = Vec::new();
         let mut taken = Vec::new();
         while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
-            let mut requests = std::mem::take(&mut taken).into_iter();
-            while !requests.as_slice().is_empty() {
-                warm(requests.as_slice());
-                for pending in requests.by_ref().take(WARM_AT_ONCE) {
-                    self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
-                }
+            for pending in taken.drain(..) {
+                self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
             }
         }
         let held = std::mem::take(&mut frame.held);
@@ -571,16 +567,6 @@ pub(crate) enum Outcome2 {
     Refused(Refusal),
     Bounced(Bounce),
     Failed(StoreError),
-}
-
-/// So many requests fit into a processor's nearest cache together.
-const WARM_AT_ONCE: usize = 16;
-
-/// Fetches the next few requests.
-fn warm(requests: &[Pending]) {
-    let next = requests.iter().take(WARM_AT_ONCE);
-    // Nobody wants the sum, but without it the reads would be left out.
-    std::hint::black_box(next.fold(0, |all, pending| all ^ pending.request.warm()));
 }
 
 /// Sends an answer. Whoever asked may have gone; then nobody wants it.
