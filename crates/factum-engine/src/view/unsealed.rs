@@ -14,6 +14,7 @@ use factum_format::segment::SegmentHeader;
 use factum_types::{EventType, FixedMap, StreamName, Tag};
 
 use super::image::Image;
+use super::losses::Tally;
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::request::snapshot_key;
 use crate::sync::{RwLock, RwLockReadGuard, read, write};
@@ -115,6 +116,8 @@ pub(crate) struct Content {
     pub(crate) category_controls: Vec<Posting<u32>>,
     pub(crate) last_time: i64,
     pub(crate) first_time: Option<i64>,
+    /// What was lost, and whether names were lost with it.
+    pub(crate) losses: Tally,
     /// About what a packed copy would need: the bytes of all records, and a third of those of all definitions.
     pub(crate) useful_bytes: u64,
 }
@@ -160,7 +163,7 @@ impl Unsealed {
         for item in view.records(Verify::Structure) {
             match item {
                 // A name may be lost with the frame that defined it, and then this record with it.
-                Ok(at) if !content.knows(&at.record) => content.records.push(LOST),
+                Ok(at) if !content.knows(&at.record) => content.lose_one(),
                 Ok(at) => {
                     content.push(
                         &at.record,
@@ -210,7 +213,7 @@ impl Unsealed {
                     content.push(&record, image_offset + offset, &self.keyer, &self.head);
                 }
                 _ => {
-                    content.records.push(LOST);
+                    content.lose_one();
                     lost += 1;
                 }
             }
@@ -221,8 +224,8 @@ impl Unsealed {
     /// Takes note of positions whose records are lost without a trace.
     pub(crate) fn lose(&self, count: u32) -> u32 {
         let mut content = write(&self.content);
-        let length = content.records.len() + count as usize;
-        content.records.resize(length, LOST);
+        content.losses.frame_unread();
+        (0..count).for_each(|_| content.lose_one());
         count
     }
 }
@@ -303,17 +306,31 @@ impl Content {
         image_offset
     }
 
+    /// Takes note of a record that is lost.
+    fn lose_one(&mut self) {
+        self.losses.record(to_u32(self.records.len()));
+        self.records.push(LOST);
+    }
+
     /// Takes up the names that the frame defines, in order.
     fn define(&mut self, frame: &FrameView<'_>, keyer: &Keyer) {
-        if let Ok(Some(names)) = frame.names() {
-            names.for_each(&mut |definition| self.define_one(definition, keyer));
+        match frame.names() {
+            Ok(None) => {}
+            Ok(Some(names)) => {
+                let given = names.for_each(&mut |definition| self.define_one(definition, keyer));
+                self.losses.names(names.kind(), given == names.count());
+            }
+            Err(_) => self.losses.frame_unread(),
         }
+        self.losses.frame(frame.header());
         let Ok(definitions) = frame.definitions() else {
-            return;
+            return self.losses.frame_unread();
         };
         self.useful_bytes += definitions.byte_len() as u64 / 3;
         for definition in definitions.iter() {
-            let Ok(definition) = definition else { return };
+            let Ok(definition) = definition else {
+                return self.losses.frame_unread();
+            };
             self.define_one(definition, keyer);
         }
     }
@@ -354,6 +371,7 @@ impl Content {
             }
         });
         let key = keyer.stream(name);
+        self.losses.stream_named(ordinal, self.streams.len());
         define_at(
             (&mut self.streams, &mut self.keys, KeyKind::Stream),
             ordinal,
@@ -431,7 +449,8 @@ impl Content {
         if stream.ordinals.is_empty() {
             stream.first_revision = record.revision;
         }
-        align(stream, record.revision, &self.records);
+        let explained = align(stream, record.revision, &self.records);
+        self.losses.explained(explained);
         stream.ordinals.push(ordinal);
         if let Some(category) = stream.category {
             self.categories[category as usize].ordinals.push(ordinal);
@@ -481,11 +500,11 @@ fn push_to<N>(
 }
 
 /// A stream's revisions are consecutive, so the k-th entry of its list is revision first + k. Where an event was lost with its head, one of
-/// the lost records before stands in for it: reading that revision then says what was lost.
-fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
+/// the lost records before stands in for it: reading that revision then says what was lost. Gives how many do.
+fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) -> u32 {
     let expected = stream.first_revision + stream.ordinals.len() as u64;
     if revision == expected {
-        return;
+        return 0;
     }
     let after = stream.ordinals.last().map_or(0, |last| *last as usize + 1);
     let candidates = (after..records.len())
@@ -493,12 +512,14 @@ fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
         .map(to_u32);
     let missing = usize::try_from(revision.saturating_sub(expected)).unwrap_or(usize::MAX);
     let standing_in: Vec<u32> = candidates.take(missing).collect();
+    let explained = to_u32(standing_in.len());
     stream.ordinals.extend(standing_in);
     let placed = stream.ordinals.len() as u64;
     if stream.first_revision + placed != revision {
         // Fewer lost records than revisions: the rest was lost without a trace. What is left keeps its own revision.
         stream.first_revision = revision.saturating_sub(placed);
     }
+    explained
 }
 
 fn define<N>(
