@@ -182,7 +182,9 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
             let tail = match stream.ordinals.last() {
                 Some(last) if simple => {
                     let after = unsealed.head.base_position + u64::from(*last) + 1;
-                    let next_revision = stream.first_revision + stream.ordinals.len() as u64;
+                    let next_revision = stream
+                        .first_revision
+                        .saturating_add(stream.ordinals.len() as u64);
                     let (after_last_event, after_last_record) = (after, after);
                     StreamTail {
                         next_revision,

@@ -5,6 +5,7 @@ use crate::number::clamp_u32;
 use std::sync::Arc;
 
 use factum_format::FormatError;
+use factum_format::limits::RECORD_BYTES_MAX;
 use factum_format::record::{self, RecordKind, RecordView};
 use factum_store::StoreError;
 use factum_types::StreamName;
@@ -231,6 +232,9 @@ fn read_record(
     let Some((offset, length)) = extent else {
         return Err(sealed.damaged_record(position, None, "it was lost before sealing"));
     };
+    if u64::from(length) > RECORD_BYTES_MAX {
+        return Err(sealed.damaged_record(position, extent, "it is longer than any record"));
+    }
     let mut bytes = vec![0; length as usize];
     sealed.read(offset, &mut bytes)?;
     if record::decode(&bytes, position).is_err() {

@@ -86,6 +86,11 @@ impl Tally {
         }
     }
 
+    /// Takes note of a stream's name that is none.
+    pub(super) fn stream_lost(&mut self) {
+        self.names = StreamNames::Lost;
+    }
+
     /// What was lost and whose it was nobody can tell; `None` when there is nothing of the kind.
     pub(crate) fn losses(&self) -> Option<Losses> {
         self.counted().map(|(_, losses)| losses)
