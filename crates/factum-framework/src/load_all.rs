@@ -63,7 +63,7 @@ pub struct LoadAll<'a, D> {
 }
 
 impl Repository {
-    /// The states of all streams of a category, in the order of their first events. Awaiting what is returned loads them.
+    /// The states of all streams of a category that have events, in the order of their first. Awaiting what is returned loads them.
     ///
     /// Events appended meanwhile may be folded, those of one stream never with a gap.
     ///
@@ -128,6 +128,8 @@ struct Fold<D> {
     loaded: Loaded<D>,
     /// Whether the stream's settings may hide some of its events.
     has_settings: bool,
+    /// Whether it was closed for ever.
+    closed: bool,
 }
 
 impl<D: Decider> Folds<D> {
@@ -147,8 +149,9 @@ impl<D: Decider> Folds<D> {
         match record.kind {
             RecordKind::Event => fold.loaded.fold(record)?,
             RecordKind::Settings => fold.has_settings = true,
-            // A stream that was deleted begins anew, and a closed one has ended: for both, nothing that was counts.
-            _ => fold.restart(),
+            RecordKind::Tombstone => fold.closed = true,
+            // It begins anew, if at all: nothing that was counts. Its settings are not asked about here.
+            _ => fold.loaded = Loaded::new(record.stream.clone(), Origin::Replay),
         }
         Ok(true)
     }
@@ -160,7 +163,11 @@ impl<D: Decider> Folds<D> {
             None => {
                 let place = self.folds.len();
                 self.by_name.insert(stream.clone(), place);
-                self.folds.push(Fold::new(stream.clone()));
+                self.folds.push(Fold {
+                    loaded: Loaded::new(stream.clone(), Origin::Replay),
+                    has_settings: false,
+                    closed: false,
+                });
                 place
             }
         };
@@ -170,34 +177,16 @@ impl<D: Decider> Folds<D> {
     /// The states of the streams that have events.
     async fn finish(self, repository: &Repository) -> Result<Vec<Loaded<D>>, Error> {
         let mut states = Vec::with_capacity(self.folds.len());
-        for Fold {
-            loaded,
-            has_settings,
-        } in self.folds
-        {
-            let loaded = if has_settings {
+        for fold in self.folds.into_iter().filter(|fold| !fold.closed) {
+            let mut loaded = fold.loaded;
+            if fold.has_settings {
                 let start = Loaded::new(loaded.stream, Origin::Replay);
-                repository.replay(start, None).await?
-            } else {
-                loaded
-            };
+                loaded = repository.replay(start, None).await?;
+            }
             if loaded.exists() {
                 states.push(loaded);
             }
         }
         Ok(states)
-    }
-}
-
-impl<D: Decider> Fold<D> {
-    fn new(stream: StreamName) -> Self {
-        Self {
-            loaded: Loaded::new(stream, Origin::Replay),
-            has_settings: false,
-        }
-    }
-
-    fn restart(&mut self) {
-        *self = Self::new(self.loaded.stream.clone());
     }
 }
