@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use factum_engine::Engine;
+use factum_engine::{Engine, Options};
 use factum_framework::world::Background;
-use factum_framework::{Decider, Event, Policy, Repository, World};
+use factum_framework::{Event, Policy, Repository, World};
 use factum_store::{AppendBatch, EventStore, ReadRequest, SnapshotStore, StreamWrite};
 use factum_types::{Bytes, Category, EventType, ExpectedRevision, Metadata, NewEvent, StreamName};
 use futures_util::future::BoxFuture;
@@ -28,6 +28,11 @@ const EVENTS_DEFAULT: u64 = 262_200;
 /// Applications that are written at one time.
 const ALIVE: usize = 400;
 const BATCH_EVENTS: usize = 2_048;
+/// More than one event takes in a batch.
+const EVENT_BYTES: usize = 512;
+/// Small enough for the log to seal several.
+const SEALED_SEGMENT_BYTES: u64 = 16 << 20;
+const ONE_BY_ONE: &str = "all loan applications, one by one";
 const ALL_FLOOR: f64 = 1_000_000.0;
 const BARE: &str = "serde_json over the same data in memory, borrowed, one core";
 
@@ -43,47 +48,52 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     long(session)
 }
 
-/// Every application of the log.
+/// Every application of the log, first in a store as it is by default, then in one most of whose segments are sealed.
 fn all(session: &mut Session<'_>) -> Outcome {
+    let bytes = session.settings.segment_bytes();
+    applications(session, bytes, &["all loan applications, together", ONE_BY_ONE])?;
+    let bytes = bytes.min(SEALED_SEGMENT_BYTES);
+    applications(session, bytes, &["all loan applications, together, sealed"])
+}
+
+/// Every application of the log in a store with segments of this size.
+fn applications(session: &mut Session<'_>, segment_bytes: u64, names: &[&str]) -> Outcome {
+    if !names.iter().any(|name| session.wants(name)) {
+        return Ok(());
+    }
     let path = session.place.fresh("store");
-    let engine = open(&path, session)?;
+    let options = Options::new(&path).segment_bytes(segment_bytes);
+    let engine = Engine::open(options, session.env.clone())?;
     let note = match session.settings.log.clone() {
         Some(log) => bring(session, &engine, &log)?,
         None => make(session, &engine)?,
     };
     let events = category_data(&engine)?;
+    if events.ends.is_empty() {
+        return Err(Failure::usage(format!(
+            "the log has no streams of the category {CATEGORY}"
+        )));
+    }
     let repository = Repository::new(Arc::new(engine.clone())).with_cache(0);
-    let streams = streams_of(&repository)?;
-    let together = || {
-        let load = repository.load_all::<Loan>(CATEGORY).at_most(usize::MAX);
-        let states = pollster::block_on(async { load.await })?;
-        Ok(states.iter().map(|state| state.version).sum())
-    };
-    let alone = || {
-        pollster::block_on(async {
-            let mut folded = 0;
-            for stream in &*streams {
-                folded += repository.load::<Loan>(stream).await?.version;
-            }
-            Ok(folded)
-        })
-    };
-    let floor = Some(Floor::Figure(ALL_FLOOR));
-    row(
-        session,
-        "all loan applications, together",
-        (&events, floor, &note),
-        together,
-    )?;
-    row(
-        session,
-        "all loan applications, one by one",
-        (&events, None, &note),
-        alone,
-    )?;
+    for name in names {
+        if *name == ONE_BY_ONE {
+            let streams = streams_of(&repository)?;
+            let alone = || streams.iter().map(|stream| load(&repository, stream.as_str())).sum();
+            row(session, name, (&events, None, &note), alone)?;
+        } else {
+            let floor = Some(Floor::Figure(ALL_FLOOR));
+            row(session, name, (&events, floor, &note), || together(&repository))?;
+        }
+    }
     engine.close()?;
     drop((repository, engine));
     Place::remove(&path)
+}
+
+fn together(repository: &Repository) -> Outcome<u64> {
+    let load = repository.load_all::<Loan>(CATEGORY).at_most(usize::MAX);
+    let states = pollster::block_on(async { load.await })?;
+    Ok(states.iter().map(|state| state.version).sum())
 }
 
 /// One stream that is long.
@@ -211,7 +221,7 @@ impl Data {
         let mut start = 0;
         for end in &self.ends {
             let data = self.bytes.get(start..*end).unwrap_or_default();
-            let bare: Bare<'_> = serde_json::from_slice(data).map_err(undecoded)?;
+            let bare: Bare<'_> = serde_json::from_slice(data).map_err(|error| undecoded(&error))?;
             black_box((bare.registered, bare.amount, bare.lifecycle));
             start = *end;
         }
@@ -219,7 +229,7 @@ impl Data {
     }
 }
 
-fn undecoded(error: serde_json::Error) -> Failure {
+fn undecoded(error: &serde_json::Error) -> Failure {
     Failure::error(format!(
         "the log has an event that is none of a loan application's: {error}"
     ))
@@ -288,10 +298,11 @@ fn make(session: &mut Session<'_>, engine: &Engine) -> Outcome<String> {
         crate::ui::progress::counted(events, "event")
     ));
     let mut maker = Maker::new();
+    let batch_events = session.settings.large_batch(EVENT_BYTES).min(BATCH_EVENTS);
     let mut left = usize::try_from(events).unwrap_or(usize::MAX);
     while left > 0 {
         session.check()?;
-        let count = left.min(BATCH_EVENTS);
+        let count = left.min(batch_events);
         let mut batch = AppendBatch::default();
         for _ in 0..count {
             batch = batch.and(maker.write(engine)?);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use factum_engine::{Engine, Options};
 use factum_framework::{Kind, Repository};
-use factum_io::Random;
 use factum_io::sim::SimEnv;
+use factum_io::{Env, Random};
 use factum_store::{AppendBatch, Change, EventStore, MemoryStore};
 use factum_types::{EventType, ExpectedRevision, NewEvent, Revision, StreamName, StreamSettings};
 use pollster::block_on;
@@ -96,7 +96,12 @@ fn together_they_are_what_they_are_alone() {
 fn on_the_engine_too() {
     for seed in 100..103 {
         let options = Options::new("data").segment_bytes(Options::SEGMENT_BYTES_MIN);
-        let engine = Engine::open(options, SimEnv::new(seed).env()).unwrap();
+        // A disk in memory, and real threads over it.
+        let env = Env {
+            disk: SimEnv::new(seed).env().disk,
+            ..Env::real()
+        };
+        let engine = Engine::open(options, env).unwrap();
         check(seed, engine.clone());
         engine.close().unwrap();
     }
