@@ -51,7 +51,11 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
 /// Every application of the log, first in a store as it is by default, then in one most of whose segments are sealed.
 fn all(session: &mut Session<'_>) -> Outcome {
     let bytes = session.settings.segment_bytes();
-    applications(session, bytes, &["all loan applications, together", ONE_BY_ONE])?;
+    applications(
+        session,
+        bytes,
+        &["all loan applications, together", ONE_BY_ONE],
+    )?;
     let bytes = bytes.min(SEALED_SEGMENT_BYTES);
     applications(session, bytes, &["all loan applications, together, sealed"])
 }
@@ -78,11 +82,18 @@ fn applications(session: &mut Session<'_>, segment_bytes: u64, names: &[&str]) -
     for name in names {
         if *name == ONE_BY_ONE {
             let streams = streams_of(&repository)?;
-            let alone = || streams.iter().map(|stream| load(&repository, stream.as_str())).sum();
+            let alone = || {
+                let loads = streams
+                    .iter()
+                    .map(|stream| load(&repository, stream.as_str()));
+                loads.sum::<Outcome<u64>>()
+            };
             row(session, name, (&events, None, &note), alone)?;
         } else {
             let floor = Some(Floor::Figure(ALL_FLOOR));
-            row(session, name, (&events, floor, &note), || together(&repository))?;
+            row(session, name, (&events, floor, &note), || {
+                together(&repository)
+            })?;
         }
     }
     engine.close()?;
