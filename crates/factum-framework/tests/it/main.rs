@@ -7,6 +7,8 @@ mod deciding;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod loading_all;
+#[cfg(test)]
 mod remembering;
 #[cfg(test)]
 mod running;
