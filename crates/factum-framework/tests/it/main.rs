@@ -6,11 +6,20 @@ mod account;
 mod deciding;
 #[cfg(test)]
 mod events;
+#[cfg(feature = "files")]
+#[cfg(test)]
+mod folding;
 #[cfg(test)]
 mod loading_all;
 #[cfg(test)]
 mod remembering;
 #[cfg(test)]
 mod running;
+#[cfg(feature = "files")]
+#[cfg(test)]
+mod steps;
+#[cfg(feature = "files")]
+#[cfg(test)]
+mod transforming;
 #[cfg(test)]
 mod travel;
