@@ -97,15 +97,6 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<factum_framework::Error> for Failure {
-    fn from(error: factum_framework::Error) -> Self {
-        match error.store_error() {
-            Some(store) => store.clone().into(),
-            None => Self::error(error.to_string()),
-        }
-    }
-}
-
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let (exit, kind, hint) = advice(error.kind());
