@@ -80,7 +80,7 @@ macro_rules! __each_case {
                 snapshot_bytes, snapshot_key,
             }
             time {
-                never_goes_backwards, one_append_shares_it, given_is_kept, before_the_last_is_refused,
+                never_goes_backwards, one_append_shares_it, snapshots_do_not_count, given_is_kept, before_the_last_is_refused,
                 in_the_future_is_refused, order_within_a_batch,
             }
             subscribe {

@@ -1,7 +1,7 @@
 //! Time: never backwards, one per append, and given ones only where they fit.
 
-use factum_store::{AppendBatch, Change, Kind, ReadRequest};
-use factum_types::{ExpectedRevision, NewEvent, StreamSettings, Timestamp};
+use factum_store::{AppendBatch, Change, Kind, ReadRequest, Snapshot};
+use factum_types::{Bytes, ExpectedRevision, NewEvent, StreamSettings, Timestamp};
 
 use crate::check::{Outcome, Stop, fail, refused, same, that};
 use crate::trial::Trial;
@@ -58,6 +58,24 @@ pub(crate) fn one_append_shares_it(t: &Trial) -> Outcome {
         format!("{times:?} are one"),
         times.windows(2).all(|pair| pair[0] == pair[1]),
     )
+}
+
+/// Snapshots are no facts: what is brought in with its own time is not late because one was saved.
+pub(crate) fn snapshots_do_not_count(t: &Trial) -> Outcome {
+    let name = stream("imported");
+    let old = Timestamp::from_micros(-5);
+    t.add(&name, Any, vec![at(t, old)])?;
+    t.save(Snapshot {
+        stream: name.clone(),
+        key: "fold".to_owned(),
+        version: 1,
+        data: Bytes::from_static(b"{}"),
+        time: old,
+    })?;
+    t.add(&name, Any, vec![at(t, moved(old, 1))])?;
+    let times = t.read_stream(&name)?;
+    let times = times.iter().map(|event| event.time.as_micros()).collect();
+    same::<Vec<_>>("times", times, vec![-5, -4])
 }
 
 pub(crate) fn given_is_kept(t: &Trial) -> Outcome {

@@ -460,8 +460,10 @@ impl Content {
         let ordinal = to_u32(self.records.len());
         let time = head.base_time.saturating_add(record.time_delta);
         self.records.push(image_offset);
-        self.last_time = time;
-        self.first_time.get_or_insert(time);
+        if record.kind != RecordKind::SNAPSHOT {
+            self.last_time = time;
+            self.first_time.get_or_insert(time);
+        }
         self.useful_bytes += record.bytes().len() as u64;
         match record.kind {
             RecordKind::EVENT => self.push_event(record, ordinal),

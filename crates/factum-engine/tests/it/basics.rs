@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use factum_engine::verify::{VerifyDepth, verify};
-use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, Source};
-use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, Revision};
+use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, Snapshot, SnapshotStore, Source};
+use factum_types::{Bytes, EventId, EventType, ExpectedRevision, NewEvent, Revision, Timestamp};
 
 use crate::support::{TempDir, append, event, exactly, open, read, small, stream};
 
@@ -186,4 +186,34 @@ fn single_streams_are_found_in_many_segments() {
         assert_eq!(error.kind(), Kind::NotFound, "{request:?}");
         assert!(pollster::block_on(events.next()).is_none());
     }
+}
+
+/// Also after the snapshot was all that a segment's end had to say about the time.
+#[test]
+fn a_snapshot_does_not_make_events_late() {
+    let dir = TempDir::new();
+    let old = |number: u64| NewEvent {
+        time: Some(Timestamp::from_micros(i64::try_from(number).unwrap())),
+        ..event(number)
+    };
+    let name = stream("order-1");
+    for round in 0..4_u64 {
+        let store = open(dir.path());
+        append(&store, "order-1", ExpectedRevision::Any, vec![old(round)]).unwrap();
+        let snapshot = Snapshot {
+            stream: name.clone(),
+            key: "fold".to_owned(),
+            version: round + 1,
+            data: Bytes::from(vec![7; 200 << 10]),
+            time: Timestamp::from_micros(0),
+        };
+        pollster::block_on(store.save_snapshot(snapshot)).unwrap();
+        store.close().unwrap();
+    }
+    let store = open(dir.path());
+    append(&store, "order-2", ExpectedRevision::Any, vec![old(4)]).unwrap();
+    let times = read(&store, ReadRequest::all());
+    let times: Vec<_> = times.iter().map(|event| event.time.as_micros()).collect();
+    assert_eq!(times, [0, 1, 2, 3, 4]);
+    assert!(store.stats().sealed_segments > 0, "{:?}", store.stats());
 }
