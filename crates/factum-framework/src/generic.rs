@@ -81,7 +81,8 @@ impl Repository {
             if as_of.is_some_and(|as_of| !as_of.includes(&event)) {
                 break;
             }
-            if event.content_type == factum_types::ContentType::Json {
+            let noted = crate::note::is_note(event.event_type.as_str());
+            if event.content_type == factum_types::ContentType::Json && !noted {
                 let type_name = event.event_type.as_str();
                 let data: Value =
                     crate::codec::decode(type_name, event.schema_version, &event.data)
