@@ -58,6 +58,9 @@ pub enum AccountCommand {
     },
 }
 
+/// The most that an account holds.
+pub const CENTS_MAX: u64 = 1_000_000_000_000_000;
+
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum No {
     #[error("the account is not open")]
@@ -66,6 +69,8 @@ pub enum No {
     IsOpen,
     #[error("the balance is only {0}")]
     TooLittle(u64),
+    #[error("the account cannot hold more than {CENTS_MAX}")]
+    TooMuch,
     #[error("the account holds money")]
     HoldsMoney,
 }
@@ -88,8 +93,8 @@ impl Decider for Account {
             Did::Closed {} => self.open = false,
             Did::Deposited { cents }
             | Did::Credited { cents, .. }
-            | Did::Refunded { cents, .. } => self.cents += cents,
-            Did::Debited { cents, .. } => self.cents -= cents,
+            | Did::Refunded { cents, .. } => self.cents = self.cents.saturating_add(*cents),
+            Did::Debited { cents, .. } => self.cents = self.cents.saturating_sub(*cents),
             Did::TransferRequested { .. } => (),
         }
     }
@@ -104,6 +109,11 @@ impl Decider for Account {
             _ if !self.open => return Err(No::NotOpen),
             Do::Close if self.cents > 0 => return Err(No::HoldsMoney),
             Do::Close => Did::Closed {},
+            Do::Deposit { cents } | Do::Credit { cents, .. }
+                if cents > CENTS_MAX - self.cents.min(CENTS_MAX) =>
+            {
+                return Err(No::TooMuch);
+            }
             Do::Deposit { cents } => Did::Deposited { cents },
             Do::RequestTransfer {
                 transfer,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use factum::{Effects, Failure, Reactor};
+use factum::{Effects, Failure, Reactor, RecordedEvent};
 
 use crate::transfer::TransferEvent;
 
@@ -28,6 +28,10 @@ pub struct Letters(
 impl Reactor for Letters {
     const NAME: &'static str = "letters";
     type Input = TransferEvent;
+
+    fn partition(&self, input: &TransferEvent, recorded: &RecordedEvent) -> Option<String> {
+        matches!(input, TransferEvent::GivenUp { .. }).then(|| recorded.stream.to_string())
+    }
 
     async fn react(&self, input: &TransferEvent, effects: &Effects<'_>) -> Result<(), Failure> {
         let TransferEvent::GivenUp { transfer, from } = input else {

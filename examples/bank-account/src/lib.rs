@@ -9,4 +9,4 @@ mod transfer;
 
 pub use account::{Account, AccountCommand, AccountEvent, No};
 pub use letters::{Letters, Post};
-pub use transfer::{GIVE_UP_AFTER, TRY_AGAIN_AFTER, Transfer, TransferEvent};
+pub use transfer::{GIVE_UP_AFTER, Step, TRY_AGAIN_AFTER, Transfer, TransferEvent};

@@ -34,6 +34,8 @@ pub enum TransferEvent {
     Debited {},
     #[event(name = "TransferCompleted")]
     Completed {},
+    #[event(name = "TransferRanOutOfTime")]
+    RanOutOfTime {},
     #[event(name = "TransferGivenUp")]
     GivenUp { transfer: String, from: String },
     #[event(name = "TransferRefused")]
@@ -129,8 +131,9 @@ impl Process for Transfer {
             TransferEvent::PutOff {} => self.step = Step::Waiting,
             TransferEvent::TriedAgain {} => self.step = Step::Debiting,
             TransferEvent::Debited {} => self.step = Step::Crediting,
-            TransferEvent::GivenUp { .. } => self.late = true,
+            TransferEvent::RanOutOfTime {} => self.late = true,
             TransferEvent::Completed {}
+            | TransferEvent::GivenUp { .. }
             | TransferEvent::Refused { .. }
             | TransferEvent::Refunded {} => {
                 self.step = Step::Over;
@@ -179,7 +182,7 @@ impl Process for Transfer {
             }
             (GIVE_UP, Step::Waiting) => Emit::from(self.given_up()).end(),
             // The answer is under way; it decides.
-            (GIVE_UP, Step::Debiting) => self.given_up().into(),
+            (GIVE_UP, Step::Debiting) => TransferEvent::RanOutOfTime {}.into(),
             _ => Emit::none(),
         }
     }
@@ -187,9 +190,7 @@ impl Process for Transfer {
     fn on_rejected(&self, rejected: &Rejected, env: &mut Env) -> Emit<TransferEvent> {
         let reason = rejected.reason.clone();
         match rejected.command::<Account>() {
-            Some(Do::Debit { .. }) if self.late => {
-                Emit::from(TransferEvent::Refused { reason }).end()
-            }
+            Some(Do::Debit { .. }) if self.late => Emit::from(self.given_up()).end(),
             Some(Do::Debit { .. }) => {
                 Emit::from(TransferEvent::PutOff {}).wake(TRY_AGAIN, env.after(TRY_AGAIN_AFTER))
             }

@@ -65,9 +65,11 @@ pub trait Reactor: Send + Sync + 'static {
     type Input: Inputs;
 
     /// What waits when a reaction fails: the later events with the same answer. By default, those of the same stream.
-    fn partition(&self, input: &Self::Input, recorded: &RecordedEvent) -> String {
+    ///
+    /// `None` when there is nothing to do about the event: nothing is done or noted then.
+    fn partition(&self, input: &Self::Input, recorded: &RecordedEvent) -> Option<String> {
         let _: &Self::Input = input;
-        recorded.stream.to_string()
+        Some(recorded.stream.to_string())
     }
 
     /// Does it.
@@ -166,6 +168,9 @@ impl<R: Reactor> Acting<R> {
     ) -> Result<(), Failure> {
         let inputs = R::Input::read(event).map_err(|error| Failure(error.into()))?;
         for (index, input) in inputs.iter().enumerate() {
+            if self.0.partition(input, event).is_none() {
+                continue;
+            }
             self.0.react(input, &Effects::new(ledger, index)).await?;
         }
         Ok(())
@@ -187,7 +192,9 @@ impl<R: Reactor> Hosted for Acting<R> {
 
     fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error> {
         let inputs = R::Input::read(event)?;
-        Ok(inputs.first().map(|input| self.0.partition(input, event)))
+        Ok(inputs
+            .iter()
+            .find_map(|input| self.0.partition(input, event)))
     }
 
     fn handle<'a>(
