@@ -275,6 +275,12 @@ impl<'a, D: Decision> Decide<'a, D> {
                 }
                 Err(error) => {
                     let conflict = error.kind() == factum_store::Kind::Conflict;
+                    // The same decision at the same time has the same ids, with another content when it was made at another moment.
+                    if error.kind() == factum_store::Kind::Invalid
+                        && let Some(done) = repository.done_before(&prepared, attempts).await?
+                    {
+                        return Ok(done);
+                    }
                     if !conflict || attempts >= prepared.retry.attempts {
                         return Err(error.into());
                     }

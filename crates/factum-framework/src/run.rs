@@ -170,8 +170,9 @@ impl<'a, D: Decider> Run<'a, D> {
                 Err(error) => error,
             };
             let conflict = error.kind() == factum_store::Kind::Conflict;
-            if conflict
-                && self.version.is_some()
+            // The same command at the same time has the same ids, with another content when it was decided at another moment.
+            let ids_taken = error.kind() == factum_store::Kind::Invalid;
+            if (ids_taken || conflict && self.version.is_some())
                 && let Some(done) = repository.done_before(&prepared, attempts).await?
             {
                 return Ok(done);

@@ -59,7 +59,7 @@ pub enum AccountCommand {
 }
 
 /// The most that an account holds.
-pub const CENTS_MAX: u64 = 1_000_000_000_000_000;
+pub(crate) const CENTS_MAX: u64 = 1_000_000_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum No {

@@ -120,8 +120,8 @@ impl Desk {
         )?;
         let mut orders = Orders::new();
         orders.caused_by(event);
-        let id = derive_id(&["note", stream.as_str(), &event.id.to_string()]);
-        let mut new = note.seal(id, stream, orders.metadata)?;
+        // An id of chance: another runner may be noting the same in other words.
+        let mut new = note.seal(self.new_id(), stream, orders.metadata)?;
         new.tags.push(key.clone());
         self.append_once(stream, &key, vec![new]).await.map(drop)
     }

@@ -7,6 +7,10 @@ mod deciding;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod processing;
+#[cfg(test)]
+mod reacting;
+#[cfg(test)]
 mod remembering;
 #[cfg(test)]
 mod running;

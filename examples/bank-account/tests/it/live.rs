@@ -4,20 +4,32 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use factum::store::{ReadRequest, SubscribeRequest};
-use factum::types::EventType;
+use factum::store::{Source, SubscribeRequest};
+use factum::types::{EventType, Query};
 use factum::{EventStore, MemoryStore, Repository, Stop};
 use pollster::block_on;
 
 use crate::world::{Pile, all, cents, engine, open, request, runner};
 
-/// Waits until so many events of a type are there, by the store's own bell.
-fn wait_for(store: &dyn EventStore, name: &str, count: usize) {
+/// Stops the runners, also when the test fails.
+struct StopAtEnd(Stop);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Waits until so many events of a type are there, by the store's own bell; nothing may be parked meanwhile.
+fn wait_for(bank: &Repository, name: &str, count: usize) {
+    let store = bank.store();
     let event_type = EventType::new(name).unwrap();
-    let source = ReadRequest::event_type(event_type).source;
+    let parked = EventType::new("factum.EventParked").unwrap();
+    let source = Source::Query(Query::of([event_type, parked], []));
     let mut events = store.subscribe(SubscribeRequest::new(source));
     for _ in 0..count {
-        block_on(events.next_event()).unwrap();
+        let event = block_on(events.next_event()).unwrap().unwrap();
+        assert_eq!(event.event_type.as_str(), name, "{event:?}");
     }
 }
 
@@ -27,6 +39,7 @@ fn two_at_once(store: &Arc<dyn EventStore>) {
     open(&bank, "account-b", 0);
     let (stop, pile) = (Stop::new(), Arc::new(Pile::default()));
     thread::scope(|scope| {
+        let stop_at_end = StopAtEnd(stop.clone());
         for name in ["one", "two"] {
             let mut run = runner(&bank, &pile)
                 .named(name)
@@ -44,9 +57,9 @@ fn two_at_once(store: &Arc<dyn EventStore>) {
                 10,
             );
         }
-        wait_for(&**store, "TransferCompleted", 20);
-        wait_for(&**store, "TransferRefunded", 20);
-        stop.stop();
+        wait_for(&bank, "TransferCompleted", 20);
+        wait_for(&bank, "TransferRefunded", 20);
+        drop(stop_at_end);
     });
     // What was left when they stopped changes nothing.
     block_on(runner(&bank, &pile).named("one").run_until_idle()).unwrap();
