@@ -137,7 +137,9 @@ impl Consumer {
             return Ok(0);
         };
         let mut tried = 0;
-        while let Some(partition) = state.lot.wanted() {
+        while let Some(partition) = state.lot.wanted()
+            && !desk.stop.is_asked()
+        {
             let Some(entry) = state.lot.first(&partition).cloned() else {
                 break;
             };
@@ -190,10 +192,14 @@ impl Consumer {
         let request = ReadRequest::forward(Source::Query(query))
             .from(after(state.done))
             .limit(BATCH as u64);
-        let events = desk.repository.store.read(request).collect().await?;
+        let mut events = desk.repository.store.read(request);
         let mut fed = 0;
-        for event in &events {
-            let offered = offer(&**hosted, name, &mut state.lot, desk, rules, event).await?;
+        while let Some(event) = events.next().await {
+            let event = event?;
+            if desk.stop.is_asked() {
+                break;
+            }
+            let offered = offer(&**hosted, name, &mut state.lot, desk, rules, &event).await?;
             match offered {
                 Offered::Settled => (),
                 Offered::Elsewhere(until) => {
@@ -205,6 +211,7 @@ impl Consumer {
             state.unsaved += 1;
             fed += 1;
         }
+        drop(events);
         if state.unsaved >= SAVE_EVERY {
             self.save(desk).await?;
         }

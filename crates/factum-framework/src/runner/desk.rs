@@ -17,6 +17,7 @@ use crate::orders::{KEY_TAG, Orders};
 use crate::repository::Repository;
 use crate::retry::Retry;
 use crate::run::RunError;
+use crate::runner::Stop;
 
 /// What the handlers of one runner share.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Desk {
     pub(crate) runner: String,
     /// How long an effect that was begun is left to whoever began it.
     pub(crate) takeover: Duration,
+    /// Whether to stop before the next event.
+    pub(crate) stop: Stop,
 }
 
 /// What became of an event.

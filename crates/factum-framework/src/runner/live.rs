@@ -104,6 +104,7 @@ impl Runner {
     /// It may be dropped at any point.
     pub async fn run(&mut self, stop: &Stop) -> Result<(), Error> {
         self.check()?;
+        self.desk.stop = stop.clone();
         let mut waiting = None;
         let mut busy = 0;
         while !stop.is_asked() {
@@ -130,7 +131,7 @@ impl Runner {
                 alarm: None,
             });
         }
-        let idle = self.drive(u64::MAX, &|| stop.is_asked()).await?;
+        let idle = self.drive(u64::MAX).await?;
         if let Some(waiting) = waiting {
             self.set_alarm(waiting, idle);
             std::future::poll_fn(|context| waiting.poll(context, stop)).await?;

@@ -111,6 +111,7 @@ impl Runner {
                 repository: repository.clone(),
                 runner: format!("runner-{random:016x}"),
                 takeover: TAKEOVER,
+                stop: Stop::new(),
             },
             rules: Rules {
                 retry: Retry {
@@ -200,7 +201,8 @@ impl Runner {
     /// It may be dropped at any point.
     pub async fn run_until_idle(&mut self) -> Result<Idle, Error> {
         self.check()?;
-        self.drive(self.steps_max, &|| false).await
+        self.desk.stop = Stop::new();
+        self.drive(self.steps_max).await
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -215,11 +217,7 @@ impl Runner {
     }
 
     /// Goes on until nothing is left, or until it is told to stop.
-    async fn drive(
-        &mut self,
-        steps_max: u64,
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Idle, Error> {
+    async fn drive(&mut self, steps_max: u64) -> Result<Idle, Error> {
         let Self {
             desk,
             rules,
@@ -228,10 +226,10 @@ impl Runner {
         } = self;
         let mut trouble: Vec<Option<Error>> = consumers.iter().map(|_| None).collect();
         let mut handled = 0;
-        while !stop() {
+        while !desk.stop.is_asked() {
             let mut moved = 0;
             for (consumer, trouble) in consumers.iter_mut().zip(&mut trouble) {
-                if stop() || trouble.is_some() {
+                if desk.stop.is_asked() || trouble.is_some() {
                     continue;
                 }
                 match consumer.step(desk, rules).await {

@@ -45,11 +45,21 @@ impl Progress {
         };
         progress.refresh(desk).await?;
         if progress.revision.is_none() && start == StartFrom::Now {
-            let head = desk.repository.store.head().await?;
-            // Stored before anything is handled: another start must not move it.
-            progress.save(desk, head, head).await?;
+            progress.begin(desk).await?;
         }
         Ok(progress)
+    }
+
+    /// Stores that what there is now is done, unless another runner was faster: then what that one stored counts.
+    async fn begin(&mut self, desk: &Desk) -> Result<(), Error> {
+        let head = desk.repository.store.head().await?;
+        let batch = self.batch(desk, head, head)?;
+        let saved = desk.repository.append_surely(batch, Retry::default());
+        match saved.await {
+            Ok(_) => self.refresh(desk).await,
+            Err(error) if error.kind() == factum_store::Kind::Conflict => self.refresh(desk).await,
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn refresh(&mut self, desk: &Desk) -> Result<(), Error> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use factum::framework::kit::FakeWorld;
+use factum::io::Random;
+use factum::io::sim::SimRandom;
 use factum::{EventStore, MemoryStore, Repository};
 use factum_example_bank_account::{Account, AccountCommand, Transfer};
 use pollster::block_on;
@@ -124,11 +126,7 @@ fn at_every_call_on_the_memory_store() {
 fn at_some_calls_on_the_engine() {
     let store: Arc<dyn EventStore> = engine(7);
     let calls = live(&store, u64::MAX, Death::Before);
-    let seed = std::env::var("FACTUM_SEED").ok();
-    let seed = seed.map_or(7, |seed| seed.parse().unwrap());
-    println!("FACTUM_SEED={seed}");
-    // Every 29th call, from one that the seed chooses.
-    for at in (1 + seed % 29..=calls).step_by(29) {
+    for at in (1..=calls).step_by(29) {
         let store: Arc<dyn EventStore> = engine(at);
         let death = if at % 2 == 0 {
             Death::Before
@@ -136,5 +134,109 @@ fn at_some_calls_on_the_engine() {
             Death::After
         };
         live(&store, at, death);
+    }
+}
+
+/// A bank in which all is chosen by chance: what is asked, how time passes, and when runners die.
+struct Chance {
+    random: SimRandom,
+    store: Arc<dyn EventStore>,
+    world: FakeWorld,
+    bank: Repository,
+    pile: Arc<Pile>,
+    deposited: u64,
+    transfers: u64,
+}
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        let (store, world) = (memory(), FakeWorld::new(seed));
+        let bank = repository(&store, &world);
+        for account in ["account-0", "account-1", "account-2"] {
+            open(&bank, account, 0);
+        }
+        Self {
+            random: SimRandom::new(seed),
+            store,
+            world,
+            bank,
+            pile: Arc::default(),
+            deposited: 0,
+            transfers: 0,
+        }
+    }
+
+    fn below(&self, end: u64) -> u64 {
+        self.random.next_u64() % end
+    }
+
+    fn act(&mut self) {
+        let account = format!("account-{}", self.below(3));
+        let cents = self.below(100);
+        if self.below(2) == 0 {
+            self.deposited += cents;
+            let deposit = AccountCommand::Deposit { cents };
+            block_on(async { self.bank.run::<Account>(account, deposit).await }).unwrap();
+        } else {
+            // The last account is not open.
+            let to = format!("account-{}", self.below(4));
+            request(
+                &self.bank,
+                &format!("t{}", self.transfers),
+                &account,
+                &to,
+                cents,
+            );
+            self.transfers += 1;
+        }
+    }
+
+    /// Lets runners die until one does not.
+    fn run(&self) {
+        loop {
+            let death = [Death::Before, Death::After][usize::from(self.below(2) == 0)];
+            let dying = Dying::new(Arc::clone(&self.store), 1 + self.below(300), death);
+            let mortal = repository(&(dying as Arc<dyn EventStore>), &self.world);
+            if block_on(runner(&mortal, &self.pile).run_until_idle()).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn live(mut self, seed: u64) {
+        for _ in 0..8 {
+            for _ in 0..self.below(6) {
+                self.act();
+            }
+            self.run();
+            self.world
+                .clock
+                .advance(HOUR * u32::try_from(self.below(10)).unwrap());
+        }
+        self.world.clock.advance(HOUR * 25);
+        self.run();
+        self.run();
+        let held: u64 = ["account-0", "account-1", "account-2", "account-3"]
+            .iter()
+            .map(|account| cents(&self.bank, account))
+            .sum();
+        assert_eq!(held, self.deposited, "seed {seed}: money was made or lost");
+        assert!(
+            block_on(self.bank.parked()).unwrap().is_empty(),
+            "seed {seed}"
+        );
+        for transfer in 0..self.transfers {
+            let state = block_on(self.bank.process::<Transfer>(format!("t{transfer}")));
+            let state = state.unwrap().unwrap();
+            assert!(state.ended, "seed {seed}: t{transfer} is {state:?}");
+        }
+    }
+}
+
+#[test]
+fn no_money_is_made_or_lost_by_chance() {
+    for seed in 1..=40 {
+        println!("seed {seed}");
+        Chance::new(seed).live(seed);
     }
 }
