@@ -1,10 +1,11 @@
 //! Deciding, for the common case: one stream, folded into a state that commands are judged by.
 //!
-//! What lives here: [`Decider`] and what a decision gives, [`Emit`]. Relies on: nothing. Never: awaits, reads a clock, or draws a
+//! What lives here: [`Decider`]; what a decision gives is in `emit`. Relies on: nothing. Never: awaits, reads a clock, or draws a
 //! number but through [`Env`].
 
 use factum_types::RecordedEvent;
 
+pub use crate::emit::Emit;
 use crate::env::Env;
 use crate::event::Event;
 
@@ -70,72 +71,4 @@ pub trait Decider: Default + Clone + Send + Sync + 'static {
         command: Self::Command,
         env: &mut Env,
     ) -> Result<Emit<Self::Event>, Self::Error>;
-}
-
-/// What a decision gives: the events to append, together or not at all.
-///
-/// ```
-/// use factum_framework::Emit;
-///
-/// let both = Emit::from("opened").and("greeted");
-/// assert_eq!(both.events(), ["opened", "greeted"]);
-/// assert!(Emit::<&str>::none().events().is_empty());
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-pub struct Emit<E> {
-    events: Vec<E>,
-}
-
-impl<E> Emit<E> {
-    /// Nothing happens, and that is fine.
-    pub const fn none() -> Self {
-        Self { events: Vec::new() }
-    }
-
-    /// The same, and then this.
-    pub fn and(mut self, event: E) -> Self {
-        self.events.push(event);
-        self
-    }
-
-    /// The events, in order.
-    #[must_use]
-    pub fn events(&self) -> &[E] {
-        &self.events
-    }
-
-    /// The events, in order.
-    #[must_use]
-    pub fn into_events(self) -> Vec<E> {
-        self.events
-    }
-}
-
-impl<E> From<E> for Emit<E> {
-    fn from(event: E) -> Self {
-        Self {
-            events: vec![event],
-        }
-    }
-}
-
-impl<E> FromIterator<E> for Emit<E> {
-    fn from_iter<I: IntoIterator<Item = E>>(events: I) -> Self {
-        Self {
-            events: events.into_iter().collect(),
-        }
-    }
-}
-
-impl<E> From<Vec<E>> for Emit<E> {
-    fn from(events: Vec<E>) -> Self {
-        Self { events }
-    }
-}
-
-impl<E, const N: usize> From<[E; N]> for Emit<E> {
-    fn from(events: [E; N]) -> Self {
-        events.into_iter().collect()
-    }
 }

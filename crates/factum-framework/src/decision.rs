@@ -8,8 +8,7 @@ use std::future::IntoFuture;
 
 use factum_store::{AppendBatch, Condition, EventStore, ReadRequest, Source};
 use factum_types::{
-    EventType, ExpectedRevision, Metadata, Position, Query, QueryItem, RecordedEvent, StreamName,
-    Tag,
+    EventType, ExpectedRevision, Position, Query, QueryItem, RecordedEvent, StreamName, Tag,
 };
 use futures_core::future::BoxFuture;
 
@@ -19,9 +18,9 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::event::{self, Event};
 use crate::load::Token;
+use crate::orders::{Orders, Prepared, Sealed};
 use crate::repository::Repository;
-use crate::retry::Retry;
-use crate::run::{Committed, Orders, Prepared, RunError};
+use crate::run::{Committed, RunError};
 use crate::versions::RawStep;
 
 /// Which events a view folds: those of these types that have all of these tags.
@@ -242,35 +241,7 @@ impl Repository {
 }
 
 impl<'a, D: Decision> Decide<'a, D> {
-    /// Who, why, in which conversation. What is not said about cause and conversation becomes the id of the command.
-    pub fn metadata(mut self, metadata: Metadata) -> Self {
-        self.orders.metadata = metadata;
-        self
-    }
-
-    /// On behalf of this user.
-    pub fn user(mut self, user: impl Into<String>) -> Self {
-        self.orders.metadata.user_id = Some(user.into());
-        self
-    }
-
-    /// Because of this event: it is the cause, and its conversation and user go on.
-    pub fn caused_by(mut self, event: &RecordedEvent) -> Self {
-        self.orders.caused_by(event);
-        self
-    }
-
-    /// The same key again for the same stream does nothing, and is answered with what was done the first time.
-    pub fn idempotency(mut self, key: impl Into<String>) -> Self {
-        self.orders.key = Some(key.into());
-        self
-    }
-
-    /// How often to try, and how long to wait between.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.orders.retry = retry;
-        self
-    }
+    crate::orders::builder!();
 
     async fn run(self) -> Result<Committed<D::Event>, RunError<D::Error>> {
         let repository = self.repository;
@@ -286,11 +257,12 @@ impl<'a, D: Decision> Decide<'a, D> {
             }
             let mut env = prepared.env(repository);
             let emit = self.decision.decide(&known.views, &mut env);
-            let events = emit.map_err(RunError::Rejected)?.into_events();
-            if events.is_empty() {
-                return Ok(Committed::new(Token(known.after), events, attempts, false));
+            let emit = emit.map_err(RunError::Rejected)?;
+            if emit.is_nothing() {
+                let token = Token(known.after);
+                return Ok(Committed::new(token, Vec::new(), attempts, false));
             }
-            let sealed = prepared.seal(&events, &mut env)?;
+            let Sealed { events, sealed } = prepared.seal(emit, &stream, &mut env)?;
             let mut batch = AppendBatch::events(stream.clone(), ExpectedRevision::Any, sealed)
                 .on(no_match(Query { items: known.items }, known.after));
             if let Some((_, tag)) = &prepared.key {
@@ -303,6 +275,12 @@ impl<'a, D: Decision> Decide<'a, D> {
                 }
                 Err(error) => {
                     let conflict = error.kind() == factum_store::Kind::Conflict;
+                    // The same decision at the same time has the same ids, with another content when it was made at another moment.
+                    if error.kind() == factum_store::Kind::Invalid
+                        && let Some(done) = repository.done_before(&prepared, attempts).await?
+                    {
+                        return Ok(done);
+                    }
                     if !conflict || attempts >= prepared.retry.attempts {
                         return Err(error.into());
                     }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use factum_io::Random;
 use factum_types::{EventId, Timestamp};
@@ -54,6 +55,13 @@ impl Env {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// A moment this long after the decision is made, for a timer.
+    #[must_use]
+    pub fn after(&self, duration: Duration) -> Timestamp {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.now.as_micros().saturating_add(micros))
     }
 
     /// An id that nothing else has.

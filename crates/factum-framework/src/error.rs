@@ -22,6 +22,8 @@ pub enum Kind {
     Decode,
     /// Wait, or ask another node: this store has not come as far as the token says.
     Behind,
+    /// Look for a circle: something reacts to what it causes itself, so that it never comes to rest.
+    NeverIdle,
     /// The store failed; do as its kind says.
     Store(factum_store::Kind),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Kind {
             Self::Invalid => f.write_str("invalid"),
             Self::Decode => f.write_str("cannot be decoded"),
             Self::Behind => f.write_str("behind"),
+            Self::NeverIdle => f.write_str("never idle"),
             Self::Store(kind) => kind.fmt(f),
         }
     }

@@ -7,6 +7,7 @@ use factum_types::{RecordedEvent, Tag};
 
 use crate::codec::hash;
 use crate::error::Error;
+use crate::note::is_note;
 use crate::versions::{self, RawStep};
 
 /// What is stored of one kind of event: its name, its version, and its shape.
@@ -121,6 +122,10 @@ pub trait Event: Sized + Clone + Send + Sync + 'static {
     /// Steps on raw JSON that bring old events up, before anything is decoded; see [`versions`].
     const STEPS: &'static [RawStep] = &[];
 
+    /// Whether it stands for the framework's own notes too.
+    #[doc(hidden)]
+    const NOTES: bool = false;
+
     /// Which of the kinds this is.
     fn kind(&self) -> &'static EventKind;
 
@@ -145,12 +150,15 @@ pub trait Event: Sized + Clone + Send + Sync + 'static {
     fn decode(name: &str, version: u32, data: &[u8]) -> Result<Self, Error>;
 }
 
-/// Reads a stored event; raw steps may make many of it, or none.
+/// Reads a stored event; raw steps may make many of it, or none. Nothing is made of what the framework noted for itself.
 ///
 /// # Errors
 /// [`Kind::Decode`](crate::Kind::Decode), naming stream and revision.
 pub fn read<E: Event>(event: &RecordedEvent) -> Result<Events<E>, Error> {
     let name = event.event_type.as_str();
+    if !E::NOTES && is_note(name) {
+        return Ok(Events::Many(Vec::new()));
+    }
     let read = if versions::has_step(E::STEPS, name, event.schema_version) {
         versions::bring_up(E::STEPS, name, event.schema_version, &event.data)
             .and_then(|raws| raws.iter().map(versions::Raw::decode).collect())

@@ -46,6 +46,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::generic::merge_patch;
 use crate::load::{AsOf, Origin};
+use crate::note::is_note;
 use crate::pointer::Pointer;
 use crate::repository::{Repository, name};
 use crate::travel::Blame;
@@ -158,6 +159,10 @@ impl Fold {
     /// [`Kind::Decode`](crate::Kind::Decode): the event says that it is JSON, and is not. [`Kind::Invalid`](crate::Kind::Invalid): a rule
     /// cannot be applied, or none takes the event and the file says to fail then. Both name stream and revision.
     pub fn apply(&self, state: &mut Value, event: &RecordedEvent) -> Result<(), Error> {
+        // What the framework noted for itself says nothing about the domain.
+        if is_note(event.event_type.as_str()) {
+            return Ok(());
+        }
         match &self.how {
             How::Merge => merge(state, event),
             #[cfg(feature = "files")]

@@ -7,25 +7,35 @@
 // The derive names this crate by its path, in its own tests too.
 extern crate self as factum_framework;
 
+mod book;
 mod cache;
 pub mod codec;
 pub mod decider;
 pub mod decision;
 #[cfg(feature = "files")]
 mod declared;
+pub mod emit;
 pub mod env;
 pub mod error;
 pub mod event;
 pub mod fold;
 pub mod generic;
+pub mod inputs;
 pub mod kit;
 pub mod load;
 pub mod load_all;
 pub mod lock;
+mod note;
+mod orders;
+pub mod parking;
 pub mod pointer;
+pub mod process;
+pub mod reactor;
+pub mod receiver;
 pub mod repository;
 pub mod retry;
 pub mod run;
+pub mod runner;
 mod shape;
 pub mod snapshot;
 pub mod transform;
@@ -35,16 +45,23 @@ mod value;
 pub mod versions;
 pub mod world;
 
-pub use decider::{Decider, Emit};
+pub use decider::Decider;
 pub use decision::{Decide, Decision, Scope, View, Views};
+pub use emit::{Emit, Message, TimerChange};
 pub use env::Env;
 pub use error::{Error, Kind};
 pub use event::{Event, EventKind};
+pub use inputs::Inputs;
 pub use load::{AsOf, Dial, Load, Loaded, Origin, Token};
 pub use load_all::LoadAll;
+pub use parking::Parked;
+pub use process::{Process, ProcessState, Route};
+pub use reactor::{Effects, Failure, Reactor};
+pub use receiver::{Receiver, Rejected};
 pub use repository::Repository;
 pub use retry::Retry;
 pub use run::{Committed, Run, RunError};
+pub use runner::{Idle, Runner, StartFrom, Stop};
 pub use snapshot::{Policy, Snapshots};
 pub use versions::UpcastFrom;
 pub use world::World;
@@ -53,4 +70,4 @@ pub use world::World;
 #[cfg(feature = "derive")]
 pub use factum_macros::FrameworkEvent as Event;
 
-pub use factum_types::Tag;
+pub use factum_types::{RecordedEvent, Tag};

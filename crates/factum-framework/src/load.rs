@@ -377,6 +377,29 @@ impl Repository {
 
     pub(crate) async fn replay<D: Decider>(
         &self,
+        start: Loaded<D>,
+        until: Option<AsOf>,
+    ) -> Result<Loaded<D>, Error> {
+        let stream = start.stream.clone();
+        let state = self.replay_once(start.clone(), until).await?;
+        if state.version > 0 || until.is_some() {
+            return Ok(state);
+        }
+        let info = self.store.stream_info(stream).await?;
+        if info.state != StreamState::Live {
+            return Ok(state);
+        }
+        // Nothing was read of a stream that is there: its first events came meanwhile, or its settings hide all of it.
+        let mut again = self.replay_once(start, None).await?;
+        if again.version == 0 {
+            // Then its numbers go on all the same.
+            again.version = next_revision(&info);
+        }
+        Ok(again)
+    }
+
+    async fn replay_once<D: Decider>(
+        &self,
         mut state: Loaded<D>,
         until: Option<AsOf>,
     ) -> Result<Loaded<D>, Error> {
@@ -389,13 +412,6 @@ impl Repository {
                 Ok(_) => return Ok(state),
                 Err(error) if error.kind() == factum_store::Kind::NotFound => return Ok(state),
                 Err(error) => return Err(error.into()),
-            }
-        }
-        if state.version == 0 && until.is_none() {
-            // The stream is there, and its settings hide all of it: its numbers go on all the same.
-            let info = self.store.stream_info(state.stream.clone()).await?;
-            if info.state == StreamState::Live {
-                state.version = next_revision(&info);
             }
         }
         Ok(state)

@@ -7,23 +7,16 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 
-use factum_store::{AppendBatch, Condition, ConflictReason, ReadRequest, Receipt, StoreError};
-use factum_types::{
-    EventType, ExpectedRevision, Metadata, NewEvent, RecordedEvent, StreamName, Tag,
-};
+use factum_store::{AppendBatch, Condition, ConflictReason, StoreError};
+use factum_types::{ExpectedRevision, NewEvent, StreamName};
 use futures_core::future::BoxFuture;
 
-use crate::codec::tag;
 use crate::decider::Decider;
-use crate::env::{Env, derive_id};
+use crate::emit::Emit;
 use crate::error::Error;
-use crate::event::{self, Event};
 use crate::load::{Dial, Loaded, Token};
+use crate::orders::{Orders, Prepared, Sealed};
 use crate::repository::Repository;
-use crate::retry::Retry;
-
-/// The key of the tag by which a repetition is recognised.
-const KEY_TAG: &str = "factum-key";
 
 /// What a command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,179 +89,6 @@ impl<R> From<StoreError> for RunError<R> {
     }
 }
 
-/// How a command is carried out: what all kinds of commands have in common.
-#[derive(Debug, Clone)]
-pub(crate) struct Orders {
-    pub(crate) metadata: Metadata,
-    pub(crate) key: Option<String>,
-    pub(crate) retry: Retry,
-}
-
-impl Orders {
-    pub(crate) fn new() -> Self {
-        Self {
-            metadata: Metadata::default(),
-            key: None,
-            retry: Retry::default(),
-        }
-    }
-
-    /// What was caused by an event is of its conversation and by its user, unless something else was said.
-    pub(crate) fn caused_by(&mut self, event: &RecordedEvent) {
-        let cause = &event.metadata;
-        let ours = &mut self.metadata;
-        ours.causation_id = Some(event.id.to_string());
-        ours.correlation_id = ours
-            .correlation_id
-            .take()
-            .or_else(|| cause.correlation_id.clone())
-            .or_else(|| Some(event.id.to_string()));
-        ours.user_id = ours.user_id.take().or_else(|| cause.user_id.clone());
-        ours.traceparent = ours
-            .traceparent
-            .take()
-            .or_else(|| cause.traceparent.clone());
-    }
-}
-
-/// A command that knows who it is: what stays the same over all its attempts.
-pub(crate) struct Prepared {
-    pub(crate) scope: String,
-    pub(crate) metadata: Metadata,
-    pub(crate) key: Option<(String, Tag)>,
-    pub(crate) retry: Retry,
-}
-
-impl Prepared {
-    /// `scope` is what idempotency keys are compared within.
-    pub(crate) fn new(repository: &Repository, scope: &str, orders: Orders) -> Result<Self, Error> {
-        let key = match orders.key {
-            Some(key) => {
-                let tag = tag(KEY_TAG, derive_id(&[scope, &key]))?;
-                Some((key, tag))
-            }
-            None => None,
-        };
-        let mut prepared = Self {
-            scope: scope.to_owned(),
-            metadata: orders.metadata,
-            key,
-            retry: orders.retry,
-        };
-        let command = match &prepared.key {
-            Some((key, _)) => derive_id(&[scope, key, "command"]),
-            None => prepared.env(repository).new_id(),
-        };
-        let metadata = &mut prepared.metadata;
-        metadata
-            .causation_id
-            .get_or_insert_with(|| command.to_string());
-        metadata
-            .correlation_id
-            .get_or_insert_with(|| command.to_string());
-        Ok(prepared)
-    }
-
-    pub(crate) fn env(&self, repository: &Repository) -> Env {
-        let world = &repository.world;
-        match &self.key {
-            Some((key, _)) => Env::fixed(world.now(), &format!("{} {key}", self.scope)),
-            None => Env::random(world.now(), Arc::clone(&world.random)),
-        }
-    }
-
-    /// The events as they are stored.
-    pub(crate) fn seal<E: Event>(
-        &self,
-        events: &[E],
-        env: &mut Env,
-    ) -> Result<Vec<NewEvent>, Error> {
-        let mut sealed = Vec::with_capacity(events.len());
-        for (index, event) in events.iter().enumerate() {
-            let kind = event.kind();
-            let id = match &self.key {
-                Some((key, _)) => derive_id(&[&self.scope, key, "event", &index.to_string()]),
-                None => env.new_id(),
-            };
-            let mut tags = event.tags()?;
-            tags.extend(self.key.iter().map(|(_, tag)| tag.clone()));
-            let mut new = NewEvent::json(id, EventType::new(kind.name)?, event.encode()?)
-                .with_tags(tags)
-                .with_metadata(self.metadata.clone());
-            new.schema_version = kind.version;
-            sealed.push(new);
-        }
-        Ok(sealed)
-    }
-}
-
-impl Repository {
-    /// What an earlier command with the same key did.
-    pub(crate) async fn done_before<E: Event>(
-        &self,
-        prepared: &Prepared,
-        attempts: u32,
-    ) -> Result<Option<Committed<E>>, Error> {
-        let Some((_, tag)) = &prepared.key else {
-            return Ok(None);
-        };
-        let stored = self
-            .store
-            .read(ReadRequest::tag(tag.clone()))
-            .collect()
-            .await?;
-        let Some(last) = stored.last() else {
-            return Ok(None);
-        };
-        let mut events = Vec::new();
-        for recorded in &stored {
-            events.extend_from_slice(event::read(recorded)?.as_slice());
-        }
-        Ok(Some(Committed {
-            token: Token(Some(last.position)),
-            events,
-            attempts,
-            replayed: true,
-        }))
-    }
-
-    /// Appends; the same again, as long as it is not known whether it was written or the store is busy.
-    pub(crate) async fn append_surely(
-        &self,
-        batch: AppendBatch,
-        retry: Retry,
-    ) -> Result<Receipt, StoreError> {
-        let mut tries = 1;
-        let mut uncertain = false;
-        loop {
-            let error = match self.store.append(batch.clone()).await {
-                Ok(mut receipt) => {
-                    // What this very call wrote before its answer was lost is no repetition.
-                    receipt.replayed &= !uncertain;
-                    return Ok(receipt);
-                }
-                Err(error) => error,
-            };
-            let kind = error.kind();
-            let unknown = kind == factum_store::Kind::Unknown;
-            let again = unknown || kind == factum_store::Kind::Unavailable;
-            if !again || tries >= retry.attempts {
-                return Err(error);
-            }
-            uncertain |= unknown;
-            self.pause(retry, tries).await;
-            tries += 1;
-        }
-    }
-
-    pub(crate) async fn pause(&self, retry: Retry, attempts: u32) {
-        let delay = retry.delay(attempts, self.world.random.next_u64());
-        if !delay.is_zero() {
-            self.world.timer.wait(delay).await;
-        }
-    }
-}
-
 /// A command that is being put together; await it.
 #[must_use = "a command does nothing unless awaited"]
 #[derive(Debug)]
@@ -297,36 +117,7 @@ impl<'a, D: Decider> Run<'a, D> {
         }
     }
 
-    /// Who, why, in which conversation. What is not said about cause and conversation becomes the id of the command.
-    pub fn metadata(mut self, metadata: Metadata) -> Self {
-        self.orders.metadata = metadata;
-        self
-    }
-
-    /// On behalf of this user.
-    pub fn user(mut self, user: impl Into<String>) -> Self {
-        self.orders.metadata.user_id = Some(user.into());
-        self
-    }
-
-    /// Because of this event: it is the cause, and its conversation and user go on.
-    pub fn caused_by(mut self, event: &RecordedEvent) -> Self {
-        self.orders.caused_by(event);
-        self
-    }
-
-    /// The same key again for the same stream does nothing, and is answered with what was done the first time. A command that made
-    /// nothing happen leaves no trace, and is decided again.
-    pub fn idempotency(mut self, key: impl Into<String>) -> Self {
-        self.orders.key = Some(key.into());
-        self
-    }
-
-    /// How often to try, and how long to wait between.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.orders.retry = retry;
-        self
-    }
+    crate::orders::builder!();
 
     /// Which state is good enough to decide on. A refusal is decided on what is stored now, whatever is said here.
     pub fn dial(mut self, dial: Dial) -> Self {
@@ -357,22 +148,19 @@ impl<'a, D: Decider> Run<'a, D> {
             }
             let mut env = prepared.env(repository);
             let emit = loaded.state.decide(self.command.clone(), &mut env);
-            let nothing = emit.as_ref().map_or(true, |emit| emit.events().is_empty());
+            let nothing = emit.as_ref().map_or(true, Emit::is_nothing);
             if nothing && dial != Dial::Fresh {
                 dial = Dial::Fresh;
                 loaded = repository.present(&stream, dial).await?;
                 continue;
             }
-            let events = emit.map_err(RunError::Rejected)?.into_events();
-            if events.is_empty() {
-                return Ok(Committed::new(
-                    Token(loaded.position),
-                    events,
-                    attempts,
-                    false,
-                ));
+            let emit = emit.map_err(RunError::Rejected)?;
+            if emit.is_nothing() {
+                let token = Token(loaded.position);
+                return Ok(Committed::new(token, Vec::new(), attempts, false));
             }
-            let batch = batch(&loaded, prepared.seal(&events, &mut env)?);
+            let Sealed { events, sealed } = prepared.seal(emit, &stream, &mut env)?;
+            let batch = batch(&loaded, sealed);
             let error = match repository.append_surely(batch, prepared.retry).await {
                 Ok(receipt) => {
                     self.committed(&loaded, &events).await;
@@ -382,8 +170,9 @@ impl<'a, D: Decider> Run<'a, D> {
                 Err(error) => error,
             };
             let conflict = error.kind() == factum_store::Kind::Conflict;
-            if conflict
-                && self.version.is_some()
+            // The same command at the same time has the same ids, with another content when it was decided at another moment.
+            let ids_taken = error.kind() == factum_store::Kind::Invalid;
+            if (ids_taken || conflict && self.version.is_some())
                 && let Some(done) = repository.done_before(&prepared, attempts).await?
             {
                 return Ok(done);

@@ -46,8 +46,10 @@ pub use factum_engine::{Engine, Options};
 // From its module, where the derive of the same name is not.
 pub use factum_framework::event::Event;
 pub use factum_framework::{
-    AsOf, Committed, Decider, Decision, Dial, Emit, Env, Error, EventKind, Kind, Loaded, Origin,
-    Policy, Repository, Retry, RunError, Scope, Snapshots, Token, UpcastFrom, View, Views, World,
+    AsOf, Committed, Decider, Decision, Dial, Effects, Emit, Env, Error, EventKind, Failure, Idle,
+    Inputs, Kind, Loaded, Message, Origin, Parked, Policy, Process, ProcessState, Reactor,
+    Receiver, Rejected, Repository, Retry, Route, RunError, Runner, Scope, Snapshots, StartFrom,
+    Stop, TimerChange, Token, UpcastFrom, View, Views, World, inputs,
 };
 /// Derives [`Event`](trait@Event); see there for what it writes.
 pub use factum_macros::Event;

@@ -12,6 +12,10 @@ mod folding;
 #[cfg(test)]
 mod loading_all;
 #[cfg(test)]
+mod processing;
+#[cfg(test)]
+mod reacting;
+#[cfg(test)]
 mod remembering;
 #[cfg(test)]
 mod running;

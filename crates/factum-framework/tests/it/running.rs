@@ -349,3 +349,52 @@ fn a_lost_answer_is_asked_for_again() {
         assert_eq!(stored(&store).len(), 12);
     });
 }
+
+/// A store in which a stream is made while it is read: the first read gives nothing, and no error.
+struct Meanwhile {
+    store: MemoryStore,
+    reads: AtomicU32,
+}
+
+impl EventStore for Meanwhile {
+    fn append(&self, batch: AppendBatch) -> Answer<'_, Receipt> {
+        self.store.append(batch)
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        match self.reads.fetch_add(1, Ordering::Relaxed) {
+            0 => EventStream::of([]),
+            _ => self.store.read(request),
+        }
+    }
+
+    fn subscribe(&self, request: SubscribeRequest) -> Subscription {
+        self.store.subscribe(request)
+    }
+
+    fn head(&self) -> Answer<'_, Option<Position>> {
+        self.store.head()
+    }
+
+    fn stream_info(&self, stream: StreamName) -> Answer<'_, StreamInfo> {
+        self.store.stream_info(stream)
+    }
+
+    fn streams(&self, request: StreamsRequest) -> Answer<'_, Vec<StreamInfo>> {
+        self.store.streams(request)
+    }
+}
+
+/// Two runners on the engine: one read a process's stream while the other made it, took the empty state for the newest, and left out
+/// what came next.
+#[test]
+fn a_stream_that_is_made_while_it_is_read_is_not_taken_for_empty() {
+    let store = MemoryStore::new();
+    block_on(open(&over(store.clone()), STREAM, 50));
+    let meanwhile = Meanwhile {
+        store,
+        reads: AtomicU32::new(0),
+    };
+    let account = block_on(over(meanwhile).load::<Account>(STREAM).into_future()).unwrap();
+    assert_eq!((account.state.balance, account.version), (50, 2));
+}

@@ -1,0 +1,304 @@
+//! Who takes messages: a decider whose commands can be stored.
+//!
+//! What lives here: [`Receiver`], [`Rejected`], and how a message is run. Relies on: idempotency keys, so that a message that is run twice
+//! has its effect once. Never: loses a refusal; it is noted in the sender's stream.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use factum_types::{EventId, QueryItem, RecordedEvent};
+use futures_core::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::book::{Book, Noted};
+use crate::decider::Decider;
+use crate::emit::Emit;
+use crate::env::Env;
+use crate::error::Error;
+use crate::inputs::{item, received};
+use crate::note::{MESSAGE_REJECTED, MESSAGE_SENT, Note, OWNER, TO};
+use crate::run::RunError;
+use crate::runner::desk::{self, Desk, Handled, Hosted, Trouble};
+
+/// A decider that messages can be sent to, and that can be woken by timers.
+///
+/// Nothing but the category has to be said, if the commands have serde's traits.
+///
+/// ```
+/// use factum_framework::{Decider, Emit, Env, Event, Receiver};
+/// use factum_types::RecordedEvent;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// enum OrderEvent {
+///     #[event(name = "OrderPlaced")]
+///     Placed,
+///     #[event(name = "OrderExpired")]
+///     Expired,
+/// }
+///
+/// #[derive(Serialize, Deserialize, Clone, Debug)]
+/// enum OrderCommand { Place, Expire }
+///
+/// #[derive(Default, Clone)]
+/// struct Order;
+///
+/// impl Decider for Order {
+///     type Command = OrderCommand;
+///     type Event = OrderEvent;
+///     type Error = String;
+///     fn evolve(&mut self, _: &OrderEvent, _: &RecordedEvent) {}
+///     fn decide(&self, command: OrderCommand, env: &mut Env) -> Result<Emit<OrderEvent>, String> {
+///         Ok(match command {
+///             OrderCommand::Place => Emit::from(OrderEvent::Placed)
+///                 .wake("payment is late", env.after(std::time::Duration::from_secs(3_600))),
+///             OrderCommand::Expire => OrderEvent::Expired.into(),
+///         })
+///     }
+/// }
+///
+/// impl Receiver for Order {
+///     const CATEGORY: &'static str = "order";
+///     fn on_timer(timer: &str) -> Option<OrderCommand> {
+///         (timer == "payment is late").then_some(OrderCommand::Expire)
+///     }
+/// }
+/// ```
+pub trait Receiver: Decider<Command: Serialize + DeserializeOwned, Error: fmt::Display> {
+    /// What the names of its streams have in common: `order` for `order-1`. Stored, so it stays for ever.
+    const CATEGORY: &'static str;
+
+    /// The command that a timer of one of its streams stands for, if any. If it is refused, that is noted with the timer.
+    #[must_use]
+    fn on_timer(timer: &str) -> Option<Self::Command> {
+        let _: &str = timer;
+        None
+    }
+
+    /// The command that is run when something that one of its streams sent was refused. If it is refused too, that is noted with it.
+    #[must_use]
+    fn on_rejected(rejected: &Rejected) -> Option<Self::Command> {
+        let _: &Rejected = rejected;
+        None
+    }
+}
+
+/// A message that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// The id of the message.
+    pub message: EventId,
+    /// The stream it was sent to.
+    pub stream: String,
+    /// The command, as it was stored.
+    pub command: Value,
+    /// Why it was refused, in the words of the receiver's error.
+    pub reason: String,
+}
+
+impl Rejected {
+    /// A refusal, for tests of what follows from it.
+    #[must_use]
+    pub fn new<D: Receiver>(
+        stream: impl Into<String>,
+        command: &D::Command,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
+            message: crate::env::derive_id(&["a test"]),
+            stream: stream.into(),
+            command: serde_json::to_value(command).unwrap_or(Value::Null),
+            reason: reason.into(),
+        }
+    }
+
+    /// The command, if it was one for this receiver.
+    #[must_use]
+    pub fn command<D: Receiver>(&self) -> Option<D::Command> {
+        let ours = self.stream.strip_prefix(D::CATEGORY)?;
+        if !ours.is_empty() && !ours.starts_with('-') {
+            return None;
+        }
+        D::Command::deserialize(&self.command).ok()
+    }
+
+    pub(crate) fn of(
+        message: &str,
+        to: String,
+        command: Value,
+        reason: String,
+    ) -> Result<Self, Error> {
+        let message = message
+            .parse()
+            .map_err(|error| Error::decode(format!("{error}")).because(error))?;
+        Ok(Self {
+            message,
+            stream: to,
+            command,
+            reason,
+        })
+    }
+}
+
+/// A receiver's state with its timers: how it is woken, and told of refusals.
+#[derive(Clone)]
+struct Attended<D> {
+    state: D,
+    book: Book,
+}
+
+impl<D: Default> Default for Attended<D> {
+    fn default() -> Self {
+        Self {
+            state: D::default(),
+            book: Book::default(),
+        }
+    }
+}
+
+/// What a receiver is attended to for.
+#[derive(Clone)]
+struct Attend<C> {
+    note: Note,
+    command: Option<C>,
+}
+
+impl<D: Receiver> Decider for Attended<D> {
+    type Command = Attend<D::Command>;
+    type Event = Noted<D::Event>;
+    type Error = std::convert::Infallible;
+
+    fn evolve(&mut self, event: &Self::Event, recorded: &RecordedEvent) {
+        match event {
+            Noted::Note(note) => self.book.take(note, recorded),
+            Noted::Event(event) => self.state.evolve(event, recorded),
+        }
+    }
+
+    fn decide(
+        &self,
+        Attend { mut note, command }: Self::Command,
+        env: &mut Env,
+    ) -> Result<Emit<Self::Event>, Self::Error> {
+        if !self.book.wants(&note) {
+            return Ok(Emit::none());
+        }
+        let decided = command.map(|command| self.state.decide(command, env));
+        let emit = match decided {
+            None => Emit::none(),
+            Some(Ok(emit)) => emit,
+            Some(Err(why)) => {
+                note.reject(why.to_string());
+                Emit::none()
+            }
+        };
+        Ok(emit.map(Noted::Event).noted(note))
+    }
+}
+
+/// A receiver in a runner.
+pub(crate) struct Inbox<D>(PhantomData<fn() -> D>);
+
+impl<D: Receiver> Inbox<D> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// Runs a message; what is refused is noted in the sender's stream.
+    async fn deliver(
+        desk: &Desk,
+        event: &RecordedEvent,
+        to: String,
+        command: Value,
+    ) -> Result<Handled, Trouble> {
+        let parsed = D::Command::deserialize(&command).map_err(|error| {
+            Trouble::Park(format!("the command for {to} has another shape: {error}"))
+        })?;
+        let done = desk
+            .repository
+            .run::<D>(&to, parsed)
+            .idempotency(desk::key(event, 0))
+            .caused_by(event)
+            .await;
+        match done {
+            Ok(_) => Ok(Handled::Done),
+            Err(RunError::Failed(error)) => Err(error.into()),
+            Err(RunError::Rejected(why)) => {
+                let note = Note::MessageRejected {
+                    message: event.id.to_string(),
+                    to,
+                    command,
+                    reason: why.to_string(),
+                };
+                desk.note_once(event, &note).await?;
+                Ok(Handled::Done)
+            }
+        }
+    }
+
+    /// Wakes a stream, or tells it of a refusal.
+    async fn attend(
+        desk: &Desk,
+        event: &RecordedEvent,
+        note: Note,
+        command: Option<D::Command>,
+    ) -> Result<Handled, Trouble> {
+        let attend = Attend { note, command };
+        desk.deliver::<Attended<D>>(&event.stream, attend, event, 0)
+            .await?;
+        Ok(Handled::Done)
+    }
+}
+
+impl<D: Receiver> Hosted for Inbox<D> {
+    fn name(&self) -> String {
+        format!("receiver.{}", D::CATEGORY)
+    }
+
+    fn owner(&self) -> Option<&str> {
+        Some(D::CATEGORY)
+    }
+
+    fn items(&self) -> Result<Vec<QueryItem>, Error> {
+        Ok(vec![
+            item([MESSAGE_SENT], Some((TO, D::CATEGORY)))?,
+            item([MESSAGE_REJECTED], Some((OWNER, D::CATEGORY)))?,
+        ])
+    }
+
+    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error> {
+        Ok(Some(event.stream.to_string()))
+    }
+
+    fn handle<'a>(
+        &'a self,
+        desk: &'a Desk,
+        event: &'a RecordedEvent,
+    ) -> BoxFuture<'a, Result<Handled, Trouble>> {
+        Box::pin(async move {
+            match Note::read(event)? {
+                Some(Note::MessageSent { to, command }) => {
+                    Self::deliver(desk, event, to, command).await
+                }
+                Some(Note::MessageRejected {
+                    message,
+                    to,
+                    command,
+                    reason,
+                }) => {
+                    let rejected = Rejected::of(&message, to, command, reason)?;
+                    let command = D::on_rejected(&rejected);
+                    Self::attend(desk, event, received(event), command).await
+                }
+                Some(Note::TimerSet { timer, .. }) => {
+                    let command = D::on_timer(&timer);
+                    Self::attend(desk, event, Note::fired(timer, event), command).await
+                }
+                _ => Ok(Handled::Done),
+            }
+        })
+    }
+}
