@@ -70,6 +70,12 @@ pub trait Snapshots: Decider + Serialize + DeserializeOwned {
 
     /// Events that show what the fold does; the more of it they touch, the more changes are noticed by themselves.
     fn samples() -> Vec<Self::Event>;
+
+    /// The names of events that change nothing in the state, by intention; [`check`](crate::kit::check) finds those that were forgotten.
+    #[must_use]
+    fn ignored() -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// When a snapshot is taken. Policies are put together by [`or`](Policy::or).
@@ -234,7 +240,7 @@ impl<D: Decider> Keeper<D> {
         Some(loaded)
     }
 
-    async fn save(&self, loaded: &Loaded<D>) -> Result<(), Error> {
+    pub(crate) async fn save(&self, loaded: &Loaded<D>) -> Result<(), Error> {
         let data = (self.encode)(&loaded.state)?;
         let snapshot = Snapshot {
             stream: loaded.stream.clone(),

@@ -3,12 +3,20 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod deciding;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod kit;
 #[cfg(test)]
 mod remembering;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
 mod travel;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
+mod weak;
