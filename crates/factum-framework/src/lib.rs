@@ -31,7 +31,7 @@ pub use decider::{Decider, Emit};
 pub use decision::{Decide, Decision, Scope, View, Views};
 pub use env::Env;
 pub use error::{Error, Kind};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, PersonalField};
 pub use load::{AsOf, Dial, Load, Loaded, Origin, Token};
 pub use repository::Repository;
 pub use retry::Retry;

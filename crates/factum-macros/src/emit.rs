@@ -80,7 +80,10 @@ fn kind_literal(kind: &Kind, framework: &Path) -> TokenStream {
     }
     let fields = kind.personal.iter().map(|field| {
         let (name, subject) = (field.member.to_string(), field.subject.to_string());
-        let (name, subject) = (name.trim_start_matches("r#"), subject.trim_start_matches("r#"));
+        let (name, subject) = (
+            name.trim_start_matches("r#"),
+            subject.trim_start_matches("r#"),
+        );
         let category = &field.category;
         quote!(#framework::PersonalField::new(#name, #subject, #category))
     });

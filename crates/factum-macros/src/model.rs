@@ -134,7 +134,12 @@ fn refuse_holes(kinds: &[Kind]) -> Result<()> {
             .iter()
             .any(|other| other.name == kind.name && other.version + 1 == kind.version);
         if !bridged && !handled {
-            let what = advice::hole(&kind.name, &kind.ident, kind.version, kind.variant.is_some());
+            let what = advice::hole(
+                &kind.name,
+                &kind.ident,
+                kind.version,
+                kind.variant.is_some(),
+            );
             return Err(Error::new(kind.ident.span(), what));
         }
         if bridged && handled {

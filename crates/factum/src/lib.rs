@@ -47,7 +47,8 @@ pub use factum_engine::{Engine, Options};
 pub use factum_framework::event::Event;
 pub use factum_framework::{
     AsOf, Committed, Decider, Decision, Dial, Emit, Env, Error, EventKind, Kind, Loaded, Origin,
-    Policy, Repository, Retry, RunError, Scope, Snapshots, Token, UpcastFrom, View, Views, World,
+    PersonalField, Policy, Repository, Retry, RunError, Scope, Snapshots, Token, UpcastFrom, View,
+    Views, World,
 };
 /// Derives [`Event`](trait@Event); see there for what it writes.
 pub use factum_macros::Event;

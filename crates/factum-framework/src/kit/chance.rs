@@ -59,7 +59,9 @@ impl Chance {
     /// There is none.
     pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         let index = usize::try_from(self.below(choices.len() as u64)).unwrap_or(0);
-        choices.get(index).expect("there is something to choose from")
+        choices
+            .get(index)
+            .expect("there is something to choose from")
     }
 
     /// A short word; often one that was drawn before.

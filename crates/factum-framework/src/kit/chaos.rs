@@ -12,9 +12,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use factum_store::{
-    AppendBatch, Conflict, ConflictReason, EventStore, Kind, Receipt, StoreError,
-};
+use factum_store::{AppendBatch, Conflict, ConflictReason, EventStore, Kind, Receipt, StoreError};
 
 use super::Chance;
 
@@ -215,7 +213,10 @@ impl<S> Chaos<S> {
             Turns(1 + self.some()).await;
         }
         if self.comes(Trouble::Busy) {
-            return Err(StoreError::new(Kind::Unavailable, "chaos: the store is busy"));
+            return Err(StoreError::new(
+                Kind::Unavailable,
+                "chaos: the store is busy",
+            ));
         }
         Ok(())
     }

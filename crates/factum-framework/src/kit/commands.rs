@@ -171,6 +171,10 @@ where
     ///
     /// # Panics
     /// What does not hold; the seed is printed.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "that it does not panic may be all that is wanted"
+    )]
     pub fn check(mut self) -> Tally {
         let _told = Told {
             what: "commands at random",

@@ -43,22 +43,22 @@ const SENDS_MAX: usize = 1_000;
 /// use factum_framework::kit;
 /// use factum_store::MemoryStore;
 ///
-/// kit::check_exactly_once(Arc::new(MemoryStore::new()), kit::random_seed());
+/// kit::check_exactly_once(&Arc::new(MemoryStore::new()), kit::random_seed());
 /// ```
 ///
 /// # Panics
 /// A request acted twice or not at all, or is never answered; the seed is printed.
-pub fn check_exactly_once<S: EventStore + 'static>(store: Arc<S>, seed: u64) {
+pub fn check_exactly_once<S: EventStore + 'static>(store: &Arc<S>, seed: u64) {
     let _told = Told {
         what: "exactly once behind chaos",
         seed,
     };
-    let chaos = Arc::new(Chaos::new(Arc::clone(&store), seed, Troubles::all()));
+    let chaos = Arc::new(Chaos::new(Arc::clone(store), seed, Troubles::all()));
     let world = FakeWorld::new(seed).world();
     let repository = Repository::new(chaos).with_world(world);
     race(WRITERS, |writer| send_all(&repository, writer / 2));
     race(WRITERS, |writer| take_seats(&repository, writer / 2));
-    if let Err(error) = run_here(check_counted(&*store)) {
+    if let Err(error) = run_here(check_counted(&**store)) {
         panic!("what was written cannot be read: {error}");
     }
 }
@@ -111,19 +111,12 @@ async fn check_counted(store: &dyn EventStore) -> Result<(), Error> {
         *times.entry(Done::read(event)?).or_default() += 1;
     }
     let requests = WRITERS / 2 * REQUESTS;
-    assert_eq!(
-        times.len(),
-        requests,
-        "not every request acted: {times:?}"
-    );
+    assert_eq!(times.len(), requests, "not every request acted: {times:?}");
     let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "acted more than once: {twice:?}");
     let tag = Tag::new(SEAT)?;
     let seats = store.read(ReadRequest::tag(tag)).collect().await?;
-    let mut who: Vec<_> = seats
-        .iter()
-        .map(Done::read)
-        .collect::<Result<_, Error>>()?;
+    let mut who: Vec<_> = seats.iter().map(Done::read).collect::<Result<_, Error>>()?;
     who.sort();
     who.dedup();
     assert_eq!(

@@ -28,7 +28,12 @@ pub fn recorded<E: Event>(events: &[E]) -> Result<Vec<RecordedEvent>, Error> {
         .collect()
 }
 
-pub(super) fn record(name: &str, version: u32, data: Vec<u8>, number: u32) -> Result<RecordedEvent, Error> {
+pub(super) fn record(
+    name: &str,
+    version: u32,
+    data: Vec<u8>,
+    number: u32,
+) -> Result<RecordedEvent, Error> {
     Ok(RecordedEvent {
         id: sample_id(number),
         stream: stream(),
@@ -54,4 +59,3 @@ fn sample_id(number: u32) -> EventId {
 pub(crate) fn stream() -> StreamName {
     StreamName::new("sample-1").expect("a plain name is valid")
 }
-

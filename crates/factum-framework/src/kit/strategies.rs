@@ -101,7 +101,10 @@ where
     ) -> Result<(), Error> {
         for _ in 0..self.steps {
             if chance.once_in(2) {
-                bench.fake.clock.advance(Duration::from_millis(chance.below(3_000)));
+                bench
+                    .fake
+                    .clock
+                    .advance(Duration::from_millis(chance.below(3_000)));
             }
             let with = if chance.once_in(2) {
                 bench.with.clone()

@@ -20,7 +20,7 @@ use crate::account::{Account, AccountCommand as Do};
 #[test]
 fn commands_with_a_key_act_exactly_once_on_the_memory_store() {
     for _ in 0..3 {
-        kit::check_exactly_once(Arc::new(MemoryStore::new()), kit::random_seed());
+        kit::check_exactly_once(&Arc::new(MemoryStore::new()), kit::random_seed());
     }
 }
 
@@ -32,7 +32,7 @@ fn commands_with_a_key_act_exactly_once_on_the_engine() {
     };
     let options = factum_engine::Options::new("/chaos");
     let engine = Arc::new(factum_engine::Engine::open(options, env).unwrap());
-    kit::check_exactly_once(Arc::clone(&engine), kit::random_seed());
+    kit::check_exactly_once(&engine, kit::random_seed());
     engine.close().unwrap();
 }
 
@@ -82,7 +82,7 @@ impl EventStore for Forgetful {
 #[test]
 fn a_store_that_repeats_is_found() {
     let store = Arc::new(Forgetful(MemoryStore::new()));
-    let found = catch_unwind(AssertUnwindSafe(|| kit::check_exactly_once(store, 7)));
+    let found = catch_unwind(AssertUnwindSafe(|| kit::check_exactly_once(&store, 7)));
     let text = *found.unwrap_err().downcast::<String>().unwrap();
     assert!(text.contains("more than once"), "{text}");
 }

@@ -48,7 +48,9 @@ fn an_account_stands_any_commands() {
 fn a_rule_that_does_not_hold_is_found() {
     let poor = |account: &Account| account.balance < 100;
     let found_pure = found(|| {
-        kit::commands::<Account>(command).always("poor", poor).check();
+        kit::commands::<Account>(command)
+            .always("poor", poor)
+            .check();
     });
     assert!(found_pure.contains("poor"), "{found_pure}");
     let found_on_store = found(|| {
@@ -61,7 +63,10 @@ fn a_rule_that_does_not_hold_is_found() {
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
 enum Did {
     #[event(name = "Lit")]
-    Lit { #[serde(default)] by: Who },
+    Lit {
+        #[serde(default)]
+        by: Who,
+    },
     #[event(name = "Dimmed")]
     Dimmed,
 }
@@ -217,10 +222,20 @@ fn projections_are_fed_what_is_in_their_scope_and_twice_when_asked() {
     kit::projection::<Lights>()
         .given(samples())
         .then(|lights| lights.lit && lights.changes == 1);
-    let view = kit::projection::<IsLit>().given(samples()).each_twice().view();
+    let view = kit::projection::<IsLit>()
+        .given(samples())
+        .each_twice()
+        .view();
     assert_eq!(view, IsLit(false));
     let twice = found(|| drop(kit::projection::<Lights>().given(samples()).each_twice()));
-    assert!(twice.contains("event 0, Lit, makes a difference"), "{twice}");
-    let wrong = found(|| kit::projection::<IsLit>().given(samples()).then(|view| view.0));
+    assert!(
+        twice.contains("event 0, Lit, makes a difference"),
+        "{twice}"
+    );
+    let wrong = found(|| {
+        kit::projection::<IsLit>()
+            .given(samples())
+            .then(|view| view.0)
+    });
     assert!(wrong.contains("not as expected"), "{wrong}");
 }

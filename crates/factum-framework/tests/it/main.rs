@@ -11,6 +11,8 @@ mod events;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
+mod personal;
+#[cfg(test)]
 mod remembering;
 #[cfg(test)]
 mod running;

@@ -75,7 +75,10 @@ impl Snapshots for Account {
     fn samples() -> Vec<Did> {
         vec![
             Did::PaidInEuros { euros: 3 },
-            Did::PaidIn { cents: 250, fee: 50 },
+            Did::PaidIn {
+                cents: 250,
+                fee: 50,
+            },
             Did::Closed,
         ]
     }
@@ -85,8 +88,17 @@ impl Snapshots for Account {
 fn each_version_has_its_handler() {
     let read = |version, data: &str| Did::decode("MoneyPaidIn", version, data.as_bytes());
     let three = read(3, r#"{"cents":250,"fee":50}"#).unwrap();
-    assert_eq!(three, Did::PaidIn { cents: 250, fee: 50 });
-    assert_eq!((three.kind().name, three.kind().version), ("MoneyPaidIn", 3));
+    assert_eq!(
+        three,
+        Did::PaidIn {
+            cents: 250,
+            fee: 50
+        }
+    );
+    assert_eq!(
+        (three.kind().name, three.kind().version),
+        ("MoneyPaidIn", 3)
+    );
     let two = read(2, r#"{"euros":3}"#).unwrap();
     assert_eq!(two, Did::PaidInEuros { euros: 3 });
     assert_eq!(two.kind().version, 2);

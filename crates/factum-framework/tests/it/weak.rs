@@ -108,7 +108,9 @@ fn any(chance: &mut Chance, depth: u64) -> Value {
         3 => Value::from(chance.number().cast_signed()),
         4 => Value::from(f64::from(u32::try_from(chance.below(1 << 32)).unwrap()) / 8.0),
         5 => Value::from(format!("\u{e9}\"\\{}", chance.word())),
-        6 => (0..chance.below(4)).map(|_| any(chance, depth - 1)).collect(),
+        6 => (0..chance.below(4))
+            .map(|_| any(chance, depth - 1))
+            .collect(),
         _ => Value::Object(fields(chance, depth - 1)),
     }
 }
@@ -131,7 +133,10 @@ fn unknown_fields_of_any_kind_are_written_again() {
         item.as_object_mut().unwrap().extend(fields(&mut chance, 2));
         assert_eq!(again("OrderPacked", 1, &item), item);
         let mut placed = json!({"item": item, "coupon": "x"});
-        placed.as_object_mut().unwrap().extend(fields(&mut chance, 2));
+        placed
+            .as_object_mut()
+            .unwrap()
+            .extend(fields(&mut chance, 2));
         assert_eq!(again("OrderPlaced", 2, &placed), placed);
         let unknown = fields(&mut chance, 2);
         let mut old = json!({"sku": "book"});

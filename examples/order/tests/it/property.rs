@@ -41,9 +41,7 @@ fn snapshot_and_tail_are_a_replay_on_the_memory_store() {
 
 #[test]
 fn snapshot_and_tail_are_a_replay_on_the_engine() {
-    kit::commands::<Order>(command)
-        .runs(1)
-        .check_on(engine);
+    kit::commands::<Order>(command).runs(1).check_on(engine);
 }
 
 fn raced<S: EventStore + SnapshotStore + 'static>(store: &Arc<S>) {

@@ -75,6 +75,24 @@ impl<S: SnapshotStore> SnapshotStore for Chaos<S> {
             self.store.load_snapshot(stream, key, at_most).await
         })
     }
+
+    fn list_snapshots(&self, stream: StreamName) -> Answer<'_, Vec<Snapshot>> {
+        Box::pin(async move {
+            self.before().await?;
+            self.store.list_snapshots(stream).await
+        })
+    }
+
+    fn drop_snapshots(&self, stream: StreamName, key: String) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.before().await?;
+            self.store.drop_snapshots(stream, key).await?;
+            if self.comes(Trouble::LostAnswer) {
+                return Err(lost("the answer"));
+            }
+            Ok(())
+        })
+    }
 }
 
 impl<S: CheckpointStore> CheckpointStore for Chaos<S> {
