@@ -54,3 +54,13 @@ pub use factum_framework::{
 pub use factum_macros::Event;
 pub use factum_store::{EventStore, MemoryStore, SnapshotStore};
 pub use factum_types::{EventId, Metadata, Position, RecordedEvent, StreamName, Tag, Timestamp};
+
+/// The programs in the guide to versions of events, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/versions.md")]
+struct Versions;
+
+/// The programs in the guide for authors of stores, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/store-authors.md")]
+struct StoreAuthors;

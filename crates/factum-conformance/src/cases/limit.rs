@@ -9,8 +9,6 @@ use crate::words::{no_match, stream, tag, typed, write};
 
 use ExpectedRevision::{Any, NoStream};
 
-/// Longest key of a snapshot, in bytes, as its documentation says.
-
 /// That a batch is taken at the limit and refused at one more.
 fn at_limit(t: &Trial, limit: usize, make: impl Fn(usize) -> AppendBatch) -> Outcome {
     refused(
