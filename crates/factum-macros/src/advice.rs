@@ -43,7 +43,7 @@ pub(crate) fn changed(kind: &Kind) -> String {
         "the shape of {name} version {old} is not what the lock file has, and events of that shape may be stored already.\n\
          Either put the shape back, or make it version {new}: keep the old shape and say how it becomes the new one:\n\n\
          {upcaster}\n\n\
-         Only if a field was added that is optional, so that old events still decode, replace the line in the lock file by:\n{line}"
+         Only if old events still decode as they are, because an optional field was added or a field was marked as personal, replace the line in the lock file by:\n{line}"
     )
 }
 

@@ -235,7 +235,7 @@ fn projections_are_fed_what_is_in_their_scope_and_twice_when_asked() {
     let wrong = found(|| {
         kit::projection::<IsLit>()
             .given(samples())
-            .then(|view| view.0)
+            .then(|view| view.0);
     });
     assert!(wrong.contains("not as expected"), "{wrong}");
 }

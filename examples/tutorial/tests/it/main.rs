@@ -1,0 +1,9 @@
+//! Every block of docs/tutorial.md: programs are those of this crate, which are compiled and run; what they print is what is shown.
+
+#[cfg(test)]
+mod tutorial;
+
+/// The domain as it is after the last page.
+#[cfg(test)]
+#[path = "../../changed/src/lib.rs"]
+mod changed;
