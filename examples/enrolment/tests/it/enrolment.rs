@@ -81,7 +81,8 @@ fn race(store: &Arc<dyn EventStore>, behind: &dyn EventStore, retry: Retry) {
         course: "rust".into(),
         seats: SEATS,
     };
-    while block_on(factum.decide(define.clone()).into_future()).is_err() {}
+    let define = || factum.decide(define.clone()).idempotency("define");
+    while block_on(define().into_future()).is_err() {}
     let outcomes = kit::race(WRITERS, |number| {
         let (factum, student) = (&factum, format!("student {number}"));
         async move {
