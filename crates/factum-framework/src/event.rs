@@ -182,7 +182,7 @@ impl EventKind {
 /// ```
 ///
 /// A name may stand for several versions, each with a variant of its own, so that the fold handles both: see
-/// [`versions`](crate::versions).
+/// [`versions`].
 pub trait Event: Sized + Clone + Send + Sync + 'static {
     /// All kinds of events that the type stands for. One name may be there in several versions, each handled by itself.
     const KINDS: &'static [EventKind];

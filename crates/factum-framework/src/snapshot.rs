@@ -72,7 +72,7 @@ pub trait Snapshots: Decider + Serialize + DeserializeOwned {
     /// Events that show what the fold does; the more of it they touch, the more changes are noticed by themselves.
     fn samples() -> Vec<Self::Event>;
 
-    /// Whom the state has personal data of, by the ids that the events' [`SUBJECT_TAG`](crate::event::SUBJECT_TAG) has. They are stored
+    /// Whom the state has personal data of, by the ids that the events' [`SUBJECT_TAG`] has. They are stored
     /// with each snapshot, so that [`Repository::drop_snapshots_about`] finds it. The state itself is stored as it is.
     fn subjects(&self) -> Vec<String> {
         Vec::new()
@@ -342,7 +342,7 @@ impl Repository {
 
     /// Drops every snapshot in which someone's data are, whichever version of the code took it, and says of how many streams and keys.
     ///
-    /// The streams are those with an event whose tags name the subject (see [`SUBJECT_TAG`](crate::event::SUBJECT_TAG)); of these, all snapshots go of a
+    /// The streams are those with an event whose tags name the subject (see [`SUBJECT_TAG`]); of these, all snapshots go of a
     /// key under which one lists the subject ([`Snapshots::subjects`]). They are never loaded again. The events stay as they are, and so do states in
     /// memory; when the bytes of a snapshot leave the disk is the store's affair.
     ///
