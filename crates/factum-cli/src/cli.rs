@@ -137,6 +137,12 @@ pub(crate) enum Command {
     /// Look at single events
     #[command(subcommand)]
     Event(commands::event::EventCommand),
+    /// The state of a stream, now or as it was; what changed it
+    State(commands::state::StateArgs),
+    /// Remember the state of a stream, so that it need not be folded again
+    Snapshot(commands::snapshot::SnapshotArgs),
+    /// Copy events while they change: other types, fields, streams
+    Transform(Box<commands::transform::TransformArgs>),
     /// Bring events in from a CloudEvents file
     Import(commands::import::ImportArgs),
     /// Write events out as CloudEvents lines

@@ -21,6 +21,7 @@ pub(crate) mod bring;
 mod custom;
 pub(crate) mod json;
 mod tags;
+pub(crate) mod time;
 pub(crate) mod write;
 
 /// The source of events that were not imported.

@@ -13,8 +13,11 @@ pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod read;
 pub(crate) mod restore;
+pub(crate) mod snapshot;
+pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod tail;
+pub(crate) mod transform;
 pub(crate) mod verify;
 
 use crate::bench;
@@ -34,6 +37,9 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
         Command::Tail(args) => tail::run(&args, context),
         Command::Stream(command) => stream::run(&command, context),
         Command::Event(command) => event::run(&command, context),
+        Command::State(args) => state::run(&args, context),
+        Command::Snapshot(args) => snapshot::run(&args, context),
+        Command::Transform(args) => transform::run(&args, context),
         Command::Import(args) => import::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),

@@ -119,6 +119,22 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<factum_framework::Error> for Failure {
+    fn from(error: factum_framework::Error) -> Self {
+        if let Some(store) = error.store_error() {
+            return Self {
+                message: error.to_string(),
+                ..Self::from(store.clone())
+            };
+        }
+        let kind = match error.kind() {
+            factum_framework::Kind::Decode => "decode",
+            _ => "invalid",
+        };
+        Self::new(Exit::Error, kind, error.to_string())
+    }
+}
+
 const fn advice(kind: Kind) -> (Exit, &'static str, Option<&'static str>) {
     match kind {
         Kind::Conflict => (

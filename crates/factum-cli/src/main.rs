@@ -15,6 +15,7 @@ mod exit;
 mod export;
 mod failure;
 mod files;
+mod fold;
 mod import;
 mod interrupt;
 mod printer;

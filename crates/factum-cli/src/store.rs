@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use factum_store::{EventStore, MemoryStore};
+use factum_io::Env;
+use factum_store::{EventStore, MemoryStore, SnapshotStore};
 
 pub(crate) use factum_engine::backup::BackupReport;
 pub(crate) use factum_engine::verify::{Severity, VerifyDepth, VerifyFinding, VerifyReport};
@@ -37,6 +38,8 @@ pub(crate) enum Access {
 pub(crate) struct Store {
     /// The store.
     pub(crate) events: Arc<dyn EventStore>,
+    /// The same store, for what is remembered of its streams.
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
     /// Whether subscriptions see every append: false when another process may be the one that appends.
     pub(crate) is_live: bool,
     close: Option<Box<dyn FnOnce() -> Outcome>>,
@@ -51,16 +54,19 @@ impl Store {
 
 /// Opens the store of the data directory.
 pub(crate) fn open(context: &Context, access: Access) -> Outcome<Store> {
+    open_at(&context.data, access, &context.env)
+}
+
+/// Opens the store of any directory.
+pub(crate) fn open_at(data: &Path, access: Access, env: &Env) -> Outcome<Store> {
     if access != Access::Create {
-        must_be_there(&context.data)?;
+        must_be_there(data)?;
     }
-    engine::open(&context.data, access, &context.env).map_err(|failure| {
-        match doctor::lock_holder(&context.data) {
-            Some(holder) if failure.exit == Exit::Unreachable => failure.hint(format!(
-                "{holder} has the store open; one process writes at a time, reading works beside it"
-            )),
-            _ => failure,
-        }
+    engine::open(data, access, env).map_err(|failure| match doctor::lock_holder(data) {
+        Some(holder) if failure.exit == Exit::Unreachable => failure.hint(format!(
+            "{holder} has the store open; one process writes at a time, reading works beside it"
+        )),
+        _ => failure,
     })
 }
 
@@ -99,8 +105,10 @@ pub(crate) fn trace(data: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
 
 /// A store in memory.
 pub(crate) fn empty() -> Store {
+    let store = Arc::new(MemoryStore::new());
     Store {
-        events: Arc::new(MemoryStore::new()),
+        events: Arc::clone(&store) as Arc<dyn EventStore>,
+        snapshots: store,
         is_live: true,
         close: None,
     }

@@ -30,6 +30,14 @@ pub(crate) fn parse_rfc3339(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp::from_micros(time.as_microsecond()))
 }
 
+/// A moment as people write it: RFC 3339, or a day, which begins at midnight UTC.
+pub(crate) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    if text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok() {
+        return parse_rfc3339(&format!("{text}T00:00:00Z"));
+    }
+    parse_rfc3339(text)
+}
+
 /// A duration such as `90s`, `15m`, `12h`, `30d` or `2w`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write a number and s, m, h, d or w: 30d");

@@ -15,7 +15,8 @@ macro_rules! __each_case {
             }
             conflict {
                 exact_carries_later_events, no_stream_carries_readable_events,
-                stream_exists_carries_none, events_are_bounded, actual_is_last_revision,
+                stream_exists_carries_none, stream_exists_says_that_it_is_gone,
+                events_are_bounded, actual_is_last_revision,
                 match_carries_events_and_last_position, match_events_are_bounded,
                 match_names_its_condition, nothing_is_written, events_are_readable,
             }

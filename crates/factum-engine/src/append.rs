@@ -60,7 +60,11 @@ impl Core {
                 Outcome::Refused(request, refusal) => return self.refuse(&request, refusal),
                 Outcome::Bounced(mut back, bounce) => {
                     match bounce {
-                        Bounce::Resolve => drop(self.look_up(&mut back, true)?),
+                        Bounce::Resolve => {
+                            if let Err(error) = self.look_up(&mut back, true) {
+                                return self.unproven(&back, error);
+                            }
+                        }
                         Bounce::Evaluate => {}
                         Bounce::CheckIds(_) => {
                             if let Some(receipt) = self.repetition(&back)? {
@@ -100,7 +104,11 @@ impl Core {
             .collect();
         for (name, key) in wanted {
             // The view is taken after the count of evictions, so what was forgotten since is noticed.
-            let tail = self.reader.stream_tail(&name)?;
+            let tail = match self.reader.proven_tail(&name) {
+                // The sequencer may know it all the same; if not, it says so.
+                Err(error) if !all && error.kind() == Kind::Corrupt => continue,
+                tail => tail?,
+            };
             request.resolved.push(Resolved {
                 key,
                 tail,
@@ -108,6 +116,14 @@ impl Core {
             });
         }
         Ok(false)
+    }
+
+    /// A stream's tail is not known, because records were lost: what is recorded already can be answered all the same.
+    fn unproven(&self, request: &Prepared, error: StoreError) -> Result<Receipt, StoreError> {
+        if error.kind() != Kind::Corrupt {
+            return Err(error);
+        }
+        self.repetition(request)?.ok_or(error)
     }
 
     /// Evaluates query conditions over what is published. The sequencer looks at the rest.
@@ -149,7 +165,7 @@ impl Core {
             else {
                 continue;
             };
-            let tail = self.reader.stream_tail(stream)?;
+            let tail = self.reader.proven_tail(stream)?;
             if !tail.meets(*expected) {
                 let next_revision = tail.next_revision;
                 return Ok(Some(Refusal::StreamCondition {

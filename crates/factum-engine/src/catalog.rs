@@ -8,13 +8,16 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_format::FormatError;
+use factum_format::limits::RECORD_HEAD_BYTES_MIN;
 use factum_format::manifest::{Manifest, QuarantineEntry, SegmentEntry, SegmentState};
 use factum_io::Env;
 use factum_io::disk::{DiskFileExt, Open, read_to_end};
 use factum_store::{Kind, StoreError};
 
 use crate::errors::io_error;
+use crate::log::PAGE_BYTES;
 use crate::mutant::{Mutant, on};
+use crate::options::Options;
 use crate::paths::Paths;
 use crate::supply::Begin;
 use crate::sync::{Mutex, lock};
@@ -175,7 +178,12 @@ pub(crate) fn read_manifest(env: &Env, paths: &Paths) -> Result<Option<Found>, S
         present += 1;
         let bytes =
             read_to_end(&*env.disk, &path).map_err(|e| io_error("reading the manifest", e))?;
-        match Manifest::decode(&bytes) {
+        let decoded = Manifest::decode(&bytes);
+        if let Some(why) = decoded.as_ref().ok().and_then(senseless) {
+            damaged.push((copy, why));
+            continue;
+        }
+        match decoded {
             Ok(manifest) if best.as_ref().is_none_or(|b| b.seq < manifest.seq) => {
                 best = Some(manifest);
             }
@@ -191,6 +199,24 @@ pub(crate) fn read_manifest(env: &Env, paths: &Paths) -> Result<Option<Found>, S
         None if present == 0 || !has_segments(env, paths)? => Ok(None),
         None => Err(both_damaged(paths, &damaged)),
     }
+}
+
+/// What a manifest says of the sizes of segments that cannot be. Its word alone is relied on for these.
+fn senseless(manifest: &Manifest) -> Option<String> {
+    let bytes = manifest.segment_bytes;
+    let sizes = Options::SEGMENT_BYTES_MIN..=Options::SEGMENT_BYTES_MAX;
+    if !sizes.contains(&bytes) || !bytes.is_multiple_of(PAGE_BYTES) {
+        return Some(format!("it says that segments have {bytes} bytes"));
+    }
+    let too_long = |entry: &&SegmentEntry| {
+        entry.end_offset > u32::MAX.into()
+            || entry.record_count > entry.end_offset.max(bytes) / RECORD_HEAD_BYTES_MIN
+    };
+    let entry = manifest.segments.iter().find(too_long)?;
+    Some(format!(
+        "it says that segment {} has {} records in {} bytes",
+        entry.number, entry.record_count, entry.end_offset
+    ))
 }
 
 /// Whether there is any segment. Without one, manifests that cannot be read are those of a store that was being made when power failed.

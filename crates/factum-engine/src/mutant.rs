@@ -101,6 +101,8 @@ mutants! {
     QuarantineForgotten,
     /// The first snapshot in a sealed segment is taken for the last.
     FirstSnapshotTaken,
+    /// Where the last event of a stream is lost, the one before is taken for it.
+    LostTailIgnored,
     /// Recovery reads one segment only.
     NextSegmentIgnored,
 }

@@ -17,6 +17,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) read_only: bool,
     pub(crate) accept_loss: bool,
+    pub(crate) accept_lost_tails: bool,
     pub(crate) segment_bytes: u64,
     pub(crate) id_window: usize,
     pub(crate) streams_in_memory: usize,
@@ -40,6 +41,7 @@ impl Options {
             create: true,
             read_only: false,
             accept_loss: false,
+            accept_lost_tails: false,
             segment_bytes: Self::SEGMENT_BYTES_DEFAULT,
             id_window: 1 << 16,
             streams_in_memory: 1 << 20,
@@ -77,6 +79,16 @@ impl Options {
     #[must_use]
     pub const fn accept_loss(mut self, accept: bool) -> Self {
         self.accept_loss = accept;
+        self
+    }
+
+    /// Whether a stream goes on behind the last of its events that is left, although later ones may have been lost. An append that cannot
+    /// be told from this case is otherwise refused as [`Kind::Corrupt`](factum_store::Kind::Corrupt), because revisions that somebody was
+    /// shown would mean other events. The last resort where no backup helps; it holds while the store is open, and is asked for anew each
+    /// time. Default: no.
+    #[must_use]
+    pub const fn accept_lost_tails(mut self, accept: bool) -> Self {
+        self.accept_lost_tails = accept;
         self
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Reader {
     pub(crate) keyer: Keyer,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) waiters: Waiters,
+    /// Whether the last event of a stream that is left is taken for its last event, whatever was lost.
+    pub(crate) accept_lost_tails: bool,
 }
 
 impl Reader {

@@ -278,7 +278,7 @@ fn count_before(sealed: &[Arc<Sealed>], kind: KeyKind, key: KeyHash, name: &str)
     for older in sealed.iter().rev() {
         let Ok(index) = older.index() else { return 0 };
         if let Ok(Some(posting)) = index.posting(kind, key, name) {
-            return posting.head.before + u64::from(posting.count);
+            return posting.head.before.saturating_add(posting.count.into());
         }
     }
     0

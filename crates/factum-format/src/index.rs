@@ -26,6 +26,7 @@
 mod directory;
 mod file;
 mod header;
+mod losses;
 mod names;
 mod offsets;
 mod posting_list;
@@ -36,6 +37,7 @@ mod tests;
 pub use directory::{Candidates, Directory, DirectoryBuilder};
 pub use file::{IndexBuilder, IndexFile};
 pub use header::{IndexHeader, IndexInfo, IndexSection, SectionEntry};
+pub use losses::Losses;
 pub use names::{Names, pack_names};
 pub use offsets::{Offsets, OffsetsBuilder, OffsetsIter};
 pub use posting_list::Ordinals;

@@ -38,6 +38,19 @@ pub const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// Most sections in an index file.
 pub const INDEX_SECTIONS_MAX: u16 = 256;
 
+/// What a raw position or a sequence number leaves free above it, so that whoever counts on never meets the end of the numbers.
+const NUMBERS_FREE: u64 = 1 << 32;
+
+/// Whether so many records may stand from this raw position on. Numbers from a file are checked once, where they are decoded.
+pub(crate) fn is_position(base: u64, count: u64) -> bool {
+    base.checked_add(count).is_some_and(is_sequence)
+}
+
+/// Whether a frame or a segment may have this number.
+pub(crate) fn is_sequence(number: u64) -> bool {
+    number <= u64::MAX - NUMBERS_FREE
+}
+
 const _: () = {
     assert!(
         FRAME_HEADER_BYTES <= FRAME_ALIGN && SECTOR_BYTES.is_multiple_of(FRAME_ALIGN),

@@ -25,7 +25,12 @@
 //! Two copies in different sectors: what damages one leaves the other. The magic, version, core length and a checksum
 //! in the last 8 bytes of the core stay in all versions, so that a newer file is refused by name and not as damage.
 
-use crate::{FormatError, SegmentKey, bytes::put_at, front, limits::SEGMENT_HEADER_BYTES};
+use crate::{
+    FormatError, SegmentKey,
+    bytes::put_at,
+    front,
+    limits::{self, SEGMENT_HEADER_BYTES},
+};
 
 const WHAT: &str = "segment header";
 const MAGIC: [u8; 8] = *b"FACTSEG1";
@@ -140,7 +145,7 @@ impl SegmentHeader {
             });
         }
         let mut cursor = front.rest;
-        Ok(Self {
+        let header = Self {
             layout: front.own,
             realm: cursor.array()?,
             segment: cursor.u64()?,
@@ -155,6 +160,16 @@ impl SegmentHeader {
             first_frame_seq: cursor.u64()?,
             capacity: cursor.u64()?,
             epoch: cursor.u16()?,
+        };
+        let counts = limits::is_position(header.base_position, 0)
+            && limits::is_sequence(header.first_frame_seq)
+            && limits::is_sequence(header.segment);
+        if counts {
+            return Ok(header);
+        }
+        Err(FormatError::Invalid {
+            what: WHAT,
+            offset: 32,
         })
     }
 

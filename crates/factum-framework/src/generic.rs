@@ -1,29 +1,14 @@
 //! A state without a Rust type: the data of a stream's events, applied in order as JSON merge patches (RFC 7396).
 //!
-//! What lives here: [`Merged`] and the patch itself. Relies on: data that are JSON objects. Never: guesses; data that are something else
-//! change nothing but the version.
+//! What lives here: the patch itself; the fold that applies it is in [`fold`](crate::fold). Relies on: data that are JSON objects.
+//! Never: guesses; data that are something else change nothing but the version.
 
-use factum_store::ReadRequest;
-use factum_types::{StreamName, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::fold::{Fold, Folded};
 use crate::load::AsOf;
-use crate::repository::{Repository, name};
-
-/// What the events of a stream say, merged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Merged {
-    /// The stream.
-    pub stream: StreamName,
-    /// The number of the stream's next event at that point; 0 when there is no stream.
-    pub version: u64,
-    /// The time of the last event, when there is one.
-    pub time: Option<Timestamp>,
-    /// The fields, each as it was last said.
-    pub state: Value,
-}
+use crate::repository::Repository;
 
 /// Applies a JSON merge patch (RFC 7396, section 2).
 ///
@@ -56,44 +41,16 @@ pub fn merge_patch(target: &mut Value, patch: Value) {
 }
 
 impl Repository {
-    /// What the events of a stream say, merged, up to a point in its past or all of them.
+    /// What the events of a stream say, merged, up to a point in its past or all of them; see [`Fold::merge`].
     ///
     /// # Errors
-    /// [`Kind::Decode`](crate::Kind::Decode): an event says that it is JSON, and is not. Otherwise as for a load.
+    /// As for [`folded`](Self::folded).
     pub async fn merged(
         &self,
         stream: impl AsRef<str>,
         as_of: Option<AsOf>,
-    ) -> Result<Merged, Error> {
-        let stream = name(stream)?;
-        let mut merged = Merged {
-            stream: stream.clone(),
-            version: 0,
-            time: None,
-            state: Value::Object(Map::new()),
-        };
-        let mut events = self.store.read(ReadRequest::stream(stream));
-        while let Some(event) = events.next().await {
-            let event = match event {
-                Err(error) if error.kind() == factum_store::Kind::NotFound => break,
-                event => event?,
-            };
-            if as_of.is_some_and(|as_of| !as_of.includes(&event)) {
-                break;
-            }
-            if event.content_type == factum_types::ContentType::Json {
-                let type_name = event.event_type.as_str();
-                let data: Value =
-                    crate::codec::decode(type_name, event.schema_version, &event.data)
-                        .map_err(|error| error.at(&event))?;
-                if data.is_object() {
-                    merge_patch(&mut merged.state, data);
-                }
-            }
-            merged.version = event.revision.number() + 1;
-            merged.time = Some(event.time);
-        }
-        Ok(merged)
+    ) -> Result<Folded, Error> {
+        self.folded(stream, &Fold::merge(), as_of).await
     }
 }
 

@@ -11,19 +11,27 @@ mod cache;
 pub mod codec;
 pub mod decider;
 pub mod decision;
+#[cfg(feature = "files")]
+mod declared;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod fold;
 pub mod generic;
 pub mod kit;
 pub mod load;
+pub mod load_all;
 pub mod lock;
+pub mod pointer;
 pub mod repository;
 pub mod retry;
 pub mod run;
 mod shape;
 pub mod snapshot;
+pub mod transform;
 pub mod travel;
+#[cfg(feature = "files")]
+mod value;
 pub mod versions;
 pub mod world;
 
@@ -33,6 +41,7 @@ pub use env::Env;
 pub use error::{Error, Kind};
 pub use event::{Event, EventKind, PersonalField};
 pub use load::{AsOf, Dial, Load, Loaded, Origin, Token};
+pub use load_all::LoadAll;
 pub use repository::Repository;
 pub use retry::Retry;
 pub use run::{Committed, Run, RunError};

@@ -375,7 +375,7 @@ impl Repository {
         Ok(Some(base))
     }
 
-    async fn replay<D: Decider>(
+    pub(crate) async fn replay<D: Decider>(
         &self,
         mut state: Loaded<D>,
         until: Option<AsOf>,

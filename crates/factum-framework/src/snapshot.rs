@@ -217,6 +217,11 @@ pub(crate) struct Keeper<D> {
 }
 
 impl Registry {
+    /// Where snapshots are kept.
+    pub(crate) fn place(&self) -> Option<&dyn SnapshotStore> {
+        self.store.as_deref()
+    }
+
     pub(crate) fn keeper<D: Decider>(&self) -> Option<Arc<Keeper<D>>> {
         let found = Arc::clone(self.kinds.get(&TypeId::of::<D>())?);
         found.downcast().ok()

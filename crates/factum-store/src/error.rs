@@ -80,7 +80,8 @@ pub enum ConflictReason {
         stream: StreamName,
         /// What was expected.
         expected: ExpectedRevision,
-        /// Its last revision; `None` when it never had an event.
+        /// Its last revision; `None` when it never had an event. A stream that was deleted or closed for ever keeps it, so this alone does
+        /// not say that the stream exists: where [`ExpectedRevision::StreamExists`] does not hold, it has gone, whatever stands here.
         actual: Option<Revision>,
     },
     /// An event matches a query that none should match.
@@ -130,6 +131,15 @@ impl StoreError {
     #[must_use]
     pub fn conflict(conflict: Conflict) -> Self {
         let message = match &conflict.reason {
+            ConflictReason::Revision {
+                stream,
+                expected: expected @ ExpectedRevision::StreamExists,
+                actual: Some(actual),
+            } => {
+                format!(
+                    "stream {stream} is gone since its revision {actual}, not as expected ({expected})"
+                )
+            }
             ConflictReason::Revision {
                 stream,
                 expected,

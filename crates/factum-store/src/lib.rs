@@ -8,7 +8,8 @@ pub mod append;
 pub mod error;
 pub mod memory;
 pub mod read;
-pub mod snapshot;
+pub mod shared;
+mod snapshot;
 pub mod stream_info;
 pub mod subscribe;
 
@@ -51,6 +52,8 @@ pub trait EventStore: Send + Sync {
     /// - [`Kind::Unavailable`]: nothing was written; try again.
     /// - [`Kind::Unknown`]: it is not known whether it was written; retry with the same ids, which is safe.
     /// - [`Kind::Full`], [`Kind::ReadOnly`]: nothing was written, and nothing will be until someone acts.
+    /// - [`Kind::Corrupt`]: nothing was written. The last event of a stream may be among events that were lost, so that its next revision is
+    ///   not known.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the outcome unknown, as for [`Kind::Unknown`]; it never splits the batch and never disturbs others.
@@ -89,9 +92,12 @@ pub trait EventStore: Send + Sync {
     fn head(&self) -> BoxFuture<'_, Result<Option<Position>, StoreError>>;
 
     /// What is known about one stream; a stream that never was is answered with [`StreamState::Missing`].
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when events were lost and its last one may be among them.
     fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>>;
 
-    /// Streams in order of their names, a page at a time.
+    /// Streams in order of their names, a page at a time. Of a stream that has lost events, it says what is left.
     fn streams(
         &self,
         request: StreamsRequest,

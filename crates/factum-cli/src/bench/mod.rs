@@ -2,10 +2,11 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | `disk`, `append`, `condition`, `read`, `stream`, `open` | one measurement each, as the command line names them |
+//! | `disk`, `append`, `condition`, `read`, `stream`, `fold`, `open` | one measurement each, as the command line names them |
 //! | `floor` | the group-commit loop that does nothing but commit: the limit of all appends |
 //! | `probe` | the device alone: durable writes and direct reads |
 //! | `crowd` | many tasks in a closed loop, the same for a store and for the loop above |
+//! | `loans` | loan applications, real ones or made, for `fold` |
 //! | `fill`, `place`, `files` | stores to read from, where they lie, what their files say |
 //! | `session`, `meter`, `stats`, `threads` | how a measurement is taken |
 //! | `row`, `report`, `markdown`, `machine` | what is printed |
@@ -20,6 +21,8 @@ mod disk;
 mod files;
 mod fill;
 mod floor;
+mod fold;
+mod loans;
 mod machine;
 mod markdown;
 mod meter;
@@ -70,6 +73,8 @@ enum What {
     Read,
     /// Reading single streams, from memory and from the device
     Stream,
+    /// Folding states: all of a category, and a long stream with and without snapshots
+    Fold,
     /// Opening a store, after closing it and after a kill; bytes on disk per event
     Open,
     /// All of it
@@ -113,6 +118,7 @@ fn measure(what: &What, session: &mut Session<'_>) -> Outcome {
         condition::measure,
         read::measure,
         stream::measure,
+        fold::measure,
         open::measure,
     ];
     match what {
@@ -121,6 +127,7 @@ fn measure(what: &What, session: &mut Session<'_>) -> Outcome {
         What::Condition => condition::measure(session),
         What::Read => read::measure(session),
         What::Stream => stream::measure(session),
+        What::Fold => fold::measure(session),
         What::Open => open::measure(session),
         What::All { .. } => ALL.iter().try_for_each(|measure| measure(session)),
         What::Victim { .. } => Ok(()),

@@ -32,9 +32,12 @@ pub(super) struct Settings {
     /// How many bytes of data each event has
     #[arg(long, global = true, value_name = "BYTES", default_value_t = 256)]
     pub(super) payload: usize,
-    /// How many events a store is filled with [default: 2000000 to read, 10000000 to open]
+    /// How many events a store is filled with [default: 2000000 to read, 262200 to fold, 10000000 to open]
     #[arg(long, global = true, value_name = "N")]
     pub(super) events: Option<u64>,
+    /// The loan applications to fold, as CloudEvents one per line [default: such events are made]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
     /// How large segments are, in bytes [default: that of every store]
     #[arg(long, global = true, value_name = "BYTES")]
     pub(super) segment_bytes: Option<u64>,
@@ -131,6 +134,11 @@ impl<'a> Session<'a> {
             .only
             .as_deref()
             .is_none_or(|text| name.contains(text))
+    }
+
+    /// Whether Ctrl-C came.
+    pub(super) const fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Fails when Ctrl-C came.

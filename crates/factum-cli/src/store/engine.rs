@@ -7,6 +7,7 @@ use factum_engine::backup::{BackupReport, RestoreReport};
 use factum_engine::verify::{VerifyDepth, VerifyReport};
 use factum_engine::{Engine, Options};
 use factum_io::Env;
+use factum_store::EventStore;
 
 use super::{Access, OnProgress, Store};
 use crate::failure::{Failure, Outcome};
@@ -38,8 +39,10 @@ pub(super) fn open(data: &Path, access: Access, env: &Env) -> Outcome<Store> {
         .read_only(access == Access::Read);
     let engine = Engine::open(options, env.clone())?;
     let closing = engine.clone();
+    let engine = Arc::new(engine);
     Ok(Store {
-        events: Arc::new(engine),
+        events: Arc::clone(&engine) as Arc<dyn EventStore>,
+        snapshots: engine,
         is_live: access != Access::Read,
         close: Some(Box::new(move || Ok(closing.close()?))),
     })

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Place, lines};
 
 /// Runs a subcommand and gives its rows.
 fn rows(place: &Place, what: &str, more: &[&str]) -> Vec<Value> {
@@ -75,6 +75,27 @@ fn conditions_on_tags_have_a_floor() {
 fn reading_is_held_against_the_same_files() {
     check("read", 3, 2);
     check("stream", 3, 3);
+}
+
+#[test]
+fn folding_is_held_against_decoding() {
+    check("fold", 5, 3);
+}
+
+/// Applications that were given are folded instead of made ones, each event of theirs.
+#[test]
+fn a_log_that_is_given_is_folded() {
+    let place = Place::new();
+    let log = "../../examples/loan-applications/tests/sample.ndjson";
+    let log = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(log);
+    let log = log.to_str().unwrap();
+    let rows = rows(&place, "fold", &["--only", "together", "--log", log]);
+    let note = rows[0]["note"].as_str().unwrap();
+    assert_eq!(note, "the log given, 102 events of 7 streams");
+    place.write("other.ndjson", lines(3));
+    let other = ["bench", "fold", "--log", "other.ndjson", "--dir", "."];
+    let refused = place.run(&other);
+    assert_ne!(refused.code, 0, "{refused:?}");
 }
 
 #[test]

@@ -16,6 +16,10 @@ mod in_and_out;
 #[cfg(test)]
 mod one_writer;
 #[cfg(test)]
+mod past;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod transform;

@@ -1,7 +1,9 @@
 //! Conflicts: what they say, what they carry, and that they leave nothing behind.
 
 use factum_store::{AppendBatch, Change, Condition, Conflict, ConflictReason};
-use factum_types::{ExpectedRevision, RecordedEvent, Revision, limits::CONFLICT_EVENTS_MAX};
+use factum_types::{
+    ExpectedRevision, RecordedEvent, Revision, StreamName, limits::CONFLICT_EVENTS_MAX,
+};
 
 use crate::check::{Outcome, Stop, conflict, same};
 use crate::trial::Trial;
@@ -49,6 +51,42 @@ pub(crate) fn stream_exists_carries_none(t: &Trial) -> Outcome {
     t.change(&name, Change::Delete)?;
     let found = conflict("deleted", t.add(&name, StreamExists, t.events("Late", 1)))?;
     same("events", found.events, vec![])
+}
+
+/// What is gone is not told as if it were there: a stream that does not exist any more has a last revision, and is not at it.
+pub(crate) fn stream_exists_says_that_it_is_gone(t: &Trial) -> Outcome {
+    let check = |row: &str, name: &StreamName, actual: Option<u64>, as_write: bool| -> Outcome {
+        let target = stream("target-1");
+        let on = Condition::Stream {
+            stream: name.clone(),
+            expected: StreamExists,
+        };
+        let batch = if as_write {
+            AppendBatch::events(name.clone(), StreamExists, t.events("Late", 1))
+        } else {
+            AppendBatch::events(target, Any, t.events("Late", 1)).on(on)
+        };
+        let answer = t.append(batch);
+        let text = answer.as_ref().err().map(ToString::to_string);
+        let reason = ConflictReason::Revision {
+            stream: name.clone(),
+            expected: StreamExists,
+            actual: actual.map(Revision::new),
+        };
+        same(row, conflict(row, answer)?.reason, reason)?;
+        let told = text.is_some_and(|text| text.contains("is at revision"));
+        same(format!("{row}: told as if it were there"), told, false)
+    };
+    let (missing, deleted, closed) = (stream("missing-1"), stream("deleted-1"), stream("closed-1"));
+    for (name, change) in [(&deleted, Change::Delete), (&closed, Change::Tombstone)] {
+        t.fill(name, 3)?;
+        t.change(name, change)?;
+    }
+    for as_write in [true, false] {
+        check("missing", &missing, None, as_write)?;
+        check("deleted", &deleted, Some(2), as_write)?;
+    }
+    check("closed for ever", &closed, Some(2), false)
 }
 
 pub(crate) fn events_are_bounded(t: &Trial) -> Outcome {

@@ -125,5 +125,6 @@ impl Publisher {
         }
         self.current
             .apply(&placed.header, placed.offset, placed.bytes(), true)
+            .shown_end
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         keyer: opened.keyer.clone(),
         clock: Arc::clone(&opened.env.clock),
         waiters: Waiters::default(),
+        accept_lost_tails: options.accept_lost_tails,
     });
     reader.waiters.start(opened.next_position);
     let mut parts = Parts {
@@ -124,6 +125,7 @@ pub(crate) fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
         keyer: keyer.clone(),
         clock: Arc::clone(&env.clock),
         waiters: Waiters::default(),
+        accept_lost_tails: options.accept_lost_tails,
     });
     let ids = IdWindow::new(options.id_window);
     let sequencer = Sequencer::new(keyer, context, 0, i64::MIN, ids, options.streams_in_memory);
@@ -168,7 +170,8 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
         && view
             .unsealed
             .iter()
-            .all(|unsealed| unsealed.read().controls.is_empty());
+            .all(|unsealed| unsealed.read().controls.is_empty())
+        && view.unsealed_is_whole();
     for unsealed in &view.unsealed {
         let content = unsealed.read();
         for stream in content
@@ -179,7 +182,9 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
             let tail = match stream.ordinals.last() {
                 Some(last) if simple => {
                     let after = unsealed.head.base_position + u64::from(*last) + 1;
-                    let next_revision = stream.first_revision + stream.ordinals.len() as u64;
+                    let next_revision = stream
+                        .first_revision
+                        .saturating_add(stream.ordinals.len() as u64);
                     let (after_last_event, after_last_record) = (after, after);
                     StreamTail {
                         next_revision,
@@ -189,7 +194,7 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
                     }
                 }
                 // What cannot be read now is looked up, and reported, when the stream is written.
-                _ => match reader.stream_tail(&stream.name) {
+                _ => match reader.proven_tail(&stream.name) {
                     Ok(tail) => tail,
                     Err(_) => continue,
                 },

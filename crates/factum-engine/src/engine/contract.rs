@@ -36,7 +36,7 @@ impl EventStore for Engine {
 
     fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>> {
         Box::pin(async move {
-            let tail = self.inner.reader.stream_tail(&stream)?;
+            let tail = self.inner.reader.proven_tail(&stream)?;
             Ok(stream_info(stream, &tail))
         })
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use factum_format::index::Losses;
 use factum_store::StoreError;
 
 use crate::key::KeyHash;
@@ -25,7 +26,7 @@ pub(crate) struct Wanted<'a> {
 /// What was found, in the order of reading.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    found: Vec<(Arc<Sealed>, Option<List>)>,
+    found: Vec<(Arc<Sealed>, Option<List>, Option<Losses>)>,
     /// How many of them have been used.
     used: usize,
     /// How many segments are asked next.
@@ -68,7 +69,7 @@ impl Lists {
             return Ok(None);
         };
         // What stands before it was passed over, or its segment was replaced since.
-        while let Some((sealed, list)) = self.found.get_mut(self.used) {
+        while let Some((sealed, list, _)) = self.found.get_mut(self.used) {
             self.used += 1;
             if Arc::ptr_eq(sealed, first) {
                 return Ok(hand_out(list, self.kept));
@@ -81,7 +82,13 @@ impl Lists {
         self.ask(segments, wanted)?;
         self.used += 1;
         let found = self.found.get_mut(self.used - 1);
-        Ok(found.and_then(|(_, list)| hand_out(list, self.kept)))
+        Ok(found.and_then(|(_, list, _)| hand_out(list, self.kept)))
+    }
+
+    /// What the segment that was asked last has lost, as far as nobody can tell whose it was.
+    pub(crate) fn losses(&self) -> Option<Losses> {
+        let (_, _, losses) = self.found.get(self.used.checked_sub(1)?)?;
+        *losses
     }
 
     /// Begins again with the first segment that was asked; nothing is kept from now on.
@@ -116,7 +123,7 @@ impl Lists {
             match posting {
                 Ok(posting) => {
                     let list = posting.map(|posting| (Arc::clone(index), posting));
-                    self.found.push((Arc::clone(sealed), list));
+                    self.found.push((Arc::clone(sealed), list, index.losses));
                     true
                 }
                 Err(error) => {

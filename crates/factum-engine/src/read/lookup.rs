@@ -5,9 +5,12 @@ use crate::number::clamp_u32;
 use std::sync::Arc;
 
 use factum_format::FormatError;
+use factum_format::limits::RECORD_BYTES_MAX;
 use factum_format::record::{self, RecordKind, RecordView};
 use factum_store::StoreError;
+use factum_types::StreamName;
 
+use super::doubt::{Doubt, Doubts, Of};
 use super::lists::{Lists, Wanted};
 use super::plan::{Bounds, Ordinals, SourceKeys};
 use crate::catalog::HAS_CONTROL;
@@ -15,6 +18,25 @@ use crate::key::{KeyHash, KeyKind};
 use crate::request::decode_control;
 use crate::sequence::{ControlState, StreamTail, TailState};
 use crate::view::{Sealed, Unsealed, View};
+
+/// The tail of a stream, as far as it is left.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) tail: StreamTail,
+    /// Lost records that may have been later ones of the stream; none when what was found is proven.
+    pub(crate) doubt: Option<Doubt>,
+}
+
+impl Found {
+    /// What a reader of the stream is shown: what is left, unless nothing is and something may have been.
+    pub(crate) fn shown(self, name: &StreamName) -> Result<StreamTail, StoreError> {
+        let nothing = self.tail.next_revision == 0 && self.tail.control.is_none();
+        match self.doubt.filter(|_| nothing) {
+            Some(doubt) => Err(doubt.error(name)),
+            None => Ok(self.tail),
+        }
+    }
+}
 
 /// The tail of a stream as far as the view goes; the default when it holds nothing of it. What is found on the way stays in `lists`.
 ///
@@ -24,24 +46,32 @@ pub(crate) fn stream_tail(
     wanted: Wanted<'_>,
     control_key: KeyHash,
     lists: &mut Lists,
-) -> Result<StreamTail, StoreError> {
+) -> Result<Found, StoreError> {
     let mut tail = StreamTail::default();
-    if let Some((next_revision, after)) = last_event((view, end), wanted, lists)? {
+    let mut doubts = Doubts::default();
+    if let Some((next_revision, after)) = last_event((view, end), wanted, lists, &mut doubts)? {
         tail.next_revision = next_revision;
         tail.after_last_event = after;
         tail.after_last_record = after;
+        doubts.seen();
     }
-    if let Some((position, control)) = last_control(view, wanted.name, control_key)? {
+    if let Some(last) = last_control(view, wanted.name, control_key)? {
+        let position = last.position;
         let reopened = tail.after_last_event > position;
         let (next_revision, after) = (tail.next_revision, tail.after_last_event);
-        tail.on_control(position, control);
+        tail.on_control(position, last.control);
         tail.after_last_record = after.max(position + 1);
-        tail.next_revision = next_revision;
+        // It says where the stream stood, should its last event be lost.
+        tail.next_revision = next_revision.max(last.next_revision);
         if reopened && tail.state == TailState::Deleted {
             tail.state = TailState::Live;
         }
+        doubts.seen_at(position);
     }
-    Ok(tail)
+    Ok(Found {
+        tail,
+        doubt: doubts.left(),
+    })
 }
 
 /// The next revision of a stream, and one more than the position of its last event.
@@ -51,57 +81,73 @@ fn last_event(
     (view, end): (&View, u64),
     wanted: Wanted<'_>,
     lists: &mut Lists,
+    doubts: &mut Doubts,
 ) -> Result<Option<(u64, u64)>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         let content = unsealed.read();
-        let Some(found) = content
-            .keys
-            .get(&wanted.key)
-            .filter(|found| found.kind == KeyKind::Stream)
-        else {
-            continue;
-        };
-        let stream = &content.streams[found.index as usize];
-        let end = clamp_u32(end.saturating_sub(unsealed.head.base_position));
-        let count = stream.ordinals.partition_point(|ordinal| *ordinal < end);
-        if let Some(last) = stream.ordinals[..count].last() {
-            let next_revision = stream.first_revision + count as u64;
-            return Ok(Some((
-                next_revision,
-                unsealed.head.base_position + u64::from(*last) + 1,
-            )));
+        let base = unsealed.head.base_position;
+        let segment = Of::Unsealed(unsealed);
+        doubts.go_on(segment, base + content.record_count() as u64);
+        let of_stream = content.keys.get(&wanted.key);
+        let of_stream = of_stream.filter(|found| found.kind == KeyKind::Stream);
+        let stream = of_stream.map(|found| &content.streams[found.index as usize]);
+        let end = clamp_u32(end.saturating_sub(base));
+        let (count, last) = stream.map_or((0, None), |stream| {
+            let count = stream.ordinals.partition_point(|ordinal| *ordinal < end);
+            (count, stream.ordinals[..count].last().copied())
+        });
+        if let Some(losses) = content.losses.losses() {
+            doubts.lost((segment, losses), last, stream.is_some());
+        }
+        if let (Some(stream), Some(last)) = (stream, last) {
+            let next_revision = stream.first_revision.saturating_add(count as u64);
+            return Ok(Some((next_revision, base + u64::from(last) + 1)));
         }
     }
     for (number, sealed) in view.sealed.iter().enumerate().rev() {
+        let segment = Of::Sealed(sealed);
+        doubts.go_on(segment, sealed.end_position());
         let older = view.sealed[..=number].iter().rev();
-        let Some((index, at)) = lists.next(older, wanted)? else {
-            continue;
-        };
+        let list = lists.next(older, wanted)?;
         let bad = |error: FormatError| sealed.bad_index(&error);
-        let posting = index.posting_at(at).map_err(bad)?;
-        let Some(at) = posting.count.checked_sub(1) else {
-            continue;
-        };
-        let Some(last) = posting.ordinals_from(at).next() else {
-            continue;
-        };
-        let last = last.map_err(bad)?;
-        let next_revision = posting.head.before + u64::from(posting.count)
-            - u64::from(on(Mutant::RevisionOffByOne));
-        return Ok(Some((
-            next_revision,
-            sealed.entry.base_position + u64::from(last) + 1,
-        )));
+        let posting = list.as_ref().map(|(index, at)| index.posting_at(*at));
+        let posting = posting.transpose().map_err(bad)?;
+        let last = posting.as_ref().and_then(|posting| {
+            let at = posting.count.checked_sub(1)?;
+            posting.ordinals_from(at).next()
+        });
+        let last = last.transpose().map_err(bad)?;
+        if let Some(losses) = lists.losses() {
+            doubts.lost((segment, losses), last, posting.is_some());
+        }
+        if let (Some(posting), Some(last)) = (posting, last) {
+            let after_posting = posting.head.before.saturating_add(posting.count.into());
+            let next_revision =
+                after_posting.saturating_sub(u64::from(on(Mutant::RevisionOffByOne)));
+            return Ok(Some((
+                next_revision,
+                sealed.entry.base_position + u64::from(last) + 1,
+            )));
+        }
     }
     Ok(None)
 }
 
-/// The last record that changed a stream, and its position.
+/// The last record that changed a stream.
+#[derive(Debug)]
+pub(crate) struct LastControl {
+    pub(crate) position: u64,
+    /// The revision of the stream's next event when it was written.
+    next_revision: u64,
+    control: ControlState,
+}
+
+/// The last record that changed a stream.
 pub(crate) fn last_control(
     view: &View,
     name: &str,
     key: KeyHash,
-) -> Result<Option<(u64, ControlState)>, StoreError> {
+) -> Result<Option<LastControl>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         if let Some(found) = last_control_unsealed(unsealed, key)? {
             return Ok(Some(found));
@@ -131,10 +177,10 @@ pub(crate) fn last_control(
             .map_err(bad)?;
         let position = sealed.entry.base_position + u64::from(ordinal);
         let bytes = read_record(sealed, position, extent)?;
-        let control = record::decode(&bytes, position).and_then(|(r, _)| decode_control(&r));
+        let control = LastControl::decode(&bytes, position);
         let control =
             control.map_err(|e| sealed.damaged_record(position, extent, &e.to_string()))?;
-        return Ok(Some((position, control)));
+        return Ok(Some(control));
     }
     Ok(None)
 }
@@ -142,7 +188,7 @@ pub(crate) fn last_control(
 fn last_control_unsealed(
     unsealed: &Unsealed,
     key: KeyHash,
-) -> Result<Option<(u64, ControlState)>, StoreError> {
+) -> Result<Option<LastControl>, StoreError> {
     let content = unsealed.read();
     // Nearly always there is none at all.
     if content.controls.is_empty() {
@@ -158,13 +204,23 @@ fn last_control_unsealed(
     };
     let position = unsealed.head.base_position + u64::from(*ordinal);
     let bytes = content.record_bytes(*ordinal).unwrap_or_default();
-    let control = record::decode(bytes, position).and_then(|(r, _)| decode_control(&r));
-    control
-        .map(|control| Some((position, control)))
+    LastControl::decode(bytes, position)
+        .map(Some)
         .map_err(|error| {
             let message = format!("the settings record at position {position} is damaged: {error}");
             StoreError::new(factum_store::Kind::Corrupt, message)
         })
+}
+
+impl LastControl {
+    fn decode(bytes: &[u8], position: u64) -> Result<Self, FormatError> {
+        let (record, _) = record::decode(bytes, position)?;
+        Ok(Self {
+            position,
+            next_revision: record.revision,
+            control: decode_control(&record)?,
+        })
+    }
 }
 
 /// The bytes of one record, looked at twice if need be.
@@ -176,6 +232,9 @@ pub(crate) fn read_record(
     let Some((offset, length)) = extent else {
         return Err(sealed.damaged_record(position, None, "it was lost before sealing"));
     };
+    if u64::from(length) > RECORD_BYTES_MAX {
+        return Err(sealed.damaged_record(position, extent, "it is longer than any record"));
+    }
     let mut bytes = vec![0; length as usize];
     sealed.read(offset, &mut bytes)?;
     if record::decode(&bytes, position).is_err() {

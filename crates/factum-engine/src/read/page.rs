@@ -172,7 +172,7 @@ impl Page {
         let record = self.record(at);
         Ok(EventRef {
             record,
-            time: at.base_time + record.time_delta,
+            time: at.base_time.saturating_add(record.time_delta),
             names,
         })
     }

@@ -11,7 +11,7 @@ use factum_store::{Direction, EventStream, Kind, ReadFrom, ReadRequest, Source, 
 use factum_types::{RecordKind, RecordedEvent, Revision, StreamName};
 use futures_core::Stream;
 
-use super::lookup::{last_control, stream_tail};
+use super::lookup::{Found, last_control, stream_tail};
 use super::page::Page;
 use super::plan::SourceKeys;
 use super::{Chain, Cursor, CursorStart, Lists, Wanted};
@@ -96,7 +96,8 @@ impl Reader {
         let Some(name) = prepared.stream().filter(|_| !prepared.proven) else {
             return Ok(());
         };
-        visible(&self.stream_tail(name)?, name, || self.now()).map(drop)
+        let found = self.find_tail(name)?;
+        visible(&found.shown(name)?, name, || self.now()).map(drop)
     }
 
     /// What is to be known of a stream before it is read; the default when its events alone tell all. Leaves what it found in `lists`.
@@ -121,7 +122,7 @@ impl Reader {
             return Ok(Some(Tail::Unasked));
         }
         let mut found = Lists::of_last();
-        let tail = stream_tail((&view, end), wanted, *control, &mut found)?;
+        let tail = stream_tail((&view, end), wanted, *control, &mut found)?.shown(name)?;
         if direction == Direction::Backward {
             found.rewind();
             *lists = found;
@@ -196,8 +197,24 @@ impl Reader {
         })
     }
 
-    /// The tail of a stream as far as it is published.
+    /// The tail of a stream as far as it is published and left: records that were lost may have been later ones.
     pub(crate) fn stream_tail(&self, name: &StreamName) -> Result<StreamTail, StoreError> {
+        self.find_tail(name).map(|found| found.tail)
+    }
+
+    /// The tail of a stream as far as it is published.
+    ///
+    /// # Errors
+    /// Kind `Corrupt` when later events of it may have been lost.
+    pub(crate) fn proven_tail(&self, name: &StreamName) -> Result<StreamTail, StoreError> {
+        let found = self.find_tail(name)?;
+        match found.doubt.filter(|_| !self.accept_lost_tails) {
+            Some(doubt) => Err(doubt.error(name)),
+            None => Ok(found.tail),
+        }
+    }
+
+    fn find_tail(&self, name: &StreamName) -> Result<Found, StoreError> {
         let wanted = Wanted {
             name: name.as_str(),
             key: self.keyer.stream(name.as_str()),

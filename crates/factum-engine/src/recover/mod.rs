@@ -114,7 +114,10 @@ pub(crate) fn scan_sealed(
         let next_position = unsealed.end_position();
         match at {
             FrameAt::Valid(frame) => {
-                unsealed.apply(frame.header(), offset, frame.bytes(), true);
+                let applied = unsealed.apply(frame.header(), offset, frame.bytes(), true);
+                if applied.malformed {
+                    report(malformed(unsealed, frame.header(), offset));
+                }
                 offset += u64::from(frame.header().frame_len);
                 continue;
             }
@@ -177,7 +180,8 @@ fn pass_damage(
         Some((offset, header)) => (offset, header.base_position),
         None => (end_offset, end_position),
     };
-    let lost = position.saturating_sub(next_position);
+    // No more than the segment is known to have, whatever a forged header says.
+    let lost = position.min(end_position).saturating_sub(next_position);
     unsealed.lose(u32::try_from(lost).unwrap_or(u32::MAX));
     report(Finding {
         segment: key.segment,
@@ -224,6 +228,20 @@ fn apply_damaged(
             QuarantineReason::Body
         }),
         what,
+    }
+}
+
+/// A frame whose hashes hold and that nobody writes: what could be taken up was.
+fn malformed(unsealed: &Unsealed, header: &FrameHeader, offset: u64) -> Finding {
+    Finding {
+        segment: unsealed.head.number,
+        offset,
+        length: header.frame_len.into(),
+        first_position: header.base_position,
+        lost: header.record_count.max(1).into(),
+        unbounded: false,
+        reason: Some(QuarantineReason::Body),
+        what: "a frame's hashes hold, and its content makes no sense".to_owned(),
     }
 }
 

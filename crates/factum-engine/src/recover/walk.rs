@@ -10,6 +10,7 @@ use factum_format::segment::Copies;
 
 use super::{
     Cut, Finding, Found, PAGE, Recovered, Tail, UNKNOWN_LOSS_POSITIONS, apply_damaged, harmless,
+    malformed,
 };
 use crate::mutant::{Mutant, on};
 
@@ -118,9 +119,12 @@ impl<'a> Walk<'a> {
             if let FrameAt::Valid(frame) = &at
                 && self.is_next(frame.header())
             {
-                found
-                    .unsealed
-                    .apply(frame.header(), offset, frame.bytes(), true);
+                let unsealed = found.unsealed;
+                let applied = unsealed.apply(frame.header(), offset, frame.bytes(), true);
+                if applied.malformed {
+                    let finding = malformed(unsealed, frame.header(), offset);
+                    self.findings.push(finding);
+                }
                 self.pass(frame.header(), offset);
                 continue;
             }

@@ -494,7 +494,7 @@ impl Sequencer {
             revision: tail.next_revision,
             type_ref,
             schema_version: event.schema_version,
-            time_delta: time - self.names.context().base_time,
+            time_delta: time.saturating_sub(self.names.context().base_time),
             tag_refs: &self.tag_refs,
         };
         put(frame, &head, request.body(&event.body), event.body_crc);
@@ -556,7 +556,7 @@ impl Sequencer {
             revision: head.revision,
             type_ref: head.type_ref,
             schema_version: 1,
-            time_delta: time - self.names.context().base_time,
+            time_delta: time.saturating_sub(self.names.context().base_time),
             tag_refs: &[],
         };
         put(frame, &record, body, body_crc);

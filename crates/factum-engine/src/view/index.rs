@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use factum_format::FormatError;
 use factum_format::index::{
     Candidates, Directory, DirectoryBuilder, IndexBuilder, IndexFile, IndexInfo, IndexSection,
-    Names, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind, PostingsBuilder,
-    pack_names,
+    Losses, Names, Offsets, OffsetsBuilder, PostingEntry, PostingHead, PostingKind,
+    PostingsBuilder, pack_names,
 };
 
 use factum_types::EventType;
@@ -32,6 +32,8 @@ pub(crate) struct Index {
     categories: Names,
     directory: Range<usize>,
     postings: Range<usize>,
+    /// Records that were lost, and whose they were the index cannot tell.
+    pub(crate) losses: Option<Losses>,
     /// The first event types, made when first asked for.
     event_types: OnceLock<Vec<Option<EventType>>>,
 }
@@ -67,6 +69,7 @@ impl Index {
             categories: file.names(IndexSection::CATEGORY_NAMES)?,
             directory: section(IndexSection::DIRECTORY)?,
             postings: section(IndexSection::POSTINGS)?,
+            losses: file.losses()?,
             event_types: OnceLock::new(),
             bytes,
         };
@@ -350,6 +353,9 @@ pub(crate) fn build(
     let count = lists.postings.count();
     file.section(IndexSection::DIRECTORY, keys, &lists.directory.finish()?);
     file.section(IndexSection::POSTINGS, count, &lists.postings.finish());
+    if let Some((count, losses)) = content.losses.counted() {
+        file.section(IndexSection::LOSSES, count, &losses.encode());
+    }
     file.finish()
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod cache;
 pub(crate) mod image;
 pub(crate) mod index;
+mod losses;
 pub(crate) mod sealed;
 pub(crate) mod unsealed;
 
@@ -58,6 +59,13 @@ impl View {
     /// One more than the last position that is sealed.
     pub(crate) fn sealed_end(&self) -> u64 {
         self.sealed.last().map_or(0, |sealed| sealed.end_position())
+    }
+
+    /// Whether nothing was lost in or between the segments that are not sealed.
+    pub(crate) fn unsealed_is_whole(&self) -> bool {
+        let whole = |unsealed: &Arc<Unsealed>| unsealed.read().losses.losses().is_none();
+        let follows = |pair: &[Arc<Unsealed>]| pair[0].end_position() == pair[1].head.base_position;
+        self.unsealed.iter().all(whole) && self.unsealed.windows(2).all(follows)
     }
 
     pub(crate) fn segment(&self, number: usize) -> Option<Segment> {

@@ -221,7 +221,13 @@ impl Sealed {
 /// A whole file. Asks for whole pages, as direct reading demands, whatever the file's length has become.
 pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
     const STEP: usize = 1 << 20;
-    let length = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+    let length = match u32::try_from(file.len()?) {
+        Ok(length) => length as usize,
+        Err(_) => {
+            let why = "the file is longer than any segment";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+    };
     let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(ALIGN));
     let mut at = 0;
     while at < length {

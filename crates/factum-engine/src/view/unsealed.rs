@@ -14,6 +14,7 @@ use factum_format::segment::SegmentHeader;
 use factum_types::{EventType, FixedMap, StreamName, Tag};
 
 use super::image::Image;
+use super::losses::Tally;
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::request::snapshot_key;
 use crate::sync::{RwLock, RwLockReadGuard, read, write};
@@ -115,8 +116,21 @@ pub(crate) struct Content {
     pub(crate) category_controls: Vec<Posting<u32>>,
     pub(crate) last_time: i64,
     pub(crate) first_time: Option<i64>,
+    /// What was lost, and whether names were lost with it.
+    pub(crate) losses: Tally,
+    /// How many names there can be at most, so far.
+    names_max: usize,
     /// About what a packed copy would need: the bytes of all records, and a third of those of all definitions.
     pub(crate) useful_bytes: u64,
+}
+
+/// What applying a frame came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Applied {
+    /// One more than the position of its last record that readers may be shown.
+    pub(crate) shown_end: Option<u64>,
+    /// Whether its hashes hold and yet it is not what we write: some of its names or records could not be taken up.
+    pub(crate) malformed: bool,
 }
 
 impl Unsealed {
@@ -141,26 +155,28 @@ impl Unsealed {
         self.head.base_position + self.read().record_count() as u64
     }
 
-    /// Applies a verified frame. Gives one more than the position of its last record that readers may be shown.
+    /// Applies a verified frame.
     pub(crate) fn apply(
         &self,
         header: &FrameHeader,
         file_offset: u64,
         bytes: &[u8],
         intact: bool,
-    ) -> Option<u64> {
-        let view = FrameView::new(*header, bytes);
-        let Ok(view) = view else {
-            unreachable!("a verified frame is as long as its header says")
+    ) -> Applied {
+        let mut applied = Applied::default();
+        let Ok(view) = FrameView::new(*header, bytes) else {
+            applied.malformed = true;
+            self.lose(header.record_count);
+            return applied;
         };
         let mut content = write(&self.content);
+        let end = content.records.len() + header.record_count as usize;
         let image_offset = content.begin_frame(header, file_offset, bytes, intact);
-        content.define(&view, &self.keyer);
-        let mut shown_end = None;
+        applied.malformed = !content.define(&view, &self.keyer);
         for item in view.records(Verify::Structure) {
             match item {
                 // A name may be lost with the frame that defined it, and then this record with it.
-                Ok(at) if !content.knows(&at.record) => content.records.push(LOST),
+                Ok(at) if !content.knows(&at.record) => content.lose_one(),
                 Ok(at) => {
                     content.push(
                         &at.record,
@@ -172,13 +188,16 @@ impl Unsealed {
                         at.record.kind,
                         RecordKind::SNAPSHOT | RecordKind::CHECKPOINT
                     ) {
-                        shown_end = Some(at.record.position + 1);
+                        applied.shown_end = Some(at.record.position + 1);
                     }
                 }
-                Err(error) => unreachable!("a frame whose hash verifies decodes: {error}"),
+                Err(_) => applied.malformed = true,
             }
         }
-        shown_end
+        while content.records.len() < end {
+            content.lose_one();
+        }
+        applied
     }
 
     /// Applies a damaged frame as far as its records verify. Returns how many were lost.
@@ -210,7 +229,7 @@ impl Unsealed {
                     content.push(&record, image_offset + offset, &self.keyer, &self.head);
                 }
                 _ => {
-                    content.records.push(LOST);
+                    content.lose_one();
                     lost += 1;
                 }
             }
@@ -221,8 +240,10 @@ impl Unsealed {
     /// Takes note of positions whose records are lost without a trace.
     pub(crate) fn lose(&self, count: u32) -> u32 {
         let mut content = write(&self.content);
-        let length = content.records.len() + count as usize;
-        content.records.resize(length, LOST);
+        content.losses.frame_unread();
+        // More positions than a segment has room for were never in this one, whatever a forged header says.
+        let room = RECORDS_MAX.saturating_sub(content.records.len());
+        (0..room.min(count as usize)).for_each(|_| content.lose_one());
         count
     }
 }
@@ -291,6 +312,9 @@ impl Content {
         bytes: &[u8],
         intact: bool,
     ) -> u32 {
+        self.names_max = usize::try_from(file_offset)
+            .unwrap_or(usize::MAX)
+            .saturating_add(bytes.len());
         let image_offset = self.image.push(bytes);
         let ordinal = to_u32(self.records.len());
         self.frames.push(FrameSpan {
@@ -303,40 +327,71 @@ impl Content {
         image_offset
     }
 
-    /// Takes up the names that the frame defines, in order.
-    fn define(&mut self, frame: &FrameView<'_>, keyer: &Keyer) {
-        if let Ok(Some(names)) = frame.names() {
-            names.for_each(&mut |definition| self.define_one(definition, keyer));
+    /// Takes note of a record that is lost.
+    fn lose_one(&mut self) {
+        self.losses.record(to_u32(self.records.len()));
+        self.records.push(LOST);
+    }
+
+    /// Takes up the names that the frame defines, in order; says whether all of them could be.
+    fn define(&mut self, frame: &FrameView<'_>, keyer: &Keyer) -> bool {
+        let mut sound = true;
+        match frame.names() {
+            Ok(None) => {}
+            Ok(Some(names)) => {
+                let given = names.for_each(&mut |name| sound &= self.define_one(name, keyer));
+                let whole = given == names.count() && sound;
+                self.losses.names(names.kind(), whole);
+                sound = whole;
+            }
+            Err(_) => {
+                self.losses.frame_unread();
+                sound = false;
+            }
         }
+        self.losses.frame(frame.header());
         let Ok(definitions) = frame.definitions() else {
-            return;
+            self.losses.frame_unread();
+            return false;
         };
         self.useful_bytes += definitions.byte_len() as u64 / 3;
         for definition in definitions.iter() {
-            let Ok(definition) = definition else { return };
-            self.define_one(definition, keyer);
+            let Ok(definition) = definition else {
+                self.losses.frame_unread();
+                return false;
+            };
+            sound &= self.define_one(definition, keyer);
         }
+        sound
     }
 
-    fn define_one(&mut self, definition: Definition<'_>, keyer: &Keyer) {
-        let name = definition.name;
+    /// Takes up a name; says whether it is one.
+    fn define_one(&mut self, definition: Definition<'_>, keyer: &Keyer) -> bool {
+        let (name, names_max) = (definition.name, self.names_max);
         match definition.kind {
             DefinitionKind::STREAM => self.define_stream(definition.ordinal, name, keyer),
             DefinitionKind::TYPE => {
                 let key = keyer.hash(KeyKind::EventType, name);
                 let to = (&mut self.types, &mut self.keys, KeyKind::EventType);
-                define_at(to, definition.ordinal, key, name);
+                define_at(to, (definition.ordinal, names_max), key, name)
             }
             DefinitionKind::TAG => {
                 let key = keyer.hash(KeyKind::Tag, name);
                 let to = (&mut self.tags, &mut self.keys, KeyKind::Tag);
-                define_at(to, definition.ordinal, key, name);
+                define_at(to, (definition.ordinal, names_max), key, name)
             }
-            _ => {}
+            _ => true,
         }
     }
 
-    fn define_stream(&mut self, ordinal: u32, name: &str, keyer: &Keyer) {
+    fn define_stream(&mut self, ordinal: u32, name: &str, keyer: &Keyer) -> bool {
+        self.losses.stream_named(ordinal, self.streams.len());
+        let key = keyer.stream(name);
+        let to = (&mut self.streams, &mut self.keys, KeyKind::Stream);
+        if !define_at(to, (ordinal, self.names_max), key, name) {
+            self.losses.stream_lost();
+            return false;
+        }
         let category = factum_types::name::category_of(name).map(|category| {
             let key = keyer.hash(KeyKind::Category, category);
             match self.keys.get(&key) {
@@ -353,16 +408,10 @@ impl Content {
                 }
             }
         });
-        let key = keyer.stream(name);
-        define_at(
-            (&mut self.streams, &mut self.keys, KeyKind::Stream),
-            ordinal,
-            key,
-            name,
-        );
         if let Some(stream) = self.streams.get_mut(ordinal as usize) {
             stream.category = category;
         }
+        true
     }
 
     /// Whether it holds an event of a stream, or a change of it.
@@ -409,7 +458,7 @@ impl Content {
         head: &UnsealedHead,
     ) {
         let ordinal = to_u32(self.records.len());
-        let time = head.base_time + record.time_delta;
+        let time = head.base_time.saturating_add(record.time_delta);
         self.records.push(image_offset);
         self.last_time = time;
         self.first_time.get_or_insert(time);
@@ -431,7 +480,8 @@ impl Content {
         if stream.ordinals.is_empty() {
             stream.first_revision = record.revision;
         }
-        align(stream, record.revision, &self.records);
+        let explained = align(stream, record.revision, &self.records);
+        self.losses.explained(explained);
         stream.ordinals.push(ordinal);
         if let Some(category) = stream.category {
             self.categories[category as usize].ordinals.push(ordinal);
@@ -481,11 +531,13 @@ fn push_to<N>(
 }
 
 /// A stream's revisions are consecutive, so the k-th entry of its list is revision first + k. Where an event was lost with its head, one of
-/// the lost records before stands in for it: reading that revision then says what was lost.
-fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
-    let expected = stream.first_revision + stream.ordinals.len() as u64;
+/// the lost records before stands in for it: reading that revision then says what was lost. Gives how many do.
+fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) -> u32 {
+    let expected = stream
+        .first_revision
+        .saturating_add(stream.ordinals.len() as u64);
     if revision == expected {
-        return;
+        return 0;
     }
     let after = stream.ordinals.last().map_or(0, |last| *last as usize + 1);
     let candidates = (after..records.len())
@@ -493,12 +545,14 @@ fn align(stream: &mut Posting<StreamName>, revision: u64, records: &[u32]) {
         .map(to_u32);
     let missing = usize::try_from(revision.saturating_sub(expected)).unwrap_or(usize::MAX);
     let standing_in: Vec<u32> = candidates.take(missing).collect();
+    let explained = to_u32(standing_in.len());
     stream.ordinals.extend(standing_in);
     let placed = stream.ordinals.len() as u64;
-    if stream.first_revision + placed != revision {
+    if stream.first_revision.saturating_add(placed) != revision {
         // Fewer lost records than revisions: the rest was lost without a trace. What is left keeps its own revision.
         stream.first_revision = revision.saturating_sub(placed);
     }
+    explained
 }
 
 fn define<N>(
@@ -528,44 +582,43 @@ impl<N> Posting<N> {
     }
 }
 
-/// Puts a name at the ordinal that its definition gives. Ordinals that were passed over belong to definitions that are lost.
+/// Puts a name at the ordinal that its definition gives; says whether it is a name, and that an ordinal. Ordinals that were passed over
+/// belong to definitions that are lost.
 fn define_at<N: std::str::FromStr<Err: std::fmt::Debug>>(
     (list, keys, kind): (
         &mut Vec<Posting<N>>,
         &mut FixedMap<KeyHash, KeyRef>,
         KeyKind,
     ),
-    ordinal: u32,
+    (ordinal, names_max): (u32, usize),
     key: KeyHash,
     name: &str,
-) {
+) -> bool {
     let index = ordinal as usize;
-    // More names than a segment has bytes were never defined by us.
-    assert!(
-        index <= list.len() + LOST_NAMES_MAX,
-        "name ordinal {ordinal} is out of all proportion"
-    );
-    while list.len() <= index {
-        let lost = format!("$lost:{}", list.len());
-        list.push(Posting::new(named(&lost), 0, false));
+    // Names are defined once; and of those passed over, each took a byte of the file at least.
+    let is_free = list.get(index).is_none_or(|posting| !posting.known);
+    let is_near = index <= list.len() || index < names_max;
+    let Ok(name) = name.parse() else { return false };
+    if !is_free || !is_near || keys.contains_key(&key) {
+        return false;
     }
-    list[index] = Posting::new(named(name), key, true);
-    keys.insert(
-        key,
-        KeyRef {
-            kind,
-            index: ordinal,
-        },
-    );
+    while list.len() <= index {
+        let lost = lost_name(list.len());
+        list.push(Posting::new(lost, 0, false));
+    }
+    list[index] = Posting::new(name, key, true);
+    let index = ordinal;
+    keys.insert(key, KeyRef { kind, index });
+    true
 }
 
-/// No more names than this are lost with one frame.
-const LOST_NAMES_MAX: usize = 1 << 20;
+/// No segment has more records than this: the largest has a gibibyte, and a record 38 bytes.
+const RECORDS_MAX: usize = 1 << 25;
 
-/// A name that was validated before it was written, and verified when it was read.
-fn named<N: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> N {
-    match name.parse() {
+/// What stands for a name that is lost.
+fn lost_name<N: std::str::FromStr<Err: std::fmt::Debug>>(ordinal: usize) -> N {
+    match format!("$lost:{ordinal}").parse() {
         Ok(name) => name,
-        Err(error) => unreachable!("a name is validated before it is written: {error:?}"),
+        Err(error) => unreachable!("it is a valid name of any kind: {error:?}"),
     }
 }

@@ -6,6 +6,10 @@ mod conformance;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod lost_tail;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod support;

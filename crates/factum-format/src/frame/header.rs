@@ -196,10 +196,8 @@ impl FrameHeader {
             && records_fit
             && bodiless == self.flags.bodiless()
             && (!bodiless || self.record_count == 0)
-            && self
-                .base_position
-                .checked_add(self.record_count.into())
-                .is_some()
+            && limits::is_position(self.base_position, self.record_count.into())
+            && limits::is_sequence(self.frame_seq)
     }
 }
 

@@ -236,6 +236,12 @@ impl<'a> FrameNames<'a> {
         })
     }
 
+    /// What its names are the names of.
+    #[must_use]
+    pub fn kind(&self) -> DefinitionKind {
+        self.kind
+    }
+
     /// How many names the frame was written with.
     #[must_use]
     pub fn count(&self) -> u32 {

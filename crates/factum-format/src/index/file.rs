@@ -3,7 +3,7 @@
 //! Relies on: the header's checksum. Never: copies a section, except to unpack names.
 
 use super::{
-    Directory, Names, Offsets,
+    Directory, Losses, Names, Offsets,
     header::{IndexHeader, IndexInfo, IndexSection, SectionEntry, TABLE_AT, header_bytes},
 };
 use crate::{FormatError, hash};
@@ -103,6 +103,15 @@ impl<'a> IndexFile<'a> {
     pub fn postings(&self) -> Result<&'a [u8], FormatError> {
         self.required(IndexSection::POSTINGS)
             .map(|(_, bytes)| bytes)
+    }
+
+    /// Which records were lost; `None` when the index knows of each one whose it is. Not verified.
+    ///
+    /// # Errors
+    /// When there is such a section and its structure is wrong.
+    pub fn losses(&self) -> Result<Option<Losses>, FormatError> {
+        let found = self.section(IndexSection::LOSSES);
+        found.map(|(_, bytes)| Losses::parse(bytes)).transpose()
     }
 
     fn required(&self, section: IndexSection) -> Result<(&SectionEntry, &'a [u8]), FormatError> {

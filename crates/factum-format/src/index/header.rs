@@ -35,6 +35,8 @@ impl IndexSection {
     pub const DIRECTORY: Self = Self(6);
     /// Where each key occurs; [`PostingEntry`](super::PostingEntry).
     pub const POSTINGS: Self = Self(7);
+    /// Which records were lost, if any; [`Losses`](super::Losses).
+    pub const LOSSES: Self = Self(8);
 }
 
 /// What an index says of its segment.

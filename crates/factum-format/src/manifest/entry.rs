@@ -18,7 +18,7 @@
 //! Quarantined range, 56 bytes: segment 8, offset 8, length 8, first position 8, count 8, reason 1, accepted 1,
 //! reserved 6, found time 8.
 
-use crate::{FormatError, SegmentKey, bytes::Cursor};
+use crate::{FormatError, SegmentKey, bytes::Cursor, limits};
 
 pub(super) const SEGMENT_BYTES: u64 = 120;
 pub(super) const QUARANTINE_BYTES: u64 = 56;
@@ -180,7 +180,11 @@ impl SegmentEntry {
             data_hash: cursor.u128()?,
             index_hash: cursor.u128()?,
         };
-        Ok(entry)
+        let counts = limits::is_position(entry.base_position, entry.record_count)
+            && limits::is_sequence(entry.first_frame_seq)
+            && limits::is_sequence(entry.last_frame_seq)
+            && limits::is_sequence(entry.number);
+        if counts { Ok(entry) } else { Err(invalid) }
     }
 }
 

@@ -8,6 +8,11 @@ mod chaos;
 mod deciding;
 #[cfg(test)]
 mod events;
+#[cfg(feature = "files")]
+#[cfg(test)]
+mod folding;
+#[cfg(test)]
+mod loading_all;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
@@ -16,6 +21,12 @@ mod personal;
 mod remembering;
 #[cfg(test)]
 mod running;
+#[cfg(feature = "files")]
+#[cfg(test)]
+mod steps;
+#[cfg(feature = "files")]
+#[cfg(test)]
+mod transforming;
 #[cfg(test)]
 mod travel;
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 mod damage;
 mod store;
+mod tails;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum_engine::verify::VerifyReport;
 use factum_io::sim::SimDisk;
@@ -45,6 +46,7 @@ pub fn case(seed: u64) -> Checked<u64> {
         done += 1;
         look(&disk, &stored, &harm).map_err(|v| v.at(format_args!("damage {number}, {harm:?}")))?;
     }
+    done += tails::case(&stored, &mut random)?;
     Ok(done)
 }
 
@@ -178,10 +180,30 @@ fn look(disk: &SimDisk, stored: &Stored, harm: &Harm) -> Checked {
     ensure(degraded != session.is_writable(), || {
         format!("degraded: {degraded}, and yet")
     })?;
+    // In the blind spot, the last frame may be gone as if it had never been.
+    let until = if harm.is_in_blind_spot() {
+        stored.before_last_frame.unwrap_or(0)
+    } else {
+        u64::MAX
+    };
+    let shown = Shown {
+        stored,
+        until,
+        accepted: degraded,
+    };
     if degraded {
-        return accept(session, stored, &items);
+        return accept(session, &shown, &items);
     }
-    write_on(session, stored, &items, &settings)
+    write_on(session, &shown, &items, &settings)
+}
+
+/// What was shown before the damage.
+struct Shown<'a> {
+    stored: &'a Stored,
+    /// Up to this position it must not be shown otherwise.
+    until: u64,
+    /// Whether the loss must be accepted first.
+    accepted: bool,
 }
 
 /// A flipped bit in a file that is in use is found by verifying.
@@ -222,10 +244,10 @@ fn indexes(session: &Session, stored: &Stored, known: &Explained) -> Checked {
 /// Accepting the loss makes the store writable; nothing else is lost, and lost positions are not used again.
 fn accept(
     session: Session,
-    stored: &Stored,
+    shown: &Shown<'_>,
     items: &[Result<RecordedEvent, StoreError>],
 ) -> Checked {
-    let answer = ask(&session, 1)?;
+    let answer = ask(&session, (&later(), ExpectedRevision::Any), 1)?;
     let refused = matches!(&answer, Some(Err(error)) if error.kind() == Kind::ReadOnly);
     ensure(refused, || {
         format!("a degraded store answers an append with {}", short(&answer))
@@ -233,31 +255,41 @@ fn accept(
     let disk = session.kill().disk;
     let settings = Settings {
         accept_loss: true,
-        ..stored.settings
+        ..shown.stored.settings
     };
     let session = Session::open(disk, 4, &settings)
         .map_err(|error| Violation::new(format!("accepting the loss: {error}")))?;
     ensure(session.is_writable(), || {
         "the loss was accepted, and the store is not writable".into()
     })?;
-    write_on(session, stored, items, &stored.settings)
+    write_on(session, shown, items, &shown.stored.settings)
 }
 
 /// Appends go on behind everything that was ever shown, and everything that was readable stays so, also when opened again.
 fn write_on(
     session: Session,
-    stored: &Stored,
+    shown: &Shown<'_>,
     items: &[Result<RecordedEvent, StoreError>],
     settings: &Settings,
 ) -> Checked {
+    let (stored, until) = (shown.stored, shown.until);
     let before: BTreeMap<u64, RecordedEvent> = items
         .iter()
         .flatten()
         .map(|event| (event.position.raw(), event.clone()))
         .collect();
+    // A stream of which nothing is left where a loss was accepted is new.
+    let left: BTreeSet<&StreamName> = before.values().map(|event| &event.stream).collect();
+    let counts = |event: &RecordedEvent| {
+        event.position.raw() <= until && (!shown.accepted || left.contains(&event.stream))
+    };
     let mut session = session;
     for round in 0..2 {
-        let receipt = match ask(&session, 100 + round)? {
+        // Before anything is written behind the loss, or after it was met again.
+        if round == stored.end % 2 {
+            tails::go_on(&session, stored, &counts)?;
+        }
+        let receipt = match ask(&session, (&later(), ExpectedRevision::Any), 100 + round)? {
             Some(Ok(receipt)) => receipt,
             other => {
                 return Err(Violation::new(format!(
@@ -303,15 +335,20 @@ fn write_on(
     Ok(())
 }
 
+/// A stream that was never written.
+fn later() -> StreamName {
+    named(StreamName::new("later-1"))
+}
+
 /// Appends one event.
 fn ask(
     session: &Session,
+    (stream, expected): (&StreamName, ExpectedRevision),
     number: u64,
 ) -> Checked<Option<Result<factum_store::Receipt, StoreError>>> {
     let id = EventId::from_bytes((0x0B5E_u128 << 100 | u128::from(number)).to_be_bytes());
     let event = NewEvent::json(id, named(EventType::new("Later")), "{}");
-    let stream: StreamName = named(StreamName::new("later-1"));
-    let batch = AppendBatch::events(stream, ExpectedRevision::Any, vec![event]);
+    let batch = AppendBatch::events(stream.clone(), expected, vec![event]);
     let engine = session.engine.clone();
     let mut answer: poll::Owned<_> = Box::pin(async move { engine.append(batch).await });
     for _ in 0..8 {

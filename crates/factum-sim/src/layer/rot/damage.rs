@@ -126,6 +126,49 @@ impl Harm {
     }
 }
 
+/// A sealed segment loses its index, and some of its own bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Lost {
+    index: PathBuf,
+    segment: PathBuf,
+    /// From this byte on, so many.
+    range: (u64, u64),
+}
+
+impl Lost {
+    /// Draws one for a disk; `None` when it holds no sealed segment.
+    pub(super) fn draw(disk: &SimDisk, random: &mut fastrand::Rng) -> Option<Self> {
+        let of_class = |wanted: Class| {
+            let files = disk.files().into_iter();
+            files.filter(move |file| class(file, disk) == Some(wanted))
+        };
+        let indexes: Vec<PathBuf> = of_class(Class::Index).collect();
+        let index = indexes.get(random.usize(0..indexes.len().max(1)))?.clone();
+        let name = index.file_name()?.to_str()?.strip_suffix(".idx")?;
+        let plain = name.strip_suffix(".g0").unwrap_or(name);
+        let segment = index.with_file_name(format!("{plain}.seg"));
+        let bytes = disk.read_file(&segment)?;
+        let used = bytes.iter().rposition(|byte| *byte != 0)? as u64 + 1;
+        // Behind the header; a record's head, some records, or whole frames.
+        let begin = random.u64(4_096.min(used - 1)..used);
+        let length = 1 << random.u32(3..14);
+        Some(Self {
+            index,
+            segment,
+            range: (begin, length.min(used - begin)),
+        })
+    }
+
+    /// Does it.
+    pub(super) fn inflict(&self, disk: &SimDisk) -> std::io::Result<()> {
+        let (begin, length) = self.range;
+        for at in begin..begin + length {
+            disk.flip_byte(&self.segment, at)?;
+        }
+        disk.remove_file(&self.index)
+    }
+}
+
 /// The class of a file; `None` for what is not the store's content.
 fn class(file: &Path, disk: &SimDisk) -> Option<Class> {
     let name = file.file_name()?.to_str()?;
