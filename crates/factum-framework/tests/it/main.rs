@@ -12,9 +12,9 @@ mod events;
 #[cfg(test)]
 mod folding;
 #[cfg(test)]
-mod loading_all;
-#[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod loading_all;
 #[cfg(test)]
 mod personal;
 #[cfg(test)]
