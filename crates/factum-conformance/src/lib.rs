@@ -6,7 +6,8 @@
 //! and a small executor, being the caller that a store must bear, not part of one.
 //! Never: knows a store, asserts an absolute position (stores may write records of their own), sleeps, or skips a case in silence.
 //!
-//! A failure prints its seed; give that in [`Knobs::seed`] to see it again.
+//! A failure prints its seed; give that in [`Knobs::seed`] to see it again. docs/store-authors.md is the way in for authors of stores; for
+//! trouble on the way to a store there is `Chaos` in the framework's test kit.
 //!
 //! ```
 //! use std::sync::Arc;

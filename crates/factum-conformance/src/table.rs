@@ -77,7 +77,7 @@ macro_rules! __each_case {
             limit {
                 data, personal, custom_metadata, metadata_fields, tags, batch_events, batch_bytes,
                 batch_writes, batch_conditions, query_items, query_terms, tag_twice,
-                snapshot_bytes, snapshot_key,
+                snapshot_bytes, snapshot_key, snapshot_subjects,
             }
             time {
                 never_goes_backwards, one_append_shares_it, snapshots_do_not_count, given_is_kept, before_the_last_is_refused,
@@ -104,7 +104,8 @@ macro_rules! __each_case {
             }
             snapshot {
                 none, round_trip, last_saved_wins, at_most, keys_and_streams_are_apart,
-                invisible_to_readers, empty_and_binary, not_from_before_a_delete,
+                invisible_to_readers, empty_and_binary, not_from_before_a_delete, the_last_are_kept,
+                subjects_are_listed, dropped,
             }
             checkpoint {
                 none, round_trip, last_saved_wins, consumers_are_apart, many_positions,

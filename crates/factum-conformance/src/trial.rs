@@ -160,6 +160,16 @@ impl Trial {
         self.wait("load_snapshot", found)?
     }
 
+    pub(crate) fn list(&self, stream: &StreamName) -> Result<Vec<Snapshot>, StoreError> {
+        let found = self.store.list_snapshots(stream.clone());
+        self.wait("list_snapshots", found)?
+    }
+
+    pub(crate) fn drop_all(&self, stream: &StreamName, key: &str) -> Result<(), StoreError> {
+        let dropped = self.store.drop_snapshots(stream.clone(), key.to_owned());
+        self.wait("drop_snapshots", dropped)?
+    }
+
     pub(crate) fn follow(&self, request: SubscribeRequest) -> Follow<'_> {
         Follow {
             trial: self,

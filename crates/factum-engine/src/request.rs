@@ -10,6 +10,7 @@ use factum_format::metadata::StandardMetadata;
 use factum_format::record::{self, RecordFlags, RecordKind, RecordView};
 use factum_format::section::{self, SectionType};
 use factum_format::settings as stored;
+use factum_format::snapshot::SnapshotNote;
 use factum_store::{AppendBatch, Change, Condition, Snapshot, StoreError};
 use factum_types::{
     ContentType, ExpectedRevision, NewEvent, Query, Revision, StreamName, StreamSettings, Timestamp,
@@ -158,12 +159,35 @@ impl Prepared {
 
     /// Makes a snapshot ready.
     pub(crate) fn snapshot(snapshot: Snapshot, keyer: &Keyer) -> Self {
+        let note = SnapshotNote {
+            keep: snapshot.keep.map(|keep| keep.get().into()),
+            subjects: snapshot.subjects.clone(),
+            dropped: false,
+        };
+        Self::snapshot_record(snapshot, &note, keyer)
+    }
+
+    /// Makes ready what drops the snapshots of a stream and key.
+    pub(crate) fn drop_snapshots(stream: StreamName, key: String, keyer: &Keyer) -> Self {
+        let note = SnapshotNote {
+            dropped: true,
+            ..SnapshotNote::default()
+        };
+        Self::snapshot_record(Snapshot::new(stream, key, 0, ""), &note, keyer)
+    }
+
+    fn snapshot_record(snapshot: Snapshot, note: &SnapshotNote, keyer: &Keyer) -> Self {
         let mut prepared = Self::empty(1, 0);
         section::push(
             &mut prepared.bodies,
             SectionType::SNAPSHOT,
             snapshot.key.as_bytes(),
         );
+        if !note.is_empty() {
+            let mut content = Vec::new();
+            note.encode(&mut content);
+            section::push(&mut prepared.bodies, SectionType::SNAPSHOT_NOTE, &content);
+        }
         section::push_data_last(&mut prepared.bodies, &snapshot.data);
         let change = PreparedChange::Snapshot {
             version: snapshot.version,

@@ -36,6 +36,7 @@ pub mod scan;
 pub mod section;
 pub mod segment;
 pub mod settings;
+pub mod snapshot;
 #[cfg(test)]
 mod support;
 pub mod varint;

@@ -31,8 +31,10 @@ impl SectionType {
     pub const INTEGRITY: Self = Self(5);
     /// Stream settings; see [`settings`](crate::settings).
     pub const SETTINGS: Self = Self(6);
-    /// What a snapshot says about itself; its state is the data section.
+    /// The key of a snapshot; its state is the data section.
     pub const SNAPSHOT: Self = Self(7);
+    /// What a store must know of a snapshot; see [`snapshot`](crate::snapshot).
+    pub const SNAPSHOT_NOTE: Self = Self(8);
 }
 
 /// Appends one section to a record body.

@@ -37,7 +37,7 @@ impl Scope {
     #[must_use]
     pub fn of<E: Event>() -> Self {
         Self {
-            types: E::KINDS.iter().map(|kind| kind.name).collect(),
+            types: event::names(E::KINDS),
             raw: E::STEPS.iter().map(RawStep::name).collect(),
             tags: Vec::new(),
         }

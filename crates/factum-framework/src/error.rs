@@ -88,7 +88,7 @@ impl Error {
     /// An event has a name that the type does not know.
     #[must_use]
     pub fn unknown_event(name: &str, known: &[EventKind]) -> Self {
-        let known: Vec<_> = known.iter().map(|kind| kind.name).collect();
+        let known = crate::event::names(known);
         Self::decode(format!(
             "event type {name} is not among those handled here: {}",
             known.join(", ")

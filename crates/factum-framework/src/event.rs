@@ -27,7 +27,59 @@ pub struct EventKind {
     pub version: u32,
     /// The fields and their types as text; a field marked `?` may be missing.
     pub shape: &'static str,
+    /// The fields that are about a person. A map and nothing else: the fields are stored as they are.
+    pub personal: &'static [PersonalField],
 }
+
+/// A field that is about a person.
+///
+/// The derive takes it from `#[personal(subject = customer, category = "contact")]`, gives the event a tag for its subject (see
+/// [`SUBJECT_TAG`]), so that all events about someone can be found, and puts the map into the lock file, so that a change of it is seen.
+/// **Nothing is hidden or encrypted by it**: the data are stored as they are written.
+///
+/// ```
+/// use factum_framework::Event;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// #[event(name = "OrderPlaced")]
+/// struct Placed {
+///     customer: u64,
+///     #[personal(subject = customer, category = "contact")]
+///     address: String,
+/// }
+///
+/// let personal = Placed::KINDS[0].personal[0];
+/// assert_eq!((personal.field, personal.subject, personal.category), ("address", "customer", "contact"));
+/// let placed = Placed { customer: 7, address: "1 Main St".into() };
+/// assert_eq!(placed.tags()?[0].as_str(), "factum-subject:7");
+/// # Ok::<(), factum_framework::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PersonalField {
+    /// The field.
+    pub field: &'static str,
+    /// The field of the same event that says whom it is about: an id that says nothing by itself.
+    pub subject: &'static str,
+    /// What kind of data it is, `contact`: what is kept and erased together.
+    pub category: &'static str,
+}
+
+impl PersonalField {
+    /// A field that is about whom another field names.
+    #[must_use]
+    pub const fn new(field: &'static str, subject: &'static str, category: &'static str) -> Self {
+        Self {
+            field,
+            subject,
+            category,
+        }
+    }
+}
+
+/// The key of the tags that say whom an event is about, `factum-subject:7`.
+pub const SUBJECT_TAG: &str = "factum-subject";
 
 impl EventKind {
     /// A kind of event.
@@ -37,13 +89,27 @@ impl EventKind {
             name,
             version,
             shape,
+            personal: &[],
         }
+    }
+
+    /// The same with fields that are about a person.
+    #[must_use]
+    pub const fn with_personal(mut self, personal: &'static [PersonalField]) -> Self {
+        self.personal = personal;
+        self
     }
 
     /// The line that stands for it in a lock file.
     #[must_use]
     pub fn line(&self) -> String {
-        format!("{} v{} {}", self.name, self.version, self.shape)
+        let mut line = format!("{} v{} {}", self.name, self.version, self.shape);
+        if !self.personal.is_empty() {
+            let field = |p: &PersonalField| format!("{}: {} of {}", p.field, p.category, p.subject);
+            let fields: Vec<_> = self.personal.iter().map(field).collect();
+            line.push_str(&format!(" #personal({})", fields.join(", ")));
+        }
+        line
     }
 
     /// A number that changes with the name, the version or the shape.
@@ -115,9 +181,18 @@ impl EventKind {
 /// assert_eq!(shipped.kind().name, "OrderShipped");
 /// # Ok::<(), Error>(())
 /// ```
+///
+/// A name may stand for several versions, each with a variant of its own, so that the fold handles both: see
+/// [`versions`].
 pub trait Event: Sized + Clone + Send + Sync + 'static {
-    /// All kinds of events that the type stands for, as they are written now.
+    /// All kinds of events that the type stands for. One name may be there in several versions, each handled by itself.
     const KINDS: &'static [EventKind];
+
+    /// The text of the lock file, where there is one: `#[event(lock = LOCK)]`.
+    const LOCK: Option<&'static str> = None;
+
+    /// Golden samples, where there are some: `#[event(golden = GOLDEN)]`; see [`check_golden`](crate::kit::check_golden).
+    const GOLDEN: Option<&'static str> = None;
 
     /// Steps on raw JSON that bring old events up, before anything is decoded; see [`versions`].
     const STEPS: &'static [RawStep] = &[];
@@ -148,6 +223,17 @@ pub trait Event: Sized + Clone + Send + Sync + 'static {
     /// # Errors
     /// [`Kind::Decode`](crate::Kind::Decode): a name, a version or a shape that the type does not know.
     fn decode(name: &str, version: u32, data: &[u8]) -> Result<Self, Error>;
+}
+
+/// The names of kinds, each once: a name may be there in several versions.
+pub(crate) fn names(kinds: &[EventKind]) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for kind in kinds {
+        if !names.contains(&kind.name) {
+            names.push(kind.name);
+        }
+    }
+    names
 }
 
 /// Reads a stored event; raw steps may make many of it, or none. Nothing is made of what the framework noted for itself.

@@ -282,13 +282,9 @@ impl Repository {
             time: folded.time.map(Timestamp::as_micros),
             state: folded.state.clone(),
         };
-        let snapshot = Snapshot {
-            stream: folded.stream.clone(),
-            key: fold.key.clone(),
-            version: folded.version,
-            data: Bytes::from(crate::codec::encode(&kept)?),
-            time: Timestamp::default(),
-        };
+        let data = Bytes::from(crate::codec::encode(&kept)?);
+        let stream = folded.stream.clone();
+        let snapshot = Snapshot::new(stream, fold.key.clone(), folded.version, data);
         store.save_snapshot(snapshot).await?;
         Ok(Some(folded))
     }

@@ -50,7 +50,7 @@ pub use decision::{Decide, Decision, Scope, View, Views};
 pub use emit::{Emit, Message, TimerChange};
 pub use env::Env;
 pub use error::{Error, Kind};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, PersonalField};
 pub use inputs::Inputs;
 pub use load::{AsOf, Dial, Load, Loaded, Origin, Token};
 pub use load_all::LoadAll;

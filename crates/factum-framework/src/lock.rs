@@ -70,17 +70,27 @@ pub fn check<E: Event>(text: &str) -> Result<(), Error> {
     for kind in E::KINDS {
         let (name, version, line) = (kind.name, kind.version, kind.line());
         if !has_line(text, &format!("{name} v{version} "), false) {
-            let what = format!("{name} version {version} is not in the lock file; add: {line}");
-            return Err(Error::invalid(what));
+            return Err(Error::invalid(format!(
+                "{name} version {version} is not in the lock file. If that is what will be stored from now on, add this line:\n{line}"
+            )));
         }
         if !has_line(text, &line, true) {
             let next = version + 1;
             return Err(Error::invalid(format!(
-                "the shape of {name} version {version} is not what the lock file has: put it back, or make it version {next} with an upcaster from {version}; the line would be: {line}"
+                "the shape of {name} version {version} is not what the lock file has, and events of that shape may be stored already.\n\
+                 Either put the shape back, or make it version {next} and say how version {version} becomes that; the line would be:\n{line}"
             )));
         }
     }
     Ok(())
+}
+
+/// The name and the version that each line begins with, as `OrderPlaced v1`.
+pub(crate) fn versions(text: &str) -> impl Iterator<Item = String> {
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -4,20 +4,21 @@
 //! a [`SnapshotStore`]. Never: is needed for a correct answer. Whatever does not fit, from the key to the last byte, means replay.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum_store::{Snapshot, SnapshotStore};
-use factum_types::{RecordedEvent, StreamName, Timestamp};
+use factum_store::{ReadRequest, Snapshot, SnapshotStore};
+use factum_types::{RecordedEvent, StreamName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{self, hash};
 use crate::decider::Decider;
 use crate::error::{Error, Kind};
-use crate::event::Event;
+use crate::event::{Event, SUBJECT_TAG};
 use crate::load::{Dial, Loaded, Origin};
 use crate::repository::{Repository, name};
 use crate::shape;
@@ -70,6 +71,18 @@ pub trait Snapshots: Decider + Serialize + DeserializeOwned {
 
     /// Events that show what the fold does; the more of it they touch, the more changes are noticed by themselves.
     fn samples() -> Vec<Self::Event>;
+
+    /// Whom the state has personal data of, by the ids that the events' [`SUBJECT_TAG`] has. They are stored
+    /// with each snapshot, so that [`Repository::drop_snapshots_about`] finds it. The state itself is stored as it is.
+    fn subjects(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The names of events that change nothing in the state, by intention; [`check`](crate::kit::check) finds those that were forgotten.
+    #[must_use]
+    fn ignored() -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// When a snapshot is taken. Policies are put together by [`or`](Policy::or).
@@ -85,7 +98,13 @@ pub trait Snapshots: Decider + Serialize + DeserializeOwned {
 /// assert!(!policy.wants(&Facts { events_since: 99, ..Facts::default() }));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy(Vec<Trigger>);
+pub struct Policy {
+    triggers: Vec<Trigger>,
+    keep: Option<NonZeroU32>,
+}
+
+/// How many snapshots of a stream are kept, unless said otherwise.
+const KEEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Trigger {
@@ -112,44 +131,66 @@ impl Policy {
     /// When so many events came since the last one.
     #[must_use]
     pub fn every(events: u64) -> Self {
-        Self(vec![Trigger::Every(events.max(1))])
+        Self::when(vec![Trigger::Every(events.max(1))])
     }
 
     /// When something is written and the last one is this old.
     #[must_use]
     pub fn at_interval(interval: Duration) -> Self {
-        Self(vec![Trigger::Interval(interval)])
+        Self::when(vec![Trigger::Interval(interval)])
     }
 
     /// When loading took longer than this.
     #[must_use]
     pub fn slower_than(limit: Duration) -> Self {
-        Self(vec![Trigger::SlowerThan(limit)])
+        Self::when(vec![Trigger::SlowerThan(limit)])
     }
 
     /// Only when [`Repository::snapshot`] is called.
     #[must_use]
     pub const fn manual() -> Self {
-        Self(Vec::new())
+        Self::when(Vec::new())
     }
 
     /// When an event of this name was written.
     #[must_use]
     pub fn on(name: impl Into<String>) -> Self {
-        Self(vec![Trigger::On(name.into())])
+        Self::when(vec![Trigger::On(name.into())])
     }
 
-    /// When this policy wants it, or that one.
+    const fn when(triggers: Vec<Trigger>) -> Self {
+        let keep = None;
+        Self { triggers, keep }
+    }
+
+    /// When this policy wants it, or that one. As many are kept as the one says that says more.
     #[must_use]
     pub fn or(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+        self.triggers.extend(other.triggers);
+        self.keep = self.keep.max(other.keep);
+        self
+    }
+
+    /// So many snapshots of a stream are kept, the newest; 10 unless said otherwise. Older ones serve to load the past from.
+    ///
+    /// ```
+    /// use std::num::NonZeroU32;
+    ///
+    /// use factum_framework::Policy;
+    ///
+    /// let policy = Policy::every(100).keeping(NonZeroU32::MIN);
+    /// # drop(policy);
+    /// ```
+    #[must_use]
+    pub const fn keeping(mut self, snapshots: NonZeroU32) -> Self {
+        self.keep = Some(snapshots);
         self
     }
 
     /// Whether a snapshot should be taken.
     #[must_use]
     pub fn wants(&self, facts: &Facts<'_>) -> bool {
-        self.0.iter().any(|trigger| match trigger {
+        self.triggers.iter().any(|trigger| match trigger {
             Trigger::Every(events) => facts.events_since >= *events,
             Trigger::Interval(interval) => facts.age.is_some_and(|age| age >= *interval),
             Trigger::SlowerThan(limit) => facts.load_time > *limit,
@@ -172,6 +213,7 @@ pub(crate) struct Keeper<D> {
     pub(crate) key: String,
     encode: fn(&D) -> Result<Vec<u8>, Error>,
     decode: fn(&[u8]) -> Option<D>,
+    subjects: fn(&D) -> Vec<String>,
 }
 
 impl Registry {
@@ -239,15 +281,12 @@ impl<D: Decider> Keeper<D> {
         Some(loaded)
     }
 
-    async fn save(&self, loaded: &Loaded<D>) -> Result<(), Error> {
+    pub(crate) async fn save(&self, loaded: &Loaded<D>) -> Result<(), Error> {
         let data = (self.encode)(&loaded.state)?;
-        let snapshot = Snapshot {
-            stream: loaded.stream.clone(),
-            key: self.key.clone(),
-            version: loaded.version,
-            data: data.into(),
-            time: Timestamp::default(),
-        };
+        let (stream, key) = (loaded.stream.clone(), self.key.clone());
+        let snapshot = Snapshot::new(stream, key, loaded.version, data)
+            .with_subjects((self.subjects)(&loaded.state))
+            .with_keep(Some(self.policy.keep.unwrap_or(KEEP)));
         Ok(self.store.save_snapshot(snapshot).await?)
     }
 }
@@ -276,6 +315,7 @@ impl Repository {
             key: key::<D>()?,
             encode: codec::encode,
             decode: |data| serde_json::from_slice(data).ok(),
+            subjects: D::subjects,
         };
         self.snapshots
             .kinds
@@ -303,6 +343,41 @@ impl Repository {
         }
         keeper.save(&loaded).await?;
         Ok(Some(loaded.version))
+    }
+
+    /// Drops every snapshot in which someone's data are, whichever version of the code took it, and says of how many streams and keys.
+    ///
+    /// The streams are those with an event whose tags name the subject (see [`SUBJECT_TAG`]); of these, all snapshots go of a
+    /// key under which one lists the subject ([`Snapshots::subjects`]). They are never loaded again. The events stay as they are, and so do states in
+    /// memory; when the bytes of a snapshot leave the disk is the store's affair.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`]: there is no place for snapshots, or the subject cannot be part of a tag. Otherwise as for a load and an append.
+    pub async fn drop_snapshots_about(&self, subject: &str) -> Result<usize, Error> {
+        let Some(store) = &self.snapshots.store else {
+            return Err(Error::invalid(
+                "say first where snapshots are kept: with_snapshot_store",
+            ));
+        };
+        let tag = codec::tag(SUBJECT_TAG, subject)?;
+        let mut streams = BTreeSet::new();
+        let mut events = self.store.read(ReadRequest::tag(tag));
+        while let Some(event) = events.next().await {
+            streams.insert(event?.stream);
+        }
+        let mut dropped = 0;
+        for stream in streams {
+            let listed = store.list_snapshots(stream.clone()).await?;
+            let about = listed
+                .into_iter()
+                .filter(|snapshot| snapshot.subjects.iter().any(|listed| listed == subject));
+            let keys: BTreeSet<_> = about.map(|snapshot| snapshot.key).collect();
+            for key in keys {
+                store.drop_snapshots(stream.clone(), key).await?;
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
     }
 
     /// Takes a snapshot in the background, if the policy wants one after this command.

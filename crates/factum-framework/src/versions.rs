@@ -54,7 +54,39 @@
 //! ```
 //!
 //! **Weak schema**, when a field is added: `#[serde(default)]` or `Option` reads old events; what is unknown is passed over, or kept in
-//! a [`Rest`].
+//! a [`Rest`], and then written again with the event.
+//!
+//! **Several handlers**, when the versions mean different things: each version has a variant of its own, chosen by name and version, and
+//! the fold says what each does. Version 2 wants no upcaster then, and no event is changed on the way.
+//!
+//! ```
+//! use factum_framework::Event;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+//! enum AccountEvent {
+//!     /// In whole euros, and the fee was included.
+//!     #[event(name = "MoneyPaidIn", version = 1)]
+//!     PaidInEuros { amount: u64 },
+//!     /// In cents, with the fee beside it.
+//!     #[event(name = "MoneyPaidIn", version = 2)]
+//!     PaidIn { cents: u64, fee: u64 },
+//! }
+//!
+//! fn balance(cents: u64, event: &AccountEvent) -> u64 {
+//!     match event {
+//!         AccountEvent::PaidInEuros { amount } => cents + amount * 100,
+//!         AccountEvent::PaidIn { cents: more, fee } => cents + more - fee,
+//!     }
+//! }
+//!
+//! let old = AccountEvent::decode("MoneyPaidIn", 1, br#"{"amount":3}"#)?;
+//! let new = AccountEvent::decode("MoneyPaidIn", 2, br#"{"cents":250,"fee":50}"#)?;
+//! assert_eq!(balance(balance(0, &old), &new), 500);
+//! # Ok::<(), factum_framework::Error>(())
+//! ```
+//!
+//! By hand it is a `match` on `(name, version)` in [`decode`](Event::decode), and a line for each version in [`KINDS`](Event::KINDS).
 
 use std::collections::BTreeMap;
 
@@ -70,6 +102,27 @@ pub trait UpcastFrom<Old> {
 }
 
 /// Fields that the code does not know, kept so that writing the event again loses nothing: `#[serde(flatten)] rest: Rest`.
+///
+/// Each struct keeps its own: one inside another wants a `Rest` as well. An upcaster hands them on, `rest: old.rest`. Fields stand in order
+/// of their names, after those that are known, and numbers are kept as 64 bits hold them.
+///
+/// ```
+/// use factum_framework::{Event, versions::Rest};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// #[event(name = "OrderShipped")]
+/// struct Shipped {
+///     #[serde(default)]
+///     carrier: String,
+///     #[serde(flatten)]
+///     rest: Rest,
+/// }
+///
+/// let shipped = Shipped::decode("OrderShipped", 1, br#"{"parcels":3}"#)?;
+/// assert_eq!(shipped.encode()?, br#"{"carrier":"","parcels":3}"#);
+/// # Ok::<(), factum_framework::Error>(())
+/// ```
 pub type Rest = BTreeMap<String, Value>;
 
 /// An event that is not decoded yet.

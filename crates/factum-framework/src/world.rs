@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -151,10 +151,14 @@ impl Wake for Unpark {
 }
 
 /// Runs a future to its end on this thread.
-fn run_here(mut task: BoxFuture<'static, ()>) {
+pub(crate) fn run_here<F: Future>(task: F) -> F::Output {
+    let mut task = pin!(task);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
-    while task.as_mut().poll(&mut context).is_pending() {
+    loop {
+        if let Poll::Ready(done) = task.as_mut().poll(&mut context) {
+            return done;
+        }
         std::thread::park();
     }
 }

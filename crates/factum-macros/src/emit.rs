@@ -2,10 +2,13 @@
 //!
 //! Relies on: a checked model. Never: writes a name that could be the user's; everything is named by its full path.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::Path;
 
+use crate::advice;
 use crate::model::{Kind, Model, TagField};
 
 pub(crate) fn event(model: &Model, framework: &Path) -> TokenStream {
@@ -16,6 +19,13 @@ pub(crate) fn event(model: &Model, framework: &Path) -> TokenStream {
         .steps
         .iter()
         .map(|steps| quote!(const STEPS: &'static [#framework::versions::RawStep] = #steps;));
+    let text = |name: &str, path: &Option<Path>| {
+        let name = format_ident!("{name}");
+        path.as_ref().map(|path| {
+            quote!(const #name: ::core::option::Option<&'static str> = ::core::option::Option::Some(#path);)
+        })
+    };
+    let (lock, golden) = (text("LOCK", &model.lock), text("GOLDEN", &model.golden));
     let which = which(model);
     let tags = tags(model, framework);
     let encode = if model.is_enum {
@@ -23,15 +33,15 @@ pub(crate) fn event(model: &Model, framework: &Path) -> TokenStream {
     } else {
         quote!(#framework::codec::encode(self))
     };
-    let arms = (0u32..)
-        .zip(&model.kinds)
-        .map(|(index, kind)| decode_arm(model, kind, index, framework));
+    let arms = decode_arms(model, framework);
     let checks = checks(model, framework);
     quote! {
         #[automatically_derived]
         impl #impl_generics #framework::Event for #name #type_generics #where_clause {
             const KINDS: &'static [#framework::EventKind] = &[#(#kinds),*];
             #(#steps)*
+            #lock
+            #golden
 
             fn kind(&self) -> &'static #framework::EventKind {
                 &<Self as #framework::Event>::KINDS[#which]
@@ -47,7 +57,7 @@ pub(crate) fn event(model: &Model, framework: &Path) -> TokenStream {
 
             fn decode(name: &str, version: u32, data: &[u8]) -> ::core::result::Result<Self, #framework::Error> {
                 match name {
-                    #(#arms)*
+                    #arms
                     _ => ::core::result::Result::Err(#framework::Error::unknown_event(name, <Self as #framework::Event>::KINDS)),
                 }
             }
@@ -64,7 +74,20 @@ fn kind_literal(kind: &Kind, framework: &Path) -> TokenStream {
         shape,
         ..
     } = kind;
-    quote!(#framework::EventKind::new(#name, #version, #shape))
+    let new = quote!(#framework::EventKind::new(#name, #version, #shape));
+    if kind.personal.is_empty() {
+        return new;
+    }
+    let fields = kind.personal.iter().map(|field| {
+        let (name, subject) = (field.member.to_string(), field.subject.to_string());
+        let (name, subject) = (
+            name.trim_start_matches("r#"),
+            subject.trim_start_matches("r#"),
+        );
+        let category = &field.category;
+        quote!(#framework::PersonalField::new(#name, #subject, #category))
+    });
+    quote!(#new.with_personal(&[#(#fields),*]))
 }
 
 fn which(model: &Model) -> TokenStream {
@@ -79,12 +102,16 @@ fn which(model: &Model) -> TokenStream {
 }
 
 fn tags(model: &Model, framework: &Path) -> TokenStream {
-    if model.kinds.iter().all(|kind| kind.tags.is_empty()) {
+    let has_tags = |kind: &Kind| !kind.tags.is_empty() || !kind.personal.is_empty();
+    if !model.kinds.iter().any(has_tags) {
         return quote!(::core::result::Result::Ok(::std::vec::Vec::new()));
     }
     let arms = model.kinds.iter().map(|kind| {
-        let members = kind.tags.iter().map(|tag| {
-            let (member, local) = (&tag.member, local(tag));
+        let subjects = kind.subjects();
+        let tagged = kind.tags.iter().map(|tag| &tag.member);
+        let members: BTreeSet<_> = tagged.chain(subjects.iter().copied()).collect();
+        let members = members.into_iter().map(|member| {
+            let local = local(member);
             quote!(#member: #local)
         });
         let pattern = match &kind.variant {
@@ -92,7 +119,11 @@ fn tags(model: &Model, framework: &Path) -> TokenStream {
             None => quote!(Self { #(#members,)* .. }),
         };
         let pushes = kind.tags.iter().map(|tag| push(tag, framework));
-        quote!(#pattern => { #(#pushes)* })
+        let subjects = subjects.into_iter().map(|subject| {
+            let local = local(subject);
+            quote!(#framework::codec::push_tag(&mut tags, #framework::event::SUBJECT_TAG, #local)?;)
+        });
+        quote!(#pattern => { #(#pushes)* #(#subjects)* })
     });
     quote! {
         let mut tags = ::std::vec::Vec::new();
@@ -101,12 +132,12 @@ fn tags(model: &Model, framework: &Path) -> TokenStream {
     }
 }
 
-fn local(tag: &TagField) -> syn::Ident {
-    format_ident!("tag_{}", tag.member)
+fn local(member: &syn::Ident) -> syn::Ident {
+    format_ident!("tag_{}", member)
 }
 
 fn push(tag: &TagField, framework: &Path) -> TokenStream {
-    let (key, local) = (&tag.key, local(tag));
+    let (key, local) = (&tag.key, local(&tag.member));
     if tag.each {
         quote!(for value in #local { #framework::codec::push_tag(&mut tags, #key, value)?; })
     } else {
@@ -114,41 +145,50 @@ fn push(tag: &TagField, framework: &Path) -> TokenStream {
     }
 }
 
-fn decode_arm(model: &Model, kind: &Kind, index: u32, framework: &Path) -> TokenStream {
-    let Kind { name, version, .. } = kind;
-    let now = if model.is_enum {
-        quote!(#framework::codec::decode_variant(#index, name, version, data))
-    } else {
-        quote!(#framework::codec::decode(name, version, data))
-    };
-    let older = kind.upcast_from.iter().map(|old| {
+/// One arm for each name: its versions that have a variant of their own, then the chains that lead up to them.
+fn decode_arms(model: &Model, framework: &Path) -> TokenStream {
+    let mut by_name: BTreeMap<&str, Vec<(u32, &Kind)>> = BTreeMap::new();
+    for (index, kind) in (0u32..).zip(&model.kinds) {
+        by_name.entry(&kind.name).or_default().push((index, kind));
+    }
+    let arms = by_name.into_iter().map(|(name, mut kinds)| {
+        kinds.sort_by_key(|(_, kind)| kind.version);
+        let newest = kinds.last().map_or(1, |(_, kind)| kind.version);
+        let own = kinds.iter().map(|(index, kind)| {
+            let version = kind.version;
+            let now = if model.is_enum {
+                quote!(#framework::codec::decode_variant(#index, name, version, data))
+            } else {
+                quote!(#framework::codec::decode(name, version, data))
+            };
+            quote!(if version == #version { return #now; })
+        });
+        let older = kinds.iter().filter_map(|(_, kind)| {
+            let (old, version) = (kind.upcast_from.as_ref()?, kind.version);
+            Some(quote! {
+                if version < #version {
+                    let old = <#old as #framework::Event>::decode(name, version, data)?;
+                    return ::core::result::Result::Ok(<Self as #framework::UpcastFrom<#old>>::upcast(old));
+                }
+            })
+        });
         quote! {
-            if version < #version {
-                let old = <#old as #framework::Event>::decode(name, version, data)?;
-                return ::core::result::Result::Ok(<Self as #framework::UpcastFrom<#old>>::upcast(old));
+            #name => {
+                #(#own)*
+                #(#older)*
+                ::core::result::Result::Err(#framework::Error::unknown_version(name, version, #newest))
             }
         }
     });
-    quote! {
-        #name => {
-            if version == #version {
-                return #now;
-            }
-            #(#older)*
-            ::core::result::Result::Err(#framework::Error::unknown_version(name, version, #version))
-        }
-    }
+    quote!(#(#arms)*)
 }
 
 /// What is checked when the code is compiled: chains without holes, and the lock file.
 fn checks(model: &Model, framework: &Path) -> TokenStream {
     let chains = model.kinds.iter().filter_map(|kind| {
         let old = kind.upcast_from.as_ref()?;
-        let (name, version) = (&kind.name, kind.version);
-        let before = version - 1;
-        let what = format!(
-            "`upcast_from` of {name} version {version} must be the shape of {name} version {before}, or there is a hole in the chain"
-        );
+        let (name, before) = (&kind.name, kind.version - 1);
+        let what = advice::wrong_link(kind);
         Some(quote_spanned! { kind.span =>
             const _: () = ::core::assert!(
                 #framework::versions::is_kind(<#old as #framework::Event>::KINDS, #name, #before),
@@ -166,44 +206,14 @@ fn checks(model: &Model, framework: &Path) -> TokenStream {
 }
 
 fn lock(kind: &Kind, text: &Path, framework: &Path) -> TokenStream {
-    let Kind {
-        name,
-        version,
-        shape,
-        ..
-    } = kind;
-    let line = format!("{name} v{version} {shape}");
-    let start = format!("{name} v{version} ");
-    let missing = format!(
-        "{name} version {version} is not in the lock file. If that is what will be stored from now on, add this line:\n{line}"
-    );
-    let changed = changed(kind, &line);
+    let line = kind.line();
+    let start = format!("{} v{} ", kind.name, kind.version);
+    let missing = advice::missing(kind);
+    let changed = advice::changed(kind);
     quote_spanned! { kind.span =>
         const _: () = {
             ::core::assert!(#framework::lock::has_line(#text, #start, false), "{}", #missing);
             ::core::assert!(#framework::lock::has_line(#text, #line, true), "{}", #changed);
         };
     }
-}
-
-/// What to do when a shape is no longer what is locked.
-fn changed(kind: &Kind, line: &str) -> String {
-    let (name, old) = (&kind.name, kind.version);
-    let new = old + 1;
-    let ident = kind
-        .variant
-        .as_ref()
-        .map_or_else(|| name.clone(), ToString::to_string);
-    format!(
-        "the shape of {name} version {old} is not what the lock file has, and events of that shape may be stored already.\n\
-         Either put the shape back, or make it version {new}: keep the old shape and say how it becomes the new one:\n\n\
-         #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]\n\
-         #[event(name = \"{name}\", version = {old})]\n\
-         struct {ident}V{old} {{ /* the fields as the lock file has them */ }}\n\n\
-         impl UpcastFrom<{ident}V{old}> for /* this type */ {{\n    \
-             fn upcast(old: {ident}V{old}) -> Self {{ /* … */ }}\n\
-         }}\n\n\
-         #[event(name = \"{name}\", version = {new}, upcast_from = {ident}V{old})]\n\n\
-         Only if a field was added that is optional, so that old events still decode, replace the line in the lock file by:\n{line}"
-    )
 }

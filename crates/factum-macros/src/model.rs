@@ -6,7 +6,8 @@ use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Path, Result, Type};
 
-use crate::shape;
+use crate::personal::{self, PersonalField};
+use crate::{advice, shape};
 
 /// A type that is an event, or a choice of events.
 pub(crate) struct Model {
@@ -15,6 +16,7 @@ pub(crate) struct Model {
     pub(crate) is_enum: bool,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) lock: Option<Path>,
+    pub(crate) golden: Option<Path>,
     pub(crate) steps: Option<Path>,
 }
 
@@ -22,12 +24,31 @@ pub(crate) struct Model {
 pub(crate) struct Kind {
     /// The variant; `None` for a struct.
     pub(crate) variant: Option<Ident>,
+    /// The variant, or the struct.
+    pub(crate) ident: Ident,
     pub(crate) span: Span,
     pub(crate) name: String,
     pub(crate) version: u32,
     pub(crate) upcast_from: Option<Type>,
+    /// Raw steps bring older versions up.
+    pub(crate) raw: bool,
     pub(crate) shape: String,
     pub(crate) tags: Vec<TagField>,
+    pub(crate) personal: Vec<PersonalField>,
+}
+
+impl Kind {
+    /// The line that stands for it in a lock file, as `EventKind::line` has it.
+    pub(crate) fn line(&self) -> String {
+        let Self {
+            name,
+            version,
+            shape,
+            ..
+        } = self;
+        let personal = personal::text(&self.personal);
+        format!("{name} v{version} {shape}{personal}")
+    }
 }
 
 /// A field that is a tag.
@@ -44,6 +65,7 @@ struct Written {
     upcast_from: Option<Type>,
     raw: bool,
     lock: Option<Path>,
+    golden: Option<Path>,
     steps: Option<Path>,
 }
 
@@ -73,26 +95,60 @@ impl Model {
             Data::Union(_) => return Err(Error::new(input.span(), "a union is not an event")),
         };
         refuse_twins(&kinds)?;
+        refuse_holes(&kinds)?;
         Ok(Self {
             name: input.ident.clone(),
             generics: input.generics.clone(),
             is_enum: matches!(input.data, Data::Enum(_)),
             kinds,
             lock: own.lock,
+            golden: own.golden,
             steps: own.steps,
         })
     }
 }
 
+/// A name may stand for several versions, each with a variant of its own, but a name and a version stand for one event.
 fn refuse_twins(kinds: &[Kind]) -> Result<()> {
     for (index, kind) in kinds.iter().enumerate() {
-        if kinds
+        let twin = kinds
             .iter()
             .take(index)
-            .any(|other| other.name == kind.name)
-        {
-            let what = format!("the name {:?} stands for another event already", kind.name);
+            .any(|other| other.name == kind.name && other.version == kind.version);
+        if twin {
+            let what = format!(
+                "{} version {} stands for another event already: choose another name, or another version to handle both",
+                kind.name, kind.version
+            );
             return Err(Error::new(kind.span, what));
+        }
+    }
+    Ok(())
+}
+
+/// Every version above the first has a bridge from the one before, or that one has a variant of its own.
+fn refuse_holes(kinds: &[Kind]) -> Result<()> {
+    for kind in kinds.iter().filter(|kind| kind.version > 1) {
+        let bridged = kind.upcast_from.is_some() || kind.raw;
+        let handled = kinds
+            .iter()
+            .any(|other| other.name == kind.name && other.version + 1 == kind.version);
+        if !bridged && !handled {
+            let what = advice::hole(
+                &kind.name,
+                &kind.ident,
+                kind.version,
+                kind.variant.is_some(),
+            );
+            return Err(Error::new(kind.ident.span(), what));
+        }
+        if bridged && handled {
+            let before = kind.version - 1;
+            let what = format!(
+                "{} version {before} has a variant of its own, so nothing is left to bring up: take out `upcast_from` or `raw` here, or that variant",
+                kind.name
+            );
+            return Err(Error::new(kind.ident.span(), what));
         }
     }
     Ok(())
@@ -114,43 +170,23 @@ impl Kind {
         };
         let version = written.version.unwrap_or(1);
         let bridged = written.upcast_from.is_some() || written.raw;
-        if version > 1 && !bridged {
-            return Err(Error::new(
-                ident.span(),
-                hole(&name.value(), ident, version),
-            ));
-        }
         if version == 1 && bridged {
-            let what = "version 1 has nothing before it: raise the version";
+            let what = "version 1 has nothing before it: write `version = 2`, or take out `upcast_from` and `raw`";
             return Err(Error::new(ident.span(), what));
         }
         Ok(Self {
             variant,
+            ident: ident.clone(),
             span: name.span(),
             name: name.value(),
             version,
             upcast_from: written.upcast_from.clone(),
+            raw: written.raw,
             shape: shape::of(fields, around),
             tags: tags(fields)?,
+            personal: personal::fields(fields)?,
         })
     }
-}
-
-/// What to write when a version has no bridge to the one before it.
-fn hole(name: &str, ident: &Ident, version: u32) -> String {
-    let before = version - 1;
-    format!(
-        "nothing turns version {before} of {name} into version {version}.\n\
-         Keep the old shape as a struct, say how it becomes the new one, and name it with `upcast_from`:\n\n\
-         #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]\n\
-         #[event(name = \"{name}\", version = {before})]\n\
-         struct {ident}V{before} {{ /* the fields as they were */ }}\n\n\
-         impl UpcastFrom<{ident}V{before}> for /* this type */ {{\n    \
-             fn upcast(old: {ident}V{before}) -> Self {{ /* … */ }}\n\
-         }}\n\n\
-         #[event(name = \"{name}\", version = {version}, upcast_from = {ident}V{before})]\n\n\
-         or write `raw`, when raw steps bring it up"
-    )
 }
 
 fn tags(fields: &Fields) -> Result<Vec<TagField>> {
@@ -209,10 +245,11 @@ impl Written {
                     "upcast_from" => written.upcast_from = Some(meta.value()?.parse()?),
                     "raw" => written.raw = true,
                     "lock" => written.lock = Some(meta.value()?.parse()?),
+                    "golden" => written.golden = Some(meta.value()?.parse()?),
                     "steps" => written.steps = Some(meta.value()?.parse()?),
                     _ => {
                         return Err(meta.error(
-                            "`event` knows name, version, upcast_from, raw, lock and steps",
+                            "`event` knows name, version, upcast_from and raw; on the type itself also lock, golden and steps",
                         ));
                     }
                 }

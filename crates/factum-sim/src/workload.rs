@@ -6,7 +6,7 @@ use bytes::Bytes;
 use factum_store::{AppendBatch, Change, Checkpoint, Condition, Snapshot, Source, StreamWrite};
 use factum_types::{
     Category, EventId, EventType, ExpectedRevision, Metadata, NewEvent, Position, Query, Revision,
-    StreamName, StreamSettings, Tag, Timestamp,
+    StreamName, StreamSettings, Tag,
 };
 use std::collections::BTreeMap;
 
@@ -363,13 +363,7 @@ impl Workload {
         let data = Bytes::from(format!("snapshot {}", self.snapshots));
         let key = format!("fold-{}", self.random.u8(0..2));
         let version = self.random.u64(0..9);
-        Snapshot {
-            stream: self.stream(),
-            key,
-            version,
-            data,
-            time: Timestamp::default(),
-        }
+        Snapshot::new(self.stream(), key, version, data)
     }
 }
 

@@ -54,7 +54,7 @@ mod subscribe;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use factum_types::{Position, StreamName, Timestamp, limits};
+use factum_types::{Position, StreamName, Timestamp};
 use futures_core::future::BoxFuture;
 
 use crate::EventStore;
@@ -68,8 +68,6 @@ use crate::subscribe::{SubscribeRequest, Subscription};
 use state::State;
 use subscribe::Follower;
 
-/// Longest key of a snapshot, in bytes; see [`Snapshot::key`].
-const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
 /// 2024-01-01T00:00:00Z, where a counting clock begins, in microseconds.
 const COUNT_START_MICROS: i64 = 1_704_067_200_000_000;
 /// By how much one change moves a counting clock, in microseconds.
@@ -210,16 +208,7 @@ impl EventStore for MemoryStore {
 impl SnapshotStore for MemoryStore {
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            check_size(
-                "the key of a snapshot",
-                snapshot.key.len(),
-                SNAPSHOT_KEY_BYTES_MAX,
-            )?;
-            check_size(
-                "a snapshot",
-                snapshot.data.len(),
-                limits::SNAPSHOT_BYTES_MAX,
-            )?;
+            snapshot.validate()?;
             self.shared.change(|state, now| {
                 state.save_snapshot(Snapshot {
                     time: now,
@@ -238,6 +227,28 @@ impl SnapshotStore for MemoryStore {
         at_most: Option<u64>,
     ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
         Box::pin(async move { Ok(self.shared.lock().snapshot(stream, key, at_most)) })
+    }
+
+    fn list_snapshots(
+        &self,
+        stream: StreamName,
+    ) -> BoxFuture<'_, Result<Vec<Snapshot>, StoreError>> {
+        Box::pin(async move { Ok(self.shared.lock().list_snapshots(&stream)) })
+    }
+
+    fn drop_snapshots(
+        &self,
+        stream: StreamName,
+        key: String,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            Snapshot::new(stream.clone(), key.clone(), 0, "").validate()?;
+            self.shared.change(|state, _| {
+                state.snapshots.remove(&(stream, key));
+                state.records.push(None);
+                Ok(())
+            })
+        })
     }
 }
 
@@ -262,15 +273,6 @@ impl CheckpointStore for MemoryStore {
     ) -> BoxFuture<'_, Result<Option<Checkpoint>, StoreError>> {
         Box::pin(async move { Ok(self.shared.lock().checkpoints.get(&consumer).cloned()) })
     }
-}
-
-fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), StoreError> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(StoreError::invalid(format!(
-        "{what} has {bytes} bytes, more than the limit of {limit}"
-    )))
 }
 
 impl Default for MemoryStore {

@@ -65,6 +65,21 @@ impl<S: SnapshotStore + ?Sized> SnapshotStore for Arc<S> {
     ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
         (**self).load_snapshot(stream, key, at_most)
     }
+
+    fn list_snapshots(
+        &self,
+        stream: StreamName,
+    ) -> BoxFuture<'_, Result<Vec<Snapshot>, StoreError>> {
+        (**self).list_snapshots(stream)
+    }
+
+    fn drop_snapshots(
+        &self,
+        stream: StreamName,
+        key: String,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        (**self).drop_snapshots(stream, key)
+    }
 }
 
 impl<S: CheckpointStore + ?Sized> CheckpointStore for Arc<S> {

@@ -33,5 +33,11 @@ pub const QUERY_ITEMS_MAX: usize = 64;
 pub const QUERY_ITEM_TERMS_MAX: usize = 64;
 /// Largest snapshot, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
+/// Longest key of a snapshot, in bytes of UTF-8.
+pub const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
+/// Most data subjects that one snapshot lists.
+pub const SNAPSHOT_SUBJECTS_MAX: usize = 1_024;
+/// Longest data subject that a snapshot lists, in bytes of UTF-8.
+pub const SNAPSHOT_SUBJECT_BYTES_MAX: usize = 256;
 /// Most conflicting events carried by a conflict error.
 pub const CONFLICT_EVENTS_MAX: usize = 32;

@@ -47,11 +47,21 @@ pub use factum_engine::{Engine, Options};
 pub use factum_framework::event::Event;
 pub use factum_framework::{
     AsOf, Committed, Decider, Decision, Dial, Effects, Emit, Env, Error, EventKind, Failure, Idle,
-    Inputs, Kind, Loaded, Message, Origin, Parked, Policy, Process, ProcessState, Reactor,
-    Receiver, Rejected, Repository, Retry, Route, RunError, Runner, Scope, Snapshots, StartFrom,
-    Stop, TimerChange, Token, UpcastFrom, View, Views, World, inputs,
+    Inputs, Kind, Loaded, Message, Origin, Parked, PersonalField, Policy, Process, ProcessState,
+    Reactor, Receiver, Rejected, Repository, Retry, Route, RunError, Runner, Scope, Snapshots,
+    StartFrom, Stop, TimerChange, Token, UpcastFrom, View, Views, World, inputs,
 };
 /// Derives [`Event`](trait@Event); see there for what it writes.
 pub use factum_macros::Event;
 pub use factum_store::{EventStore, MemoryStore, SnapshotStore};
 pub use factum_types::{EventId, Metadata, Position, RecordedEvent, StreamName, Tag, Timestamp};
+
+/// The programs in the guide to versions of events, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/versions.md")]
+struct Versions;
+
+/// The programs in the guide for authors of stores, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/store-authors.md")]
+struct StoreAuthors;

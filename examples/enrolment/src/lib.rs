@@ -42,11 +42,31 @@ pub enum No {
 }
 
 /// The seats of one course.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seats {
     course: String,
     seats: Option<u32>,
     taken: Vec<String>,
+}
+
+impl Seats {
+    #[must_use]
+    pub fn of(course: &str) -> Self {
+        let course = course.to_owned();
+        Self {
+            course,
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn known(course: &str, seats: u32, taken: &[&str]) -> Self {
+        Self {
+            seats: Some(seats),
+            taken: taken.iter().map(ToString::to_string).collect(),
+            ..Self::of(course)
+        }
+    }
 }
 
 impl View for Seats {
@@ -65,10 +85,26 @@ impl View for Seats {
 }
 
 /// The courses of one student.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StudentLoad {
     student: String,
     courses: u32,
+}
+
+impl StudentLoad {
+    #[must_use]
+    pub fn of(student: &str) -> Self {
+        let student = student.to_owned();
+        Self {
+            student,
+            courses: 0,
+        }
+    }
+
+    #[must_use]
+    pub const fn courses(&self) -> u32 {
+        self.courses
+    }
 }
 
 impl View for StudentLoad {
@@ -101,10 +137,7 @@ impl Decision for Define {
     }
 
     fn views(&self) -> Seats {
-        Seats {
-            course: self.course.clone(),
-            ..Seats::default()
-        }
+        Seats::of(&self.course)
     }
 
     fn decide(&self, seats: &Seats, _: &mut Env) -> Result<Emit<School>, No> {
@@ -135,17 +168,7 @@ impl Decision for Enroll {
     }
 
     fn views(&self) -> (Seats, StudentLoad) {
-        let (course, student) = (self.course.clone(), self.student.clone());
-        (
-            Seats {
-                course,
-                ..Seats::default()
-            },
-            StudentLoad {
-                student,
-                courses: 0,
-            },
-        )
+        (Seats::of(&self.course), StudentLoad::of(&self.student))
     }
 
     fn decide(&self, (seats, load): &Self::Views, _: &mut Env) -> Result<Emit<School>, No> {

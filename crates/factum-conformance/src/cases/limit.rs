@@ -1,18 +1,13 @@
 //! Limits: each is allowed, and one over it is refused with nothing written.
 
 use factum_store::{AppendBatch, Condition, Kind, ReadRequest, Snapshot, Source, SubscribeRequest};
-use factum_types::{
-    Bytes, ExpectedRevision, Metadata, NewEvent, Query, QueryItem, Timestamp, limits,
-};
+use factum_types::{Bytes, ExpectedRevision, Metadata, NewEvent, Query, QueryItem, limits};
 
 use crate::check::{Outcome, Stop, refused, same};
 use crate::trial::Trial;
 use crate::words::{no_match, stream, tag, typed, write};
 
 use ExpectedRevision::{Any, NoStream};
-
-/// Longest key of a snapshot, in bytes, as its documentation says.
-const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
 
 /// That a batch is taken at the limit and refused at one more.
 fn at_limit(t: &Trial, limit: usize, make: impl Fn(usize) -> AppendBatch) -> Outcome {
@@ -197,14 +192,7 @@ pub(crate) fn tag_twice(t: &Trial) -> Outcome {
 }
 
 fn snapshot(key: String, bytes: usize) -> Snapshot {
-    let (stream, time) = (stream("order-1"), Timestamp::default());
-    Snapshot {
-        stream,
-        key,
-        version: 1,
-        data: vec![7; bytes].into(),
-        time,
-    }
+    Snapshot::new(stream("order-1"), key, 1, vec![7; bytes])
 }
 
 pub(crate) fn snapshot_bytes(t: &Trial) -> Outcome {
@@ -225,7 +213,7 @@ pub(crate) fn snapshot_bytes(t: &Trial) -> Outcome {
 }
 
 pub(crate) fn snapshot_key(t: &Trial) -> Outcome {
-    let long = "k".repeat(SNAPSHOT_KEY_BYTES_MAX);
+    let long = "k".repeat(limits::SNAPSHOT_KEY_BYTES_MAX);
     refused(
         "one over",
         t.save(snapshot(format!("{long}k"), 1)),
@@ -234,4 +222,18 @@ pub(crate) fn snapshot_key(t: &Trial) -> Outcome {
     t.save(snapshot(long.clone(), 1))?;
     let found = t.load(&stream("order-1"), &long, None)?;
     same("key", found.map(|found| found.key), Some(long))
+}
+
+pub(crate) fn snapshot_subjects(t: &Trial) -> Outcome {
+    let name = stream("order-1");
+    let with = |subjects| snapshot("k".to_owned(), 1).with_subjects(subjects);
+    let many = vec!["s".to_owned(); limits::SNAPSHOT_SUBJECTS_MAX + 1];
+    refused("one over", t.save(with(many)), Kind::Invalid)?;
+    let long = "s".repeat(limits::SNAPSHOT_SUBJECT_BYTES_MAX + 1);
+    refused("too long", t.save(with(vec![long])), Kind::Invalid)?;
+    same("nothing is saved", t.load(&name, "k", None)?, None)?;
+    let most = vec!["s".repeat(limits::SNAPSHOT_SUBJECT_BYTES_MAX); limits::SNAPSHOT_SUBJECTS_MAX];
+    t.save(with(most.clone()))?;
+    let found = t.load(&name, "k", None)?;
+    same("subjects", found.map(|found| found.subjects), Some(most))
 }

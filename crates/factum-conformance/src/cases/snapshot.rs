@@ -1,5 +1,7 @@
 //! Snapshots: cached folds, by stream and key; the last one saved wins.
 
+use std::num::NonZeroU32;
+
 use factum_store::{
     AppendBatch, Change, ReadRequest, Snapshot, Source, StreamState, StreamsRequest,
 };
@@ -10,14 +12,9 @@ use crate::trial::Trial;
 use crate::words::stream;
 
 fn snapshot(name: &str, key: &str, version: u64, data: impl Into<Bytes>) -> Snapshot {
-    let (stream, key) = (stream(name), key.to_owned());
-    Snapshot {
-        stream,
-        key,
-        version,
-        data: data.into(),
-        time: Timestamp::from_micros(-77),
-    }
+    let mut snapshot = Snapshot::new(stream(name), key, version, data);
+    snapshot.time = Timestamp::from_micros(-77);
+    snapshot
 }
 
 /// What is loaded, without the time, which is the store's.
@@ -191,4 +188,96 @@ pub(crate) fn not_from_before_a_delete(t: &Trial) -> Outcome {
     let tombstone = AppendBatch::change(name, ExpectedRevision::Any, Change::Tombstone);
     t.append(tombstone)?;
     same("closed", load(t, "order-1", "k", None)?, None)
+}
+
+/// The versions that are listed under a key, the last saved first.
+fn listed(t: &Trial, name: &str, key: &str) -> Result<Vec<u64>, crate::Stop> {
+    let all = t.list(&stream(name))?;
+    let of_key = all.iter().filter(|snapshot| snapshot.key == key);
+    Ok(of_key.map(|snapshot| snapshot.version).collect())
+}
+
+pub(crate) fn the_last_are_kept(t: &Trial) -> Outcome {
+    let save = |version: u64, keep: u32| {
+        let snapshot = snapshot("order-1", "k", version, version.to_string());
+        t.save(snapshot.with_keep(NonZeroU32::new(keep)))
+    };
+    t.save(snapshot("order-1", "other", 1, "1"))?;
+    for version in 1..=4 {
+        save(version, 0)?;
+    }
+    same("all are kept", listed(t, "order-1", "k")?, vec![4, 3, 2, 1])?;
+    save(5, 3)?;
+    same("three are kept", listed(t, "order-1", "k")?, vec![5, 4, 3])?;
+    same(
+        "one that is kept",
+        load(t, "order-1", "k", Some(3))?,
+        some(3, "3"),
+    )?;
+    same("one that is not", load(t, "order-1", "k", Some(2))?, None)?;
+    // What is gone stays gone, however many are kept later.
+    save(6, 0)?;
+    same("four", listed(t, "order-1", "k")?, vec![6, 5, 4, 3])?;
+    // The same version again takes its own place.
+    save(4, 3)?;
+    same(
+        "in order of saving",
+        listed(t, "order-1", "k")?,
+        vec![4, 6, 5],
+    )?;
+    save(4, 1)?;
+    same("one", listed(t, "order-1", "k")?, vec![4])?;
+    save(7, 9)?;
+    same("two", listed(t, "order-1", "k")?, vec![7, 4])?;
+    same("of another key", listed(t, "order-1", "other")?, vec![1])
+}
+
+pub(crate) fn subjects_are_listed(t: &Trial) -> Outcome {
+    let of = |name, key, subjects: &[&str]| {
+        let subjects = subjects.iter().map(ToString::to_string).collect();
+        t.save(snapshot(name, key, 3, "state").with_subjects(subjects))
+    };
+    of("order-1", "b", &["ann", "bob"])?;
+    of("order-1", "a", &[])?;
+    of("order-10", "a", &["eve"])?;
+    let found = t.load(&stream("order-1"), "b", None)?;
+    same(
+        "loaded",
+        found.map(|found| found.subjects),
+        Some(vec!["ann".to_owned(), "bob".to_owned()]),
+    )?;
+    let all = t.list(&stream("order-1"))?;
+    let listed: Vec<_> = all
+        .iter()
+        .map(|s| (s.key.as_str(), s.subjects.len(), s.data.len()))
+        .collect();
+    same(
+        "listed by key, without states",
+        listed,
+        vec![("a", 0, 0), ("b", 2, 0)],
+    )?;
+    same("none", t.list(&stream("order-2"))?.len(), 0)
+}
+
+pub(crate) fn dropped(t: &Trial) -> Outcome {
+    for (key, version) in [("k", 1), ("k", 2), ("other", 1)] {
+        t.save(snapshot("order-1", key, version, "state"))?;
+    }
+    t.drop_all(&stream("order-1"), "k")?;
+    same("dropped", load(t, "order-1", "k", None)?, None)?;
+    same("an older one too", load(t, "order-1", "k", Some(1))?, None)?;
+    same(
+        "of another key",
+        load(t, "order-1", "other", None)?,
+        some(1, "state"),
+    )?;
+    same("not listed", listed(t, "order-1", "k")?, vec![])?;
+    t.drop_all(&stream("order-1"), "never saved")?;
+    t.save(snapshot("order-1", "k", 1, "again"))?;
+    same(
+        "saved again",
+        load(t, "order-1", "k", None)?,
+        some(1, "again"),
+    )?;
+    same("and alone", listed(t, "order-1", "k")?, vec![1])
 }

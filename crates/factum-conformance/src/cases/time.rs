@@ -65,13 +65,12 @@ pub(crate) fn snapshots_do_not_count(t: &Trial) -> Outcome {
     let name = stream("imported");
     let old = Timestamp::from_micros(-5);
     t.add(&name, Any, vec![at(t, old)])?;
-    t.save(Snapshot {
-        stream: name.clone(),
-        key: "fold".to_owned(),
-        version: 1,
-        data: Bytes::from_static(b"{}"),
-        time: old,
-    })?;
+    t.save(Snapshot::new(
+        name.clone(),
+        "fold",
+        1,
+        Bytes::from_static(b"{}"),
+    ))?;
     t.add(&name, Any, vec![at(t, moved(old, 1))])?;
     let times = t.read_stream(&name)?;
     let times = times.iter().map(|event| event.time.as_micros()).collect();

@@ -1,11 +1,13 @@
 //! How the store is compared with the oracle.
 
+use std::num::NonZeroU32;
+
 use factum_store::{
     AppendBatch, Change, Checkpoint, CheckpointStore, Condition, Conflict, ConflictReason,
     EventStore, ReadFrom, ReadRequest, Receipt, Snapshot, SnapshotStore, StoreError,
     StreamsRequest, SubscribeRequest, SubscriptionItem,
 };
-use factum_types::{Position, RecordKind, RecordedEvent, Timestamp};
+use factum_types::{Bytes, Position, RecordKind, RecordedEvent};
 
 use crate::check::{Outcome, Stop, fail, same};
 
@@ -156,14 +158,15 @@ impl Model<'_> {
         let stream = self.names[self.random.usize(..3)].clone();
         let key = KEYS[self.random.usize(..KEYS.len())].to_owned();
         let version = self.random.u64(..20);
-        let data = self.random.u64(..).to_string().into();
-        let snapshot = Snapshot {
-            stream,
-            key,
-            version,
-            data,
-            time: Timestamp::default(),
-        };
+        let data = self.random.u64(..).to_string();
+        if self.random.u8(..8) == 0 {
+            let oracle = self.oracle.drop_snapshots(stream.clone(), key.clone());
+            self.t.wait("the oracle", oracle)??;
+            let dropped = self.t.store.drop_snapshots(stream, key);
+            return Ok(self.t.wait("drop", dropped)??);
+        }
+        let keep = NonZeroU32::new(self.random.u32(..4));
+        let snapshot = Snapshot::new(stream, key, version, Bytes::from(data)).with_keep(keep);
         self.t
             .wait("the oracle", self.oracle.save_snapshot(snapshot.clone()))??;
         Ok(self.t.save(snapshot)?)
@@ -191,8 +194,13 @@ impl Model<'_> {
             .load_snapshot(name.clone(), key.clone(), at_most);
         let expected = self.t.wait("the oracle", oracle)??;
         let found = self.t.load(&name, &key, at_most)?;
-        let short = |s: Option<Snapshot>| s.map(|s| (s.stream, s.key, s.version, s.data));
-        same("snapshot", short(found), short(expected))?;
+        let short = |s: Snapshot| (s.stream, s.key, s.version, s.data, s.keep);
+        same("snapshot", found.map(short), expected.map(short))?;
+        let listed = self.oracle.list_snapshots(name.clone());
+        let expected = self.t.wait("the oracle", listed)??;
+        let found = self.t.list(&name)?;
+        let short = |all: Vec<Snapshot>| all.into_iter().map(short).collect::<Vec<_>>();
+        same("snapshots listed", short(found), short(expected))?;
         for consumer in CONSUMERS {
             let oracle = self.oracle.load_checkpoint(consumer.to_owned());
             let expected = self.t.wait("the oracle", oracle)??;

@@ -68,6 +68,14 @@ impl<B: Bend> SnapshotStore for Bent<B> {
     ) -> Answer<'_, Option<Snapshot>> {
         self.0.load_snapshot(stream, key, at_most)
     }
+
+    fn list_snapshots(&self, stream: StreamName) -> Answer<'_, Vec<Snapshot>> {
+        self.0.list_snapshots(stream)
+    }
+
+    fn drop_snapshots(&self, stream: StreamName, key: String) -> Answer<'_, ()> {
+        self.0.drop_snapshots(stream, key)
+    }
 }
 
 impl<B: Bend> CheckpointStore for Bent<B> {

@@ -9,8 +9,9 @@ use factum_types::{Position, StreamName};
 use futures_core::future::BoxFuture;
 
 use super::Engine;
-use crate::read::lookup::{last_snapshot, stream_names};
-use crate::request::{Prepared, snapshot_key};
+use crate::read::lookup::stream_names;
+use crate::read::snapshots;
+use crate::request::Prepared;
 use crate::sequence::{StreamTail, TailState};
 
 impl EventStore for Engine {
@@ -91,19 +92,7 @@ fn stream_info(stream: StreamName, tail: &StreamTail) -> StreamInfo {
 impl SnapshotStore for Engine {
     fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let limit = factum_types::limits::SNAPSHOT_BYTES_MAX;
-            if snapshot.data.len() > limit {
-                return Err(StoreError::invalid(format!(
-                    "the snapshot has {} bytes, more than the limit of {limit}",
-                    snapshot.data.len()
-                )));
-            }
-            if snapshot.key.len() > SNAPSHOT_KEY_BYTES_MAX {
-                return Err(StoreError::invalid(format!(
-                    "the snapshot's key has {} bytes, more than the limit of {SNAPSHOT_KEY_BYTES_MAX}",
-                    snapshot.key.len()
-                )));
-            }
+            snapshot.validate()?;
             let core = self.core()?;
             let request = Prepared::snapshot(snapshot, &self.inner.reader.keyer);
             core.append_prepared(Box::new(request)).await.map(drop)
@@ -116,34 +105,29 @@ impl SnapshotStore for Engine {
         key: String,
         at_most: Option<u64>,
     ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        Box::pin(async move { snapshots::last(&self.inner.reader, &stream, &key, at_most) })
+    }
+
+    fn list_snapshots(
+        &self,
+        stream: StreamName,
+    ) -> BoxFuture<'_, Result<Vec<Snapshot>, StoreError>> {
+        Box::pin(async move { snapshots::list(&self.inner.reader, &stream) })
+    }
+
+    fn drop_snapshots(
+        &self,
+        stream: StreamName,
+        key: String,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let reader = &self.inner.reader;
-            let hash = reader.keyer.snapshot(stream.as_str(), &key);
-            // A fold of events that were deleted since is not a fold of this stream any more.
-            let tail = reader.stream_tail(&stream)?;
-            let deleted = tail.deleted_before();
-            let gone = tail.state != TailState::Live;
-            let view = reader.published.view();
-            let mut wanted = |record: &factum_format::record::RecordView<'_>, base: i64| {
-                let fits = snapshot_key(record) == key
-                    && !gone
-                    && deleted.is_none_or(|deleted| record.revision > deleted)
-                    && at_most.is_none_or(|limit| record.revision <= limit);
-                fits.then(|| Snapshot {
-                    stream: stream.clone(),
-                    key: key.clone(),
-                    version: record.revision,
-                    data: bytes::Bytes::copy_from_slice(record.data().unwrap_or_default()),
-                    time: factum_types::Timestamp::from_micros(base + record.time_delta),
-                })
-            };
-            last_snapshot(&view, (stream.as_str(), hash), &mut wanted)
+            Snapshot::new(stream.clone(), key.clone(), 0, "").validate()?;
+            let core = self.core()?;
+            let request = Prepared::drop_snapshots(stream, key, &self.inner.reader.keyer);
+            core.append_prepared(Box::new(request)).await.map(drop)
         })
     }
 }
-
-/// The longest key of a snapshot, in bytes.
-const SNAPSHOT_KEY_BYTES_MAX: usize = 256;
 
 /// Where checkpoints are kept: as snapshots of a stream that has no events.
 const CHECKPOINTS: &str = "$checkpoints";
@@ -161,15 +145,8 @@ impl CheckpointStore for Engine {
             }
             let stream = StreamName::new(CHECKPOINTS)
                 .map_err(|error| StoreError::invalid(error.to_string()))?;
-            let time = factum_types::Timestamp::default();
-            let snapshot = Snapshot {
-                stream,
-                key: consumer,
-                version: 0,
-                data: data.into(),
-                time,
-            };
-            self.save_snapshot(snapshot).await
+            self.save_snapshot(Snapshot::new(stream, consumer, 0, data))
+                .await
         })
     }
 

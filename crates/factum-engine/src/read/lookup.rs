@@ -224,7 +224,7 @@ impl LastControl {
 }
 
 /// The bytes of one record, looked at twice if need be.
-fn read_record(
+pub(crate) fn read_record(
     sealed: &Sealed,
     position: u64,
     extent: Option<(u64, u32)>,

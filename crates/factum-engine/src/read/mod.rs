@@ -12,6 +12,7 @@ pub(crate) mod lists;
 pub(crate) mod lookup;
 pub(crate) mod page;
 pub(crate) mod plan;
+pub(crate) mod snapshots;
 pub(crate) mod stream;
 
 pub(crate) use chain::Chain;

@@ -200,13 +200,8 @@ fn a_snapshot_does_not_make_events_late() {
     for round in 0..4_u64 {
         let store = open(dir.path());
         append(&store, "order-1", ExpectedRevision::Any, vec![old(round)]).unwrap();
-        let snapshot = Snapshot {
-            stream: name.clone(),
-            key: "fold".to_owned(),
-            version: round + 1,
-            data: Bytes::from(vec![7; 200 << 10]),
-            time: Timestamp::from_micros(0),
-        };
+        let data = Bytes::from(vec![7; 200 << 10]);
+        let snapshot = Snapshot::new(name.clone(), "fold", round + 1, data);
         pollster::block_on(store.save_snapshot(snapshot)).unwrap();
         store.close().unwrap();
     }

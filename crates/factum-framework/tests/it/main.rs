@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod deciding;
 #[cfg(test)]
 mod events;
@@ -10,7 +12,11 @@ mod events;
 #[cfg(test)]
 mod folding;
 #[cfg(test)]
+mod kit;
+#[cfg(test)]
 mod loading_all;
+#[cfg(test)]
+mod personal;
 #[cfg(test)]
 mod processing;
 #[cfg(test)]
@@ -27,3 +33,7 @@ mod steps;
 mod transforming;
 #[cfg(test)]
 mod travel;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
+mod weak;

@@ -8,7 +8,7 @@ use factum_framework::{Origin, Repository, Snapshots, kit};
 use factum_io::Random;
 use factum_io::sim::SimEnv;
 use factum_store::{MemoryStore, Snapshot, SnapshotStore};
-use factum_types::{Bytes, StreamName, Timestamp};
+use factum_types::StreamName;
 use pollster::block_on;
 
 use crate::account::{Account, AccountCommand as Do, AccountEvent as Did, open, world};
@@ -129,13 +129,8 @@ fn a_snapshot_that_does_not_fit_is_passed_over() {
         let repository = cold(&store, Some(Policy::manual()));
         open(&repository, STREAM, 50).await;
         let save = |key: String, version, data: &'static [u8]| {
-            store.save_snapshot(Snapshot {
-                stream: StreamName::new(STREAM).unwrap(),
-                key,
-                version,
-                data: Bytes::from_static(data),
-                time: Timestamp::default(),
-            })
+            let stream = StreamName::new(STREAM).unwrap();
+            store.save_snapshot(Snapshot::new(stream, key, version, data))
         };
         let good = br#"{"owner":"eve","balance":7}"#;
         save("of another fold".into(), 2, good).await.unwrap();

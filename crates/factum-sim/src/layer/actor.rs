@@ -5,7 +5,7 @@
 use factum_store::{AppendBatch, Change, Condition, Snapshot, StreamWrite};
 use factum_types::{
     EventId, EventType, ExpectedRevision, NewEvent, Query, Revision, StreamName, StreamSettings,
-    Tag, Timestamp,
+    Tag,
 };
 
 use crate::history::{History, Request};
@@ -158,15 +158,7 @@ impl Actor {
             "snap" => {
                 self.ids += 1;
                 let data = bytes::Bytes::from(format!("snapshot {}", self.ids));
-                let (key, version) = ("fold".to_owned(), 1);
-                let time = Timestamp::default();
-                let snapshot = Snapshot {
-                    stream: stream(text(0)),
-                    key,
-                    version,
-                    data,
-                    time,
-                };
+                let snapshot = Snapshot::new(stream(text(0)), "fold", 1, data);
                 session.ask(&mut self.history, Request::Snapshot(snapshot))?;
                 session.drain(&mut self.history)
             }

@@ -7,8 +7,8 @@ use std::ops::Bound;
 use std::task::Waker;
 
 use factum_types::{
-    EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName, StreamSettings,
-    Timestamp,
+    Bytes, EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName,
+    StreamSettings, Timestamp,
 };
 
 use crate::snapshot::{Checkpoint, Snapshot};
@@ -136,7 +136,35 @@ impl State {
         let place = (snapshot.stream.clone(), snapshot.key.clone());
         let saved = self.snapshots.entry(place).or_default();
         saved.retain(|earlier| earlier.version != snapshot.version);
+        let keep = snapshot.keep;
         saved.push(snapshot);
+        let keep = keep.map_or(usize::MAX, |keep| keep.get() as usize);
+        saved.drain(..saved.len().saturating_sub(keep));
+    }
+
+    pub(super) fn list_snapshots(&self, stream: &StreamName) -> Vec<Snapshot> {
+        let first = (stream.clone(), String::new());
+        let of_stream = self.snapshots.range(first..);
+        of_stream
+            .take_while(|((name, _), _)| name == stream)
+            .flat_map(|(_, saved)| saved.iter().rev())
+            .filter(|snapshot| self.is_of_now(snapshot))
+            .map(|snapshot| Snapshot {
+                data: Bytes::new(),
+                ..snapshot.clone()
+            })
+            .collect()
+    }
+
+    /// Whether the events that it folds are still there.
+    fn is_of_now(&self, snapshot: &Snapshot) -> bool {
+        let heading = self.heading(&snapshot.stream);
+        let is_gone = matches!(
+            heading.state,
+            StreamState::Deleted | StreamState::Tombstoned
+        );
+        // A fold of events that were deleted since is not a fold of this stream any more.
+        !is_gone && heading.deleted_before.is_none_or(|d| snapshot.version > d)
     }
 
     pub(super) fn snapshot(
@@ -145,18 +173,10 @@ impl State {
         key: String,
         at_most: Option<u64>,
     ) -> Option<Snapshot> {
-        let heading = self.heading(&stream);
-        if matches!(
-            heading.state,
-            StreamState::Deleted | StreamState::Tombstoned
-        ) {
-            return None;
-        }
-        // A fold of events that were deleted since is not a fold of this stream any more.
-        let is_of_now = |s: &&Snapshot| heading.deleted_before.is_none_or(|d| s.version > d);
         let saved = self.snapshots.get(&(stream, key))?;
         let within = |s: &&Snapshot| at_most.is_none_or(|version| s.version <= version);
-        saved.iter().rev().filter(is_of_now).find(within).cloned()
+        let mut of_now = saved.iter().rev().filter(|saved| self.is_of_now(saved));
+        of_now.find(within).cloned()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use factum::framework::{kit, lock};
+use factum::framework::kit;
 use factum::{Event, MemoryStore, Repository, Snapshots};
 use factum_example_order::order::Status;
-use factum_example_order::{Item, Order, OrderCommand, OrderError, OrderEvent, by_hand};
+use factum_example_order::{Item, Order, OrderCommand, OrderError, OrderEvent};
 
 fn item() -> Item {
     Item {
@@ -53,15 +53,6 @@ fn an_order_goes_its_way() {
 #[test]
 fn the_domain_is_sound() {
     kit::check::<Order>();
-}
-
-#[test]
-fn by_hand_it_is_the_same() {
-    lock::check::<by_hand::OrderEvent>(include_str!("../../events.lock")).unwrap();
-    let data = placed().encode().unwrap();
-    let read = by_hand::OrderEvent::decode("OrderPlaced", 1, &data).unwrap();
-    assert_eq!(read.encode().unwrap(), data);
-    assert_eq!(read.tags().unwrap(), placed().tags().unwrap());
 }
 
 #[test]
