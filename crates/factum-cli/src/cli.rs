@@ -83,6 +83,19 @@ pub(crate) struct GlobalArgs {
         value_name = "HOW"
     )]
     pub(crate) progress: ProgressMode,
+    /// Let streams go on whose last events may be lost (the last resort, see --help)
+    ///
+    /// After damage that was accepted, an append to a stream is refused as long as the last events of that stream may be among what was
+    /// lost. With this option, a stream goes on behind what is left of it. Revisions that somebody was shown may then be given to other
+    /// events, and nobody who remembers them is told. Restore from a backup first, if there is one. It holds for this command only.
+    #[arg(
+        long,
+        global = true,
+        env = "FACTUM_ACCEPT_LOST_TAILS",
+        hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub(crate) accept_lost_tails: bool,
 }
 
 /// How answers are printed.
