@@ -374,7 +374,7 @@ impl Repository {
     /// A decision over views. Awaiting what is returned makes it.
     ///
     /// # Errors
-    /// [`RunError::Rejected`](crate::RunError::Rejected) is what the decision said; nothing was written. `RunError::Failed` by its kind:
+    /// [`RunError::Rejected`] is what the decision said; nothing was written. `RunError::Failed` by its kind:
     /// [`Kind::Conflict`](crate::Kind::Conflict): others were faster in every attempt, nothing was written.
     /// [`Kind::Invalid`](crate::Kind::Invalid): a name, a tag or a limit; nothing was written. [`Kind::Decode`](crate::Kind::Decode): a stored
     /// event cannot be read. Otherwise what the store says; when its outcome is unknown, only an idempotency key makes another try safe.
