@@ -45,6 +45,18 @@ pub struct Step {
 }
 
 /// Is told how a copy goes.
+///
+/// ```
+/// use factum_framework::transform::{Step, Watch};
+///
+/// /// Ends a copy after so many events, to be gone on with later.
+/// struct Limit(u64);
+///
+/// impl Watch for Limit {
+///     fn step(&mut self, step: &Step) -> bool { step.read < self.0 }
+/// }
+/// # let _: Box<dyn Watch> = Box::new(Limit(1_000));
+/// ```
 pub trait Watch: Send {
     /// It came so far; `false` ends it in order, to be gone on with later.
     fn step(&mut self, step: &Step) -> bool {
