@@ -128,7 +128,7 @@ fn the_variable_says_the_same_as_the_option() {
     }
     damage_frame(&place.path("factum-data"), "\"lost\"");
     place.ok(&["doctor", "--accept-loss", "--yes"]);
-    for (value, code) in [("0", 7), ("1", 0)] {
+    for (value, code) in [("0", 7), ("", 7), ("maybe", 2), ("1", 0)] {
         let mut command = place.command(&["append", "x-1", "-t", "T", "--data", "2"]);
         let output = command.env("FACTUM_ACCEPT_LOST_TAILS", value).output();
         let ran = Ran::of(output.unwrap());
