@@ -101,6 +101,30 @@ pub struct When<D: Decider> {
 }
 
 /// A domain in which these events happened, in this order. They are written and read on the way, as a store would.
+///
+/// ```
+/// use factum_framework::kit;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// kit::given::<Counter>([Counted { by: 7 }]).when(2).then([Counted { by: 2 }]);
+/// kit::given::<Counter>([Counted { by: 7 }]).when(4).rejects(&"too much");
+/// ```
 pub fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D> {
     let events: Vec<_> = events.into_iter().collect();
     let state = recorded(&events).and_then(|recorded| fold::<D>(&recorded));

@@ -327,6 +327,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for a load and an append; [`Kind::Invalid`] when no snapshots are kept of this state.
+    ///
+    /// # Cancel safety
+    /// Dropped, the snapshot is taken or it is not; states are the same either way.
     pub async fn snapshot<D: Snapshots>(
         &self,
         stream: impl AsRef<str>,
@@ -353,6 +356,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`Kind::Invalid`]: there is no place for snapshots, or the subject cannot be part of a tag. Otherwise as for a load and an append.
+    ///
+    /// # Cancel safety
+    /// Dropped, some are gone and others are not: ask again.
     pub async fn drop_snapshots_about(&self, subject: &str) -> Result<usize, Error> {
         let Some(store) = &self.snapshots.store else {
             return Err(Error::invalid(
