@@ -142,16 +142,15 @@ impl<P: Process> ProcessGiven<P> {
     /// It cannot be stored, or the process does not read it as exactly one input.
     #[track_caller]
     pub fn when<E: Event>(self, event: E) -> Follows<P> {
-        let (input, event) = match self.heard(event) {
-            Ok((inputs, event)) => match <[P::Input; 1]>::try_from(inputs) {
-                Ok([input]) => (input, event),
-                Err(inputs) => panic!(
-                    "{} is read as {} inputs of process {}, not as one",
-                    event.event_type,
-                    inputs.len(),
-                    P::NAME
-                ),
-            },
+        let name = event.kind().name;
+        let heard = recorded(&[event]).and_then(|stored| self.heard(stored));
+        let (input, event) = match heard.map(<[(P::Input, RecordedEvent); 1]>::try_from) {
+            Ok(Ok([heard])) => heard,
+            Ok(Err(heard)) => panic!(
+                "{name} is read as {} inputs of process {}, not as one",
+                heard.len(),
+                P::NAME
+            ),
             Err(error) => panic!("the event cannot be stored and read: {error}"),
         };
         let route = P::route(&input, &event);
@@ -211,16 +210,18 @@ impl<P: Process> ProcessGiven<P> {
         }
     }
 
-    fn heard<E: Event>(&self, event: E) -> Result<(Vec<P::Input>, RecordedEvent), Error> {
-        let kind = event.kind();
-        let mut stored = record(kind.name, kind.version, event.encode()?, 0)?;
-        (stored.tags, stored.time) = (event.tags()?, self.now);
-        let inputs = if P::Input::names().contains(&kind.name) {
-            P::Input::read(&stored)?
-        } else {
-            Vec::new()
-        };
-        Ok((inputs, stored))
+    /// What it reads these events as, each input with its event.
+    fn heard(&self, stored: Vec<RecordedEvent>) -> Result<Vec<(P::Input, RecordedEvent)>, Error> {
+        let names = P::Input::names();
+        let mut heard = Vec::new();
+        for mut event in stored {
+            event.time = self.now;
+            if names.contains(&event.event_type.as_str()) {
+                let inputs = P::Input::read(&event)?;
+                heard.extend(inputs.into_iter().map(|input| (input, event.clone())));
+            }
+        }
+        Ok(heard)
     }
 
     #[track_caller]
@@ -263,7 +264,7 @@ impl<P: Process<Event: Debug + PartialEq>> Follows<P> {
     #[track_caller]
     pub fn then(self, expected: Emit<P::Event>) {
         match self.emit {
-            Some(emit) => assert_eq!(emit, expected, "this was expected to follow"),
+            Some(_) => assert_eq!(self.emit, Some(expected), "this was expected to follow"),
             None => panic!("expected {expected:?}, but the process does not take it"),
         }
     }
