@@ -100,12 +100,11 @@ fn snapshot_and_tail_are_a_replay_on_the_engine() {
         .check_on(|| engine(seed));
 }
 
-/// What a writer takes from the account, or puts there.
-fn drawn(seed: u64, writer: usize) -> Do {
-    let mut chance = Chance::new(seed.wrapping_add(writer as u64));
+/// What a writer takes from the account, or, more rarely, puts there.
+fn drawn(chance: &mut Chance, writer: usize) -> Do {
     let transfer = format!("t{writer}");
     let cents = 1 + chance.below(100);
-    match chance.below(8) {
+    match chance.below(16) {
         0 => Do::Deposit { cents },
         1 => Do::Credit { transfer, cents },
         _ => Do::Debit { transfer, cents },
@@ -120,12 +119,16 @@ fn race_one<S: EventStore + SnapshotStore + 'static>(store: &Arc<S>, seed: u64) 
         .with_snapshot_store(Arc::clone(store) as Arc<dyn SnapshotStore>)
         .with_snapshots::<Account>(factum::Policy::every(5))
         .unwrap();
-    open(&bank, "account-a", 500);
+    open(&bank, "account-a", 100);
+    let mut chance = Chance::new(seed);
+    let drawn: Vec<_> = (0..WRITERS)
+        .map(|writer| drawn(&mut chance, writer))
+        .collect();
     let outcomes = kit::race(WRITERS, |writer| {
-        let run = bank.run::<Account>("account-a", drawn(seed, writer));
+        let run = bank.run::<Account>("account-a", drawn[writer].clone());
         run.retry(PATIENT).into_future()
     });
-    let mut expected: i128 = 500;
+    let mut expected: i128 = 100;
     for outcome in &outcomes {
         match outcome {
             Ok(done) => expected += done.events.iter().map(change).sum::<i128>(),
@@ -151,10 +154,17 @@ fn race_transfers(store: &Arc<dyn EventStore>, seed: u64) {
     for account in accounts {
         open(&bank, account, 100);
     }
+    let mut chance = Chance::new(seed);
+    let mut draw = || {
+        (
+            *chance.one_of(&accounts),
+            *chance.one_of(&accounts),
+            1 + chance.below(90),
+        )
+    };
+    let drawn: Vec<_> = (0..WRITERS).map(|_| draw()).collect();
     kit::race(WRITERS, |writer| {
-        let mut chance = Chance::new(seed.wrapping_add(writer as u64));
-        let (from, to) = (*chance.one_of(&accounts), *chance.one_of(&accounts));
-        let (bank, cents) = (&bank, 1 + chance.below(90));
+        let (bank, (from, to, cents)) = (&bank, drawn[writer]);
         async move { request(bank, &format!("t{writer}"), from, to, cents) }
     });
     let mut runner = runner(&bank, &Arc::new(Pile::default()));
