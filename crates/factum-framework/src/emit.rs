@@ -266,6 +266,11 @@ impl<E> Emit<E> {
         self
     }
 
+    /// Why there is something to decide, which is not an application's business.
+    pub(crate) const fn take_note(&mut self) -> Option<Note> {
+        self.note.take()
+    }
+
     pub(crate) fn map<F>(self, change: impl FnMut(E) -> F) -> Emit<F> {
         Emit {
             events: self.events.into_iter().map(change).collect(),

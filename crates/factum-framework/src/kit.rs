@@ -5,6 +5,7 @@
 //! | to test | there is |
 //! |---|---|
 //! | one decision | [`given`], `when`, `then` |
+//! | one step of a process | [`process`], `when`, `when_timer`, `when_rejected`, `then` |
 //! | a domain by its samples | [`check`] |
 //! | a domain by commands at random | [`commands`], and the same on a store: [`Commands::check_on`] |
 //! | stored samples of every version | [`check_golden`], [`check_rest`] |
@@ -55,6 +56,7 @@ mod check;
 mod commands;
 mod golden;
 mod once;
+mod process;
 mod projection;
 mod race;
 mod record;
@@ -71,6 +73,7 @@ pub use check::check;
 pub use commands::{Commands, Tally, commands};
 pub use golden::{check_golden, check_rest, golden_lines};
 pub use once::check_exactly_once;
+pub use process::{Follows, ProcessGiven, process};
 pub use projection::{Projection, project, projection};
 pub use race::race;
 pub use record::recorded;

@@ -268,10 +268,11 @@ impl<'a, D: Decider> Run<'a, D> {
                 return Ok(Committed::new(token, Vec::new(), attempts, false));
             }
             let Sealed { events, sealed } = prepared.seal(emit, &stream, &mut env)?;
+            let next_version = loaded.version + sealed.len() as u64;
             let batch = batch(&loaded, sealed);
             let error = match repository.append_surely(batch, prepared.retry).await {
                 Ok(receipt) => {
-                    self.committed(&loaded, &events).await;
+                    self.committed(&loaded, &events, next_version).await;
                     let token = Token(Some(receipt.last));
                     return Ok(Committed::new(token, events, attempts, receipt.replayed));
                 }
@@ -340,8 +341,8 @@ impl<'a, D: Decider> Run<'a, D> {
     }
 
     /// Whoever decides on cached states will want to find there what it just did.
-    async fn committed(&self, loaded: &Arc<Loaded<D>>, events: &[D::Event]) {
-        self.repository.snapshot_if_wanted(loaded, events);
+    async fn committed(&self, loaded: &Arc<Loaded<D>>, events: &[D::Event], version: u64) {
+        self.repository.snapshot_if_wanted(loaded, events, version);
         if self.dial != Dial::Fresh {
             // What is not there now is read then.
             drop(

@@ -17,7 +17,7 @@ use crate::receiver::Rejected;
 use crate::repository::Repository;
 
 pub(crate) use hosting::Hosting;
-use instance::Instance;
+pub(crate) use instance::{Given, Instance, What};
 
 /// What goes on over several streams and some time: it hears events, and answers with messages, timers and events of its own.
 ///
