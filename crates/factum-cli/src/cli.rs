@@ -83,6 +83,19 @@ pub(crate) struct GlobalArgs {
         value_name = "HOW"
     )]
     pub(crate) progress: ProgressMode,
+    /// Let streams go on whose last events may be lost: the last resort
+    ///
+    /// After damage that was accepted, an append to a stream is refused as long as the last events of that stream may be among what was
+    /// lost. With this option, a stream goes on behind what is left of it. Revisions that somebody was shown may then be given to other
+    /// events, and nobody who remembers them is told. Restore from a backup first, if there is one. It holds for this command only.
+    #[arg(
+        long,
+        global = true,
+        env = "FACTUM_ACCEPT_LOST_TAILS",
+        hide_env_values = true,
+        value_parser = yes_or_no
+    )]
+    pub(crate) accept_lost_tails: bool,
 }
 
 /// How answers are printed.
@@ -224,6 +237,15 @@ fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::
         is_argument: false,
     });
     Ok(Parsed { cli, data })
+}
+
+/// What the variable of a flag says; an empty one says no.
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("the variable says neither 1 nor 0".to_owned()),
+    }
 }
 
 fn data_arg() -> Arg {

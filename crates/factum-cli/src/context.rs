@@ -14,10 +14,31 @@ pub(crate) struct Context {
     pub(crate) data: PathBuf,
     /// Whether it was named on the command line.
     pub(crate) data_is_argument: bool,
+    /// What becomes of streams whose last events may be lost.
+    pub(crate) lost_tails: LostTails,
     /// Standard output and error.
     pub(crate) ui: Ui,
     /// Files, clocks, randomness and threads.
     pub(crate) env: Env,
+}
+
+/// What becomes of a stream whose last events may be among those that were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LostTails {
+    /// Nothing is appended to it.
+    Refuse,
+    /// It goes on behind what is left of it.
+    Accept,
+}
+
+impl LostTails {
+    const fn of(global: &GlobalArgs) -> Self {
+        if global.accept_lost_tails {
+            Self::Accept
+        } else {
+            Self::Refuse
+        }
+    }
 }
 
 impl Context {
@@ -26,6 +47,7 @@ impl Context {
         Self {
             data: data.path,
             data_is_argument: data.is_argument,
+            lost_tails: LostTails::of(global),
             ui: Ui::new(global),
             env: Env::real(),
         }

@@ -167,7 +167,7 @@ const fn advice(kind: Kind) -> (Exit, &'static str, Option<&'static str>) {
             Exit::Integrity,
             "corrupt",
             Some(
-                "`factum verify --full` lists all damage; restore from a backup, or accept it with `factum doctor --accept-loss`",
+                "`factum verify --full` lists all damage; restore from a backup, or accept it with `factum doctor --accept-loss`; where the last events of a stream may be lost, --accept-lost-tails lets it go on",
             ),
         ),
         Kind::Full => (

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use factum_io::Env;
 use factum_store::{EventStore, MemoryStore, SnapshotStore};
 
 pub(crate) use factum_engine::backup::BackupReport;
@@ -54,15 +53,15 @@ impl Store {
 
 /// Opens the store of the data directory.
 pub(crate) fn open(context: &Context, access: Access) -> Outcome<Store> {
-    open_at(&context.data, access, &context.env)
+    open_at(&context.data, access, context)
 }
 
 /// Opens the store of any directory.
-pub(crate) fn open_at(data: &Path, access: Access, env: &Env) -> Outcome<Store> {
+pub(crate) fn open_at(data: &Path, access: Access, context: &Context) -> Outcome<Store> {
     if access != Access::Create {
         must_be_there(data)?;
     }
-    engine::open(data, access, env).map_err(|failure| match doctor::lock_holder(data) {
+    engine::open(data, access, context).map_err(|failure| match doctor::lock_holder(data) {
         Some(holder) if failure.exit == Exit::Unreachable => failure.hint(format!(
             "{holder} has the store open; one process writes at a time, reading works beside it"
         )),

@@ -24,6 +24,23 @@ use crate::run::{Committed, RunError};
 use crate::versions::RawStep;
 
 /// Which events a view folds: those of these types that have all of these tags.
+///
+/// ```
+/// use factum_framework::Scope;
+/// # use factum_framework::Event;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # enum OrderEvent {
+/// #     #[event(name = "OrderPlaced")]
+/// #     Placed { #[tag] customer: String },
+/// #     #[event(name = "OrderPaid")]
+/// #     Paid { #[tag] customer: String, cents: u64 },
+/// # }
+///
+/// // All that is paid by ann, in whichever orders.
+/// let paid = Scope::of::<OrderEvent>().only(&["OrderPaid"]).tag("customer", "ann");
+/// assert_ne!(paid, Scope::of::<OrderEvent>().tag("customer", "ann"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     types: Vec<&'static str>,
@@ -76,6 +93,39 @@ impl Scope {
 }
 
 /// A small fold over the events in its scope, wherever they are stored.
+///
+/// ```
+/// use factum_framework::{Scope, View, kit};
+/// use factum_types::RecordedEvent;
+/// # use factum_framework::Event;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # enum OrderEvent {
+/// #     #[event(name = "OrderPlaced")]
+/// #     Placed { #[tag] customer: String },
+/// #     #[event(name = "OrderPaid")]
+/// #     Paid { #[tag] customer: String, cents: u64 },
+/// # }
+///
+/// /// What a customer has paid.
+/// #[derive(Clone, Debug, PartialEq)]
+/// struct Paid { customer: String, cents: u64 }
+///
+/// impl View for Paid {
+///     type Event = OrderEvent;
+///     fn scope(&self) -> Scope {
+///         Scope::of::<OrderEvent>().only(&["OrderPaid"]).tag("customer", &self.customer)
+///     }
+///     fn evolve(&mut self, event: &OrderEvent, _: &RecordedEvent) {
+///         if let OrderEvent::Paid { cents, .. } = event { self.cents += cents; }
+///     }
+/// }
+///
+/// let paid = |customer: &str, cents| OrderEvent::Paid { customer: customer.into(), cents };
+/// kit::project(Paid { customer: "ann".into(), cents: 0 })
+///     .given([paid("ann", 5), paid("bob", 9), paid("ann", 7)])
+///     .then(|view| view.cents == 12);
+/// ```
 pub trait View: Send + Sync {
     /// The events it folds.
     type Event: Event;
@@ -88,6 +138,50 @@ pub trait View: Send + Sync {
 }
 
 /// One view, or a tuple of up to four.
+///
+/// ```
+/// use std::sync::Arc;
+/// use factum_framework::Repository;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decision, Emit, Env, Event, Scope, View, Views};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "SeatTaken")]
+/// # struct SeatTaken { #[tag] course: String, #[tag] student: String }
+/// # struct Taken { key: &'static str, value: String, seats: u32 }
+/// # impl View for Taken {
+/// #     type Event = SeatTaken;
+/// #     fn scope(&self) -> Scope { Scope::of::<SeatTaken>().tag(self.key, &self.value) }
+/// #     fn evolve(&mut self, _: &SeatTaken, _: &RecordedEvent) { self.seats += 1; }
+/// # }
+///
+/// struct Enrol { course: String, student: String }
+///
+/// impl Decision for Enrol {
+///     /// Seats taken in the course, and by the student.
+///     type Views = (Taken, Taken);
+///     type Event = SeatTaken;
+///     type Error = &'static str;
+///     fn stream(&self) -> String { format!("course-{}", self.course) }
+///     fn views(&self) -> (Taken, Taken) {
+///         let taken = |key, value: &String| Taken { key, value: value.clone(), seats: 0 };
+///         (taken("course", &self.course), taken("student", &self.student))
+///     }
+///     fn decide(&self, (course, student): &(Taken, Taken), _: &mut Env) -> Result<Emit<SeatTaken>, &'static str> {
+///         if course.seats >= 1 { return Err("the course is full"); }
+///         if student.seats >= 2 { return Err("two courses are enough"); }
+///         Ok(SeatTaken { course: self.course.clone(), student: self.student.clone() }.into())
+///     }
+/// }
+///
+/// # pollster::block_on(async {
+/// # let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// let enrol = |course: &str, student: &str| Enrol { course: course.into(), student: student.into() };
+/// assert!(repository.decide(enrol("rust", "ann")).await.is_ok());
+/// assert!(repository.decide(enrol("rust", "bob")).await.is_err());
+/// # });
+/// ```
 pub trait Views: Send + Sync {
     /// What the views fold, one item for each.
     ///
@@ -214,6 +308,53 @@ pub trait Decision: Send + Sync {
 }
 
 /// A decision that is being put together; await it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use factum_framework::Repository;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decision, Emit, Env, Event, Scope, View, Views};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "SeatTaken")]
+/// # struct SeatTaken { #[tag] course: String, #[tag] student: String }
+/// # struct Taken { key: &'static str, value: String, seats: u32 }
+/// # impl View for Taken {
+/// #     type Event = SeatTaken;
+/// #     fn scope(&self) -> Scope { Scope::of::<SeatTaken>().tag(self.key, &self.value) }
+/// #     fn evolve(&mut self, _: &SeatTaken, _: &RecordedEvent) { self.seats += 1; }
+/// # }
+///
+/// # struct Enrol { course: String, student: String }
+/// #
+/// # impl Decision for Enrol {
+/// #     /// Seats taken in the course, and by the student.
+/// #     type Views = (Taken, Taken);
+/// #     type Event = SeatTaken;
+/// #     type Error = &'static str;
+/// #     fn stream(&self) -> String { format!("course-{}", self.course) }
+/// #     fn views(&self) -> (Taken, Taken) {
+/// #         let taken = |key, value: &String| Taken { key, value: value.clone(), seats: 0 };
+/// #         (taken("course", &self.course), taken("student", &self.student))
+/// #     }
+/// #     fn decide(&self, (course, student): &(Taken, Taken), _: &mut Env) -> Result<Emit<SeatTaken>, &'static str> {
+/// #         if course.seats >= 1 { return Err("the course is full"); }
+/// #         if student.seats >= 2 { return Err("two courses are enough"); }
+/// #         Ok(SeatTaken { course: self.course.clone(), student: self.student.clone() }.into())
+/// #     }
+/// # }
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// let enrol = || Enrol { course: "rust".into(), student: "ann".into() };
+/// let done = repository.decide(enrol()).user("ann").idempotency("click-1").await?;
+/// assert_eq!(done.events.len(), 1);
+/// // The click that came twice is answered as the first, although the course is full now.
+/// assert!(repository.decide(enrol()).idempotency("click-1").await?.replayed);
+/// assert!(repository.decide(enrol()).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a decision does nothing unless awaited"]
 #[derive(Debug)]
 pub struct Decide<'a, D> {
@@ -231,6 +372,15 @@ struct Known<V> {
 
 impl Repository {
     /// A decision over views. Awaiting what is returned makes it.
+    ///
+    /// # Errors
+    /// [`RunError::Rejected`] is what the decision said; nothing was written. `RunError::Failed` by its kind:
+    /// [`Kind::Conflict`](crate::Kind::Conflict): others were faster in every attempt, nothing was written.
+    /// [`Kind::Invalid`](crate::Kind::Invalid): a name, a tag or a limit; nothing was written. [`Kind::Decode`](crate::Kind::Decode): a stored
+    /// event cannot be read. Otherwise what the store says; when its outcome is unknown, only an idempotency key makes another try safe.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped, it is not known whether the events were written. With an idempotency key it can be run again.
     pub fn decide<D: Decision>(&self, decision: D) -> Decide<'_, D> {
         Decide {
             repository: self,

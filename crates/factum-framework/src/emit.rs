@@ -60,6 +60,33 @@ pub struct Emit<E> {
 }
 
 /// A command for another stream.
+///
+/// ```
+/// use factum_framework::Message;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+/// # impl factum_framework::Receiver for Counter { const CATEGORY: &'static str = "counter"; }
+///
+/// let message = Message::to::<Counter>("counter-1", &7);
+/// assert_eq!((message.stream(), message.command()), ("counter-1", Some(&serde_json::json!(7))));
+/// // As a decision sends it:
+/// assert_eq!(Emit::from("it grew").send::<Counter>("counter-1", &7).messages(), [message]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     stream: String,
@@ -68,6 +95,16 @@ pub struct Message {
 }
 
 /// What happens to a timer. A name is the stream's own; to set it again is to set it anew.
+///
+/// ```
+/// use factum_framework::{Emit, TimerChange};
+/// use factum_types::Timestamp;
+///
+/// let at = Timestamp::from_micros(7);
+/// let emit = Emit::from("placed").wake("not paid", at).cancel("not confirmed");
+/// let (set, cancel) = ("not paid".to_owned(), "not confirmed".to_owned());
+/// assert_eq!(emit.timers(), [TimerChange::Set { timer: set, at }, TimerChange::Cancel { timer: cancel }]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimerChange {
     /// It will be due.
@@ -227,6 +264,11 @@ impl<E> Emit<E> {
     pub(crate) fn noted(mut self, note: Note) -> Self {
         self.note = Some(note);
         self
+    }
+
+    /// Why there is something to decide, which is not an application's business.
+    pub(crate) const fn take_note(&mut self) -> Option<Note> {
+        self.note.take()
     }
 
     pub(crate) fn map<F>(self, change: impl FnMut(E) -> F) -> Emit<F> {

@@ -11,6 +11,22 @@ use factum_types::{NameError, RecordedEvent};
 use crate::event::EventKind;
 
 /// What the caller should do.
+///
+/// ```
+/// use factum_framework::{Error, Kind};
+///
+/// /// What the user of a web application is told.
+/// fn status(error: &Error) -> u16 {
+///     match error.kind() {
+///         Kind::Conflict => 409,
+///         Kind::Invalid => 400,
+///         Kind::Behind => 503,
+///         _ => 500,
+///     }
+/// }
+///
+/// assert_eq!(status(&Error::invalid("a name is missing")), 400);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {

@@ -240,6 +240,22 @@ pub(crate) fn names(kinds: &[EventKind]) -> Vec<&'static str> {
 ///
 /// # Errors
 /// [`Kind::Decode`](crate::Kind::Decode), naming stream and revision.
+///
+/// ```
+/// use factum_framework::{event, kit};
+/// # use factum_framework::Event;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # enum OrderEvent {
+/// #     #[event(name = "OrderPaid")]
+/// #     Paid { customer: String, cents: u64 },
+/// # }
+///
+/// let stored = kit::recorded(&[OrderEvent::Paid { customer: "ann".into(), cents: 5 }])?;
+/// let events = event::read::<OrderEvent>(&stored[0])?;
+/// assert_eq!(events.as_slice().len(), 1);
+/// # Ok::<(), factum_framework::Error>(())
+/// ```
 pub fn read<E: Event>(event: &RecordedEvent) -> Result<Events<E>, Error> {
     let name = event.event_type.as_str();
     if !E::NOTES && is_note(name) {

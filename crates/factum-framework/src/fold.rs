@@ -88,6 +88,42 @@ enum How {
 }
 
 /// A state that a [`Fold`] made.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::Repository;
+/// use factum_framework::fold::Fold;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 3).await?;
+/// repository.run::<Counter>("counter-1", 4).await?;
+/// // Each field is as it was last said.
+/// let folded = repository.folded("counter-1", &Fold::merge(), None).await?;
+/// assert_eq!((folded.version, folded.folded), (2, 2));
+/// assert_eq!(folded.state, serde_json::json!({ "by": 4 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Folded {
@@ -236,6 +272,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for [`Fold::apply`], and for a read; a stream that is not there has the version 0 and is no error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn folded(
         &self,
         stream: impl AsRef<str>,
@@ -258,6 +297,9 @@ impl Repository {
     /// # Errors
     /// As for [`folded`](Self::folded) and for an append; [`Kind::Invalid`](crate::Kind::Invalid) when the repository has no place for
     /// snapshots, or events of the stream are hidden, so that a snapshot would hold more than a replay gives.
+    ///
+    /// # Cancel safety
+    /// Dropped, the snapshot is taken or it is not; states are the same either way.
     pub async fn snapshot_folded(
         &self,
         stream: impl AsRef<str>,
@@ -293,6 +335,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for [`folded`](Self::folded).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn blame_folded(
         &self,
         stream: impl AsRef<str>,

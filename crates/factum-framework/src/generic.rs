@@ -45,6 +45,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for [`folded`](Self::folded).
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn merged(
         &self,
         stream: impl AsRef<str>,

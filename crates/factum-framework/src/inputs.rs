@@ -11,6 +11,22 @@ use crate::note::Note;
 use crate::versions::RawStep;
 
 /// Events that something listens to. Every [`Event`] is such, alone; [`inputs!`](crate::inputs!) puts several together.
+///
+/// ```
+/// use factum_framework::Inputs;
+/// # use factum_framework::Event;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # enum OrderEvent {
+/// #     #[event(name = "OrderPlaced")]
+/// #     Placed { #[tag] customer: String },
+/// #     #[event(name = "OrderPaid")]
+/// #     Paid { #[tag] customer: String, cents: u64 },
+/// # }
+///
+/// // One type of event, or an enum of several made by `inputs!`.
+/// assert_eq!(OrderEvent::names(), ["OrderPaid", "OrderPlaced"]);
+/// ```
 pub trait Inputs: Sized + Clone + Send + Sync + 'static {
     /// The names that the events are stored under.
     fn names() -> Vec<&'static str>;

@@ -5,6 +5,7 @@
 //! | to test | there is |
 //! |---|---|
 //! | one decision | [`given`], `when`, `then` |
+//! | one step of a process | [`process`], `when`, `when_timer`, `when_rejected`, `then` |
 //! | a domain by its samples | [`check`] |
 //! | a domain by commands at random | [`commands`], and the same on a store: [`Commands::check_on`] |
 //! | stored samples of every version | [`check_golden`], [`check_rest`] |
@@ -55,6 +56,7 @@ mod check;
 mod commands;
 mod golden;
 mod once;
+mod process;
 mod projection;
 mod race;
 mod record;
@@ -71,6 +73,7 @@ pub use check::check;
 pub use commands::{Commands, Tally, commands};
 pub use golden::{check_golden, check_rest, golden_lines};
 pub use once::check_exactly_once;
+pub use process::{Follows, ProcessGiven, process};
 pub use projection::{Projection, project, projection};
 pub use race::race;
 pub use record::recorded;
@@ -101,6 +104,30 @@ pub struct When<D: Decider> {
 }
 
 /// A domain in which these events happened, in this order. They are written and read on the way, as a store would.
+///
+/// ```
+/// use factum_framework::kit;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// kit::given::<Counter>([Counted { by: 7 }]).when(2).then([Counted { by: 2 }]);
+/// kit::given::<Counter>([Counted { by: 7 }]).when(4).rejects(&"too much");
+/// ```
 pub fn given<D: Decider>(events: impl IntoIterator<Item = D::Event>) -> Given<D> {
     let events: Vec<_> = events.into_iter().collect();
     let state = recorded(&events).and_then(|recorded| fold::<D>(&recorded));

@@ -20,6 +20,45 @@ use crate::event;
 use crate::repository::Repository;
 
 /// What is known up to here: given by every command, accepted by every read, so that one reads one's own writes.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Kind, Repository, Token};
+/// use factum_types::Position;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// let done = repository.run::<Counter>("counter-1", 7).await?;
+/// // Whichever process reads, it reads what the command did.
+/// let counter = repository.load::<Counter>("counter-1").at_least(done.token).await?;
+/// assert_eq!(counter.state.total, 7);
+///
+/// // A store that has not come so far says so, and gives no older state.
+/// let ahead = Token(Some(Position::from_raw(1_000)));
+/// let behind = repository.load::<Counter>("counter-1").at_least(ahead).await;
+/// assert_eq!(behind.map(|_| ()).unwrap_err().kind(), Kind::Behind);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Token(
     /// The position; `None` when nothing is known.
@@ -27,6 +66,43 @@ pub struct Token(
 );
 
 /// Between fast and fresh: which state is good enough.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use std::time::Duration;
+/// use factum_framework::{Dial, Repository};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 7).await?;
+/// // For a list on a screen, what was so a second ago will do.
+/// let dial = Dial::StaleUpTo(Duration::from_secs(1));
+/// assert_eq!(repository.load::<Counter>("counter-1").dial(dial).await?.state.total, 7);
+///
+/// // A new stream need not be looked for. Were it there, the append would be a conflict, and be decided again on what is stored.
+/// repository.run::<Counter>("counter-2", 1).dial(Dial::AssumeNew).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Dial {
@@ -42,6 +118,43 @@ pub enum Dial {
 }
 
 /// A point in the past of a stream.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{AsOf, Repository};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 3).await?;
+/// repository.run::<Counter>("counter-1", 4).await?;
+///
+/// let first = repository.load::<Counter>("counter-1").as_of(1u64).await?;
+/// assert_eq!((first.state.total, first.version), (3, 1));
+/// let moment = first.time.ok_or("it has no event")?;
+/// let then = repository.load::<Counter>("counter-1").as_of(AsOf::Time(moment)).await?;
+/// assert!(then.version >= 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AsOf {
@@ -87,6 +200,44 @@ pub enum Origin {
 }
 
 /// A state as it was loaded.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::Repository;
+/// use factum_types::{ExpectedRevision, Revision};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// let none = repository.load::<Counter>("counter-1").await?;
+/// assert!(!none.exists());
+/// assert_eq!(none.expected(), ExpectedRevision::NoStream);
+///
+/// repository.run::<Counter>("counter-1", 7).await?;
+/// let one = repository.load::<Counter>("counter-1").await?;
+/// assert_eq!((one.state.total, one.version), (7, 1));
+/// assert_eq!(one.expected(), ExpectedRevision::Exactly(Revision::new(0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Loaded<D> {
@@ -157,6 +308,40 @@ impl<D: Decider> Loaded<D> {
 }
 
 /// A load that is being put together; await it.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Dial, Repository};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 7).await?;
+/// let now = repository.load::<Counter>("counter-1").await?;
+/// let before = repository.load::<Counter>("counter-1").as_of(0u64).await?;
+/// let any = repository.load::<Counter>("counter-1").dial(Dial::Cached).await?;
+/// assert_eq!((before.state.total, now.state.total, any.state.total), (0, 7, 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a load does nothing unless awaited"]
 #[derive(Debug)]
 pub struct Load<'a, D> {

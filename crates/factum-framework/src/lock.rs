@@ -85,17 +85,36 @@ pub fn check<E: Event>(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name and the version that each line begins with, as `OrderPlaced v1`.
-pub(crate) fn versions(text: &str) -> impl Iterator<Item = String> {
+/// The name and the version that each line begins with, as `OrderPlaced v1`; the whole of a line that has no version.
+pub(crate) fn versions(text: &str) -> impl Iterator<Item = &str> {
     let lines = text
         .lines()
         .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" "))
+    lines.map(|line| version_in(line).map_or(line, |(_, end)| line.get(..end).unwrap_or(line)))
+}
+
+/// The name that a line begins with; the whole of a line that has no version.
+pub(crate) fn name(line: &str) -> &str {
+    version_in(line).map_or(line, |(start, _)| line.get(..start).unwrap_or(line))
+}
+
+/// Where the version is, with the space before it: the last ` v1` before the fields, because a name may have spaces too.
+fn version_in(line: &str) -> Option<(usize, usize)> {
+    let fields = line.find('{').unwrap_or(line.len());
+    let spaces = line.match_indices(" v").filter(|(at, _)| *at < fields);
+    let versions = spaces.filter_map(|(at, space)| {
+        let rest = line.get(at + space.len()..)?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let ends = rest.get(digits..)?;
+        let is_version = digits > 0 && (ends.is_empty() || ends.starts_with(' '));
+        is_version.then_some((at, at + space.len() + digits))
+    });
+    versions.last()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::has_line;
+    use super::{has_line, name, versions};
 
     const LOCK: &str = "# ours\nOrderPlaced v1 {}\r\nOrderPlaced v10 { a: u8 }";
 
@@ -111,5 +130,28 @@ mod tests {
         check("OrderPlaced v1", true, false);
         check("OrderPlaced v2 ", false, false);
         check("Placed v1 {}", true, false);
+    }
+
+    fn check_version(line: &str, expected_name: &str, expected: &str) {
+        assert_eq!(name(line), expected_name, "{line}");
+        assert_eq!(versions(line).collect::<Vec<_>>(), [expected], "{line}");
+    }
+
+    #[test]
+    fn a_name_may_have_spaces() {
+        check_version(
+            "OrderPlaced v10 { v: u8 }",
+            "OrderPlaced",
+            "OrderPlaced v10",
+        );
+        check_version(
+            "Order placed v2 { a v1 b }",
+            "Order placed",
+            "Order placed v2",
+        );
+        check_version("Order v1 moved v3", "Order v1 moved", "Order v1 moved v3");
+        check_version("Order vast v1 {}", "Order vast", "Order vast v1");
+        check_version("nonsense", "nonsense", "nonsense");
+        assert_eq!(versions("# of ours v1 {}\n\n").count(), 0);
     }
 }

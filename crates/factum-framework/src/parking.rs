@@ -13,6 +13,56 @@ use crate::repository::Repository;
 use crate::runner::lot::{CATEGORY, Entry, Lot};
 
 /// An event that waits, because it failed or because one before it did.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Repository, Runner, StartFrom};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+/// # struct Mails;
+/// # impl factum_framework::Reactor for Mails {
+/// #     const NAME: &'static str = "mails";
+/// #     type Input = Counted;
+/// #     async fn react(&self, _: &Counted, _: &factum_framework::Effects<'_>) -> Result<(), factum_framework::Failure> {
+/// #         Err(factum_framework::Failure::park("there is no address"))
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 1).await?;
+/// repository.run::<Counter>("counter-1", 2).await?;
+/// let mut runner = Runner::new(&repository).reactor(Mails, StartFrom::Beginning);
+/// assert_eq!(runner.run_until_idle().await?.parked, 2);
+///
+/// let parked = repository.parked().await?;
+/// assert_eq!((&*parked[0].consumer, &*parked[0].partition), ("reactor.mails", "counter-1"));
+/// // The second was not tried: it waits behind the first.
+/// assert_eq!((parked[0].attempts, parked[1].attempts), (1, 0));
+///
+/// // Try them again when the reason is gone, or give them up.
+/// repository.retry_parked("reactor.mails", "counter-1").await?;
+/// repository.skip_parked(&parked[0], "told by telephone").await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parked {
@@ -65,6 +115,9 @@ impl Repository {
     ///
     /// # Errors
     /// Whatever the store says.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn parked(&self) -> Result<Vec<Parked>, Error> {
         let mut parked = Vec::new();
         let mut request = StreamsRequest {
@@ -93,6 +146,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid): nothing is parked there.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may be asked for or not: ask again.
     pub async fn retry_parked(&self, consumer: &str, partition: &str) -> Result<(), Error> {
         let mut lot = self.lot(consumer).await?;
         let note = Note::RetryAsked {
@@ -111,6 +167,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid): it is not parked.
+    ///
+    /// # Cancel safety
+    /// Dropped, the event may be given up or not: [`parked`](Self::parked) says so.
     pub async fn skip_parked(&self, parked: &Parked, why: impl Into<String>) -> Result<(), Error> {
         let mut lot = self.lot(&parked.consumer).await?;
         let position = parked.position;

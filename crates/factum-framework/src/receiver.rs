@@ -86,6 +86,33 @@ pub trait Receiver: Decider<Command: Serialize + DeserializeOwned, Error: fmt::D
 }
 
 /// A message that was refused.
+///
+/// ```
+/// use factum_framework::Rejected;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+/// # impl factum_framework::Receiver for Counter { const CATEGORY: &'static str = "counter"; }
+///
+/// // What a process or a receiver is told, as a test makes it.
+/// let rejected = Rejected::new::<Counter>("counter-1", &7, "too much");
+/// assert_eq!(rejected.command::<Counter>(), Some(7));
+/// assert_eq!(rejected.reason, "too much");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {

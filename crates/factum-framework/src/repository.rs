@@ -98,11 +98,28 @@ impl Repository {
     }
 
     /// The state of a stream. Awaiting what is returned loads it.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid): no name of a stream. [`Kind::Decode`](crate::Kind::Decode): an event cannot be read as the
+    /// decider's. [`Kind::Behind`](crate::Kind::Behind): the store has not come as far as a token says. Otherwise what the store says. A stream
+    /// that is not there is no error; its state is the default.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub fn load<D: Decider>(&self, stream: impl AsRef<str>) -> Load<'_, D> {
         Load::new(self, name(stream))
     }
 
     /// A command to the decider of a stream. Awaiting what is returned runs it.
+    ///
+    /// # Errors
+    /// [`RunError::Rejected`](crate::RunError::Rejected) is what the decision said; nothing was written. `RunError::Failed` by its kind:
+    /// [`Kind::Conflict`](crate::Kind::Conflict): others were faster in every attempt, nothing was written.
+    /// [`Kind::Invalid`](crate::Kind::Invalid): a name, a tag or a limit; nothing was written. [`Kind::Decode`](crate::Kind::Decode): a stored
+    /// event cannot be read. Otherwise what the store says; when its outcome is unknown, only an idempotency key makes another try safe.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropped, it is not known whether the events were written. With an idempotency key it can be run again.
     pub fn run<D: Decider>(&self, stream: impl AsRef<str>, command: D::Command) -> Run<'_, D> {
         Run::new(self, name(stream), command)
     }

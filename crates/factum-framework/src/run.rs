@@ -19,6 +19,42 @@ use crate::orders::{Orders, Prepared, Sealed};
 use crate::repository::Repository;
 
 /// What a command did.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::Repository;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// let done = repository.run::<Counter>("counter-1", 7).idempotency("click-1").await?;
+/// assert_eq!((done.events, done.replayed), (vec![Counted { by: 7 }], false));
+///
+/// // The same key again: nothing more is done, and the answer is the same.
+/// let again = repository.run::<Counter>("counter-1", 7).idempotency("click-1").await?;
+/// assert_eq!((again.events, again.replayed), (vec![Counted { by: 7 }], true));
+/// assert_eq!(repository.load::<Counter>("counter-1").await?.state.total, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Committed<E> {
@@ -44,6 +80,42 @@ impl<E> Committed<E> {
 }
 
 /// Why a command did nothing.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Kind, Repository, RunError};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// // A rule refuses it: tell the user.
+/// let refused = repository.run::<Counter>("counter-1", 11).await;
+/// assert!(matches!(refused, Err(RunError::Rejected("too much"))));
+///
+/// // It could not be carried out: the kind says what to do.
+/// let failed = repository.run::<Counter>("no stream has such a name\n", 1).await.unwrap_err();
+/// assert_eq!(failed.failure().map(|error| error.kind()), Some(Kind::Invalid));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub enum RunError<R> {
     /// The rules of the domain refuse it.
@@ -90,6 +162,42 @@ impl<R> From<StoreError> for RunError<R> {
 }
 
 /// A command that is being put together; await it.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Kind, Repository, Retry};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 7).user("ann").await?;
+///
+/// // The user saw version 1; whoever was faster must not be overwritten.
+/// let seen = repository.run::<Counter>("counter-1", 1).at_version(1).retry(Retry::never()).await?;
+/// assert_eq!(seen.attempts, 1);
+/// let stale = repository.run::<Counter>("counter-1", 1).at_version(1).await.unwrap_err();
+/// assert_eq!(stale.failure().map(|error| error.kind()), Some(Kind::Conflict));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a command does nothing unless awaited"]
 #[derive(Debug)]
 pub struct Run<'a, D: Decider> {
@@ -160,10 +268,11 @@ impl<'a, D: Decider> Run<'a, D> {
                 return Ok(Committed::new(token, Vec::new(), attempts, false));
             }
             let Sealed { events, sealed } = prepared.seal(emit, &stream, &mut env)?;
+            let next_version = loaded.version + sealed.len() as u64;
             let batch = batch(&loaded, sealed);
             let error = match repository.append_surely(batch, prepared.retry).await {
                 Ok(receipt) => {
-                    self.committed(&loaded, &events).await;
+                    self.committed(&loaded, &events, next_version).await;
                     let token = Token(Some(receipt.last));
                     return Ok(Committed::new(token, events, attempts, receipt.replayed));
                 }
@@ -232,8 +341,8 @@ impl<'a, D: Decider> Run<'a, D> {
     }
 
     /// Whoever decides on cached states will want to find there what it just did.
-    async fn committed(&self, loaded: &Arc<Loaded<D>>, events: &[D::Event]) {
-        self.repository.snapshot_if_wanted(loaded, events);
+    async fn committed(&self, loaded: &Arc<Loaded<D>>, events: &[D::Event], version: u64) {
+        self.repository.snapshot_if_wanted(loaded, events, version);
         if self.dial != Dial::Fresh {
             // What is not there now is read then.
             drop(

@@ -117,7 +117,7 @@ enum Trigger {
 /// What a policy judges by.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
-    /// How many events came since the last snapshot, or since the beginning.
+    /// How many events came since the last snapshot, or since the beginning; what the framework notes in the stream counts too.
     pub events_since: u64,
     /// How old the last snapshot is, or the first event since the beginning; `None` when that is not known.
     pub age: Option<Duration>,
@@ -327,6 +327,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for a load and an append; [`Kind::Invalid`] when no snapshots are kept of this state.
+    ///
+    /// # Cancel safety
+    /// Dropped, the snapshot is taken or it is not; states are the same either way.
     pub async fn snapshot<D: Snapshots>(
         &self,
         stream: impl AsRef<str>,
@@ -353,6 +356,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`Kind::Invalid`]: there is no place for snapshots, or the subject cannot be part of a tag. Otherwise as for a load and an append.
+    ///
+    /// # Cancel safety
+    /// Dropped, some are gone and others are not: ask again.
     pub async fn drop_snapshots_about(&self, subject: &str) -> Result<usize, Error> {
         let Some(store) = &self.snapshots.store else {
             return Err(Error::invalid(
@@ -380,13 +386,18 @@ impl Repository {
         Ok(dropped)
     }
 
-    /// Takes a snapshot in the background, if the policy wants one after this command.
-    pub(crate) fn snapshot_if_wanted<D: Decider>(&self, loaded: &Loaded<D>, events: &[D::Event]) {
+    /// Takes a snapshot in the background, if the policy wants one after this command, which brought the stream to this version: messages
+    /// and timers are in the stream too, and count as they will when it is loaded.
+    pub(crate) fn snapshot_if_wanted<D: Decider>(
+        &self,
+        loaded: &Loaded<D>,
+        events: &[D::Event],
+        version: u64,
+    ) {
         let Some(keeper) = self.snapshots.keeper::<D>() else {
             return;
         };
         let names: Vec<_> = events.iter().map(|event| event.kind().name).collect();
-        let version = loaded.version + events.len() as u64;
         let (since, then) = match loaded.snapshot {
             Some((version, time)) => (version, Some(time)),
             None => (0, loaded.first_time),

@@ -74,6 +74,38 @@ pub const STREAM_MOVED: &str = "StreamMoved";
 pub const PARTS_MAX: usize = 1_024;
 
 /// What an event becomes. A closure from a [`Draft`] to drafts is one.
+///
+/// ```
+/// use factum_framework::Error;
+/// use factum_framework::transform::{Draft, Steps};
+/// use factum_types::RecordedEvent;
+///
+/// /// Gives every event of an old vocabulary its new name.
+/// struct Names(&'static [(&'static str, &'static str)]);
+///
+/// impl Names {
+///     fn of(&self, old: &str) -> Option<&'static str> {
+///         self.0.iter().find(|(name, _)| *name == old).map(|(_, new)| *new)
+///     }
+/// }
+///
+/// impl Steps for Names {
+///     fn apply(&self, mut event: Draft) -> Result<Vec<Draft>, Error> {
+///         if let Some(new) = self.of(event.name()) {
+///             event.rename(new)?;
+///         }
+///         Ok(vec![event])
+///     }
+///
+///     // The others are listed in the report.
+///     fn knows(&self, event: &RecordedEvent) -> bool {
+///         self.of(event.event_type.as_str()).is_some()
+///     }
+/// }
+///
+/// let names = Names(&[("order.new", "OrderPlaced")]);
+/// assert_eq!(names.of("order.new"), Some("OrderPlaced"));
+/// ```
 pub trait Steps: Send + Sync {
     /// The events that an event becomes: one, many or none. The same event must always become the same.
     ///

@@ -14,6 +14,40 @@ use crate::load::{AsOf, Loaded, Origin};
 use crate::repository::{Repository, name};
 
 /// A difference between two states.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::Repository;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 3).await?;
+/// repository.run::<Counter>("counter-1", 4).await?;
+/// let changes = repository.diff::<Counter>("counter-1", 1u64, 2u64).await?;
+/// assert_eq!(changes[0].pointer, "/total");
+/// assert_eq!((&changes[0].before, &changes[0].after), (&Some(3.into()), &Some(7.into())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -26,6 +60,40 @@ pub struct Difference {
 }
 
 /// The event that last changed a field.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::Repository;
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 3).user("ann").await?;
+/// repository.run::<Counter>("counter-1", 4).user("bob").await?;
+/// let blame = repository.blame::<Counter>("counter-1", "/total").await?.ok_or("nothing changed it")?;
+/// assert_eq!(blame.event.metadata.user_id.as_deref(), Some("bob"));
+/// assert_eq!((blame.before, blame.after), (Some(3.into()), Some(7.into())));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blame {
@@ -89,6 +157,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for a load; [`Kind::Invalid`](crate::Kind::Invalid) when the state has no form in JSON.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn diff<D: Decider + Serialize>(
         &self,
         stream: impl AsRef<str>,
@@ -107,6 +178,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for a load; [`Kind::Invalid`](crate::Kind::Invalid) when the pointer does not begin with `/` or the state has no form in JSON.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn blame<D: Decider + Serialize>(
         &self,
         stream: impl AsRef<str>,

@@ -96,6 +96,21 @@ use crate::error::Error;
 use crate::event::{Event, EventKind};
 
 /// How the shape before becomes this one.
+///
+/// ```
+/// use factum_framework::UpcastFrom;
+///
+/// struct PlacedV1 { total: u64 }
+/// struct PlacedV2 { cents: u64 }
+///
+/// impl UpcastFrom<PlacedV1> for PlacedV2 {
+///     fn upcast(old: PlacedV1) -> Self { Self { cents: old.total * 100 } }
+/// }
+///
+/// assert_eq!(PlacedV2::upcast(PlacedV1 { total: 20 }).cents, 2_000);
+/// ```
+///
+/// How versions name each other, so that a hole does not compile, is in the [module](self).
 pub trait UpcastFrom<Old> {
     /// The event in this shape.
     fn upcast(old: Old) -> Self;
@@ -126,6 +141,15 @@ pub trait UpcastFrom<Old> {
 pub type Rest = BTreeMap<String, Value>;
 
 /// An event that is not decoded yet.
+///
+/// ```
+/// use factum_framework::versions::Raw;
+/// use serde_json::json;
+///
+/// let raw = Raw::new("OrderShipped", 2, json!({ "carrier": "post" }));
+/// assert_eq!((&*raw.name, raw.version), ("OrderShipped", 2));
+/// assert_eq!(raw.data["carrier"], "post");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Raw {
@@ -155,6 +179,24 @@ impl Raw {
 }
 
 /// What one version of one event becomes: one event, many, or none.
+///
+/// ```
+/// use factum_framework::versions::{Raw, RawStep, bring_up};
+/// use serde_json::json;
+///
+/// const STEPS: &[RawStep] = &[
+///     RawStep::new("OrderShipped", 1, |old| {
+///         Ok(vec![Raw::new("OrderShipped", 2, json!({ "carrier": old.data["company"] }))])
+///     }),
+///     // Nobody wants to know any more.
+///     RawStep::new("OrderPageViewed", 1, |_| Ok(vec![])),
+/// ];
+///
+/// let shipped = bring_up(STEPS, "OrderShipped", 1, br#"{"company":"post"}"#)?;
+/// assert_eq!(shipped, [Raw::new("OrderShipped", 2, json!({ "carrier": "post" }))]);
+/// assert!(bring_up(STEPS, "OrderPageViewed", 1, b"{}")?.is_empty());
+/// # Ok::<(), factum_framework::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct RawStep {
     name: &'static str,

@@ -15,12 +15,47 @@ use factum_types::Timestamp;
 use futures_core::future::BoxFuture;
 
 /// Waits between attempts.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use factum_framework::{World, world::Timer};
+/// use futures_core::future::BoxFuture;
+///
+/// /// For tests that have no time. With a runtime, this would be its sleep.
+/// struct AtOnce;
+///
+/// impl Timer for AtOnce {
+///     fn wait(&self, _: Duration) -> BoxFuture<'static, ()> { Box::pin(async {}) }
+/// }
+///
+/// let world = World { timer: Arc::new(AtOnce), ..World::real() };
+/// pollster::block_on(world.timer.wait(Duration::from_secs(3_600)));
+/// ```
 pub trait Timer: Send + Sync {
     /// Is ready after `duration`.
     fn wait(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// Takes work that nobody waits for.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{World, world::Background};
+/// use futures_core::future::BoxFuture;
+///
+/// /// Does it in the foreground. With a runtime, this would be its spawn.
+/// struct Foreground;
+///
+/// impl Background for Foreground {
+///     fn start(&self, task: BoxFuture<'static, ()>) { pollster::block_on(task) }
+/// }
+///
+/// let world = World { background: Arc::new(Foreground), ..World::real() };
+/// world.background.start(Box::pin(async {}));
+/// ```
 pub trait Background: Send + Sync {
     /// Sees to it that `task` is run, some time, or drops it; it is never needed for a correct answer.
     fn start(&self, task: BoxFuture<'static, ()>);

@@ -65,3 +65,8 @@ struct Versions;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/store-authors.md")]
 struct StoreAuthors;
+
+/// The program in the guide to processes, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/processes.md")]
+struct Processes;

@@ -2,10 +2,11 @@
 
 #![expect(missing_docs, reason = "the names say it")]
 
-use factum::{Decider, Emit, Env, Event, Receiver, RecordedEvent};
+use factum::{Decider, Emit, Env, Event, Receiver, RecordedEvent, Snapshots};
 use serde::{Deserialize, Serialize};
 
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(lock = LOCK, golden = GOLDEN)]
 pub enum AccountEvent {
     #[event(name = "AccountOpened")]
     Opened { owner: String },
@@ -58,8 +59,13 @@ pub enum AccountCommand {
     },
 }
 
+/// Which shapes are stored; a build with another shape fails, and says what to write.
+const LOCK: &str = include_str!("../events/account.lock");
+/// A stored event of every kind.
+const GOLDEN: &str = include_str!("../events/account.ndjson");
+
 /// The most that an account holds.
-pub(crate) const CENTS_MAX: u64 = 1_000_000_000_000_000;
+pub const CENTS_MAX: u64 = 1_000_000_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum No {
@@ -75,7 +81,7 @@ pub enum No {
     HoldsMoney,
 }
 
-#[derive(Default, Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Default, Clone, Debug, PartialEq)]
 pub struct Account {
     pub open: bool,
     pub cents: u64,
@@ -136,4 +142,40 @@ impl Decider for Account {
 
 impl Receiver for Account {
     const CATEGORY: &'static str = "account";
+}
+
+impl Snapshots for Account {
+    fn samples() -> Vec<AccountEvent> {
+        let transfer = || String::from("t1");
+        vec![
+            AccountEvent::Opened {
+                owner: "ann".into(),
+            },
+            AccountEvent::Deposited { cents: 500 },
+            AccountEvent::TransferRequested {
+                transfer: transfer(),
+                from: "account-a".into(),
+                to: "account-b".into(),
+                cents: 300,
+            },
+            AccountEvent::Debited {
+                transfer: transfer(),
+                cents: 300,
+            },
+            AccountEvent::Refunded {
+                transfer: transfer(),
+                cents: 300,
+            },
+            AccountEvent::Credited {
+                transfer: "t2".into(),
+                cents: 20,
+            },
+            AccountEvent::Closed {},
+        ]
+    }
+
+    fn ignored() -> &'static [&'static str] {
+        // It is for the transfer, which takes it up.
+        &["TransferRequested"]
+    }
 }

@@ -7,6 +7,8 @@ mod account;
 mod letters;
 mod transfer;
 
-pub use account::{Account, AccountCommand, AccountEvent, No};
+pub use account::{Account, AccountCommand, AccountEvent, CENTS_MAX, No};
 pub use letters::{Letters, Post};
-pub use transfer::{GIVE_UP_AFTER, Step, TRY_AGAIN_AFTER, Transfer, TransferEvent};
+pub use transfer::{
+    GIVE_UP, GIVE_UP_AFTER, Step, TRY_AGAIN, TRY_AGAIN_AFTER, Transfer, TransferEvent,
+};

@@ -1,4 +1,6 @@
 //! The transfer: a process that debits, credits, gives back, waits for money, and gives up.
+//!
+//! It has no snapshots: its stream is a few events for each hour that it waits, and a day at most. Accounts have, as they live for years.
 
 #![expect(missing_docs, reason = "the names say it")]
 
@@ -14,10 +16,13 @@ pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 /// How long a transfer waits for money at most.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-const TRY_AGAIN: &str = "try again";
-const GIVE_UP: &str = "give up";
+/// The timer by which a transfer that waits tries again.
+pub const TRY_AGAIN: &str = "try again";
+/// The timer by which a transfer gives up.
+pub const GIVE_UP: &str = "give up";
 
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(lock = LOCK, golden = GOLDEN)]
 pub enum TransferEvent {
     #[event(name = "TransferBegun")]
     Begun {
@@ -43,6 +48,11 @@ pub enum TransferEvent {
     #[event(name = "TransferRefunded")]
     Refunded {},
 }
+
+/// Which shapes are stored; a build with another shape fails, and says what to write.
+const LOCK: &str = include_str!("../events/transfer.lock");
+/// A stored event of every kind.
+const GOLDEN: &str = include_str!("../events/transfer.ndjson");
 
 /// Where a transfer is.
 #[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Course enrolment: a course has seats, a student takes at most three courses, and neither rule belongs to one stream.
 //!
 //! The decision names what it must know, as views; that nothing of it changed is seen to by the store.
+//!
+//! There are no snapshots here: they are of streams, and a view is folded from its tags each time. Its scope is what keeps that short.
 
 #![expect(missing_docs, reason = "the names say it")]
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What may happen to an application.
 #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[event(lock = LOCK)]
+#[event(lock = LOCK, golden = GOLDEN)]
 #[expect(missing_docs, reason = "the stored names say it")]
 pub enum LoanEvent {
     #[event(name = "A_SUBMITTED")]
@@ -77,6 +77,8 @@ pub enum LoanEvent {
 
 /// Which shapes are stored; a build with another shape fails, and says what to write.
 const LOCK: &str = include_str!("../events.lock");
+/// A stored event of every kind, made up in the shape of real ones.
+const GOLDEN: &str = include_str!("../golden.ndjson");
 
 /// The one thing that happens to applications and offers: it is done.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -173,7 +173,7 @@ fn open_target(to: &Path, context: &Context) -> Outcome<Store> {
                 .hint("--within writes new streams into the same store"),
         );
     }
-    store::open_at(to, Access::Create, &context.env)
+    store::open_at(to, Access::Create, context)
 }
 
 /// What a run that came to its end ends with.

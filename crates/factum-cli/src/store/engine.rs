@@ -10,6 +10,7 @@ use factum_io::Env;
 use factum_store::EventStore;
 
 use super::{Access, OnProgress, Store};
+use crate::context::{Context, LostTails};
 use crate::failure::{Failure, Outcome};
 
 /// What opening the store found.
@@ -26,7 +27,7 @@ pub(crate) struct OpenReport {
 }
 
 /// Opens a store. For reading it takes no lock and shows what is durable now.
-pub(super) fn open(data: &Path, access: Access, env: &Env) -> Outcome<Store> {
+pub(super) fn open(data: &Path, access: Access, context: &Context) -> Outcome<Store> {
     if access == Access::Create
         && let Some(parent) = data
             .parent()
@@ -36,8 +37,9 @@ pub(super) fn open(data: &Path, access: Access, env: &Env) -> Outcome<Store> {
     }
     let options = Options::new(data)
         .create(access == Access::Create)
-        .read_only(access == Access::Read);
-    let engine = Engine::open(options, env.clone())?;
+        .read_only(access == Access::Read)
+        .accept_lost_tails(context.lost_tails == LostTails::Accept);
+    let engine = Engine::open(options, context.env.clone())?;
     let closing = engine.clone();
     let engine = Arc::new(engine);
     Ok(Store {

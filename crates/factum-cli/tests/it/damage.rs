@@ -1,11 +1,12 @@
 //! Stored bytes that changed: they are named, everything else is read, and nothing is written until the loss is accepted.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::support::Place;
+use crate::support::{Place, Ran};
 
-/// Changes the one place in the store's files that holds `text`.
-fn damage(data: &Path, text: &str) {
+/// Changes the one place in the store's files that holds `text`: as many bytes as the range says for where it stands in the file.
+fn damage_around(data: &Path, text: &str, range: impl Fn(&[u8], usize) -> Range<usize>) {
     let mut directories = vec![data.to_owned()];
     let mut hits: Vec<(PathBuf, usize)> = Vec::new();
     while let Some(directory) = directories.pop() {
@@ -23,8 +24,23 @@ fn damage(data: &Path, text: &str) {
     assert_eq!(hits.len(), 1, "{hits:?}");
     let (path, at) = &hits[0];
     let mut bytes = std::fs::read(path).unwrap();
-    bytes[*at] ^= 1;
+    let range = range(&bytes, *at);
+    bytes[range].iter_mut().for_each(|byte| *byte ^= 0x5A);
     std::fs::write(path, bytes).unwrap();
+}
+
+/// Changes one byte of an event's data.
+fn damage(data: &Path, text: &str) {
+    damage_around(data, text, |_, at| at..at + 1);
+}
+
+/// Changes the whole frame that holds the text, so that nothing tells what it held.
+fn damage_frame(data: &Path, text: &str) {
+    damage_around(data, text, |bytes, at| {
+        let begin = memchr::memmem::rfind(&bytes[..at], b"fFrM").unwrap();
+        let end = memchr::memmem::find(&bytes[at..], b"mRfF").unwrap();
+        begin..at + end + 64
+    });
 }
 
 #[test]
@@ -65,4 +81,57 @@ fn damage_is_named_and_everything_else_is_read() {
     assert!(words.contains("positions 2 to 2"), "{words}");
     place.ok(&["append", "s-9", "-t", "T"]);
     place.ok(&["read", "s-3"]);
+}
+
+#[test]
+fn a_stream_that_may_have_lost_its_end_goes_on_when_told_to() {
+    let place = Place::new();
+    let append = |stream: &str, data: &str, more: &[&str]| {
+        let args = ["append", stream, "-t", "T", "--data", data];
+        place.run(&[&args[..], more].concat())
+    };
+    let events = [
+        ("x-1", "\"left-0\""),
+        ("x-1", "\"left-1\""),
+        ("x-1", "\"lost\""),
+        ("y-1", "\"after\""),
+    ];
+    for (stream, data) in events {
+        assert_eq!(append(stream, data, &[]).code, 0);
+    }
+    damage_frame(&place.path("factum-data"), "\"lost\"");
+    // The option accepts no damage.
+    assert_eq!(append("x-1", "1", &["--accept-lost-tails"]).code, 1);
+    place.ok(&["doctor", "--accept-loss", "--yes"]);
+
+    let ran = append("x-1", "1", &[]);
+    assert_eq!(ran.code, 7, "{}", ran.err);
+    assert!(ran.err.contains("last event of stream x-1"), "{}", ran.err);
+    let hint = ran.err.lines().find(|line| line.starts_with("hint: "));
+    assert!(hint.unwrap().contains("--accept-lost-tails"), "{}", ran.err);
+    assert_eq!(append("x-1", "1", &["--expect", "1"]).code, 7);
+    // Nothing was lost of what goes on behind the loss.
+    assert_eq!(append("y-1", "1", &[]).code, 0);
+
+    let ran = append("x-1", "1", &["--accept-lost-tails", "--expect", "1"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("at revision 2"), "{}", ran.out);
+    // What is written now proves where the stream ends.
+    assert_eq!(append("x-1", "1", &["--expect", "2"]).code, 0);
+}
+
+#[test]
+fn the_variable_says_the_same_as_the_option() {
+    let place = Place::new();
+    for (stream, data) in [("x-1", "1"), ("x-1", "\"lost\""), ("y-1", "1")] {
+        place.ok(&["append", stream, "-t", "T", "--data", data]);
+    }
+    damage_frame(&place.path("factum-data"), "\"lost\"");
+    place.ok(&["doctor", "--accept-loss", "--yes"]);
+    for (value, code) in [("0", 7), ("", 7), ("maybe", 2), ("1", 0)] {
+        let mut command = place.command(&["append", "x-1", "-t", "T", "--data", "2"]);
+        let output = command.env("FACTUM_ACCEPT_LOST_TAILS", value).output();
+        let ran = Ran::of(output.unwrap());
+        assert_eq!(ran.code, code, "{value}: {}", ran.err);
+    }
 }

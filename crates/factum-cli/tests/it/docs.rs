@@ -1,4 +1,4 @@
-//! docs/cli.md says what is true: every `console` block in it is run. `TRYCMD=overwrite` repairs the document.
+//! The documents say what is true: every `console` block in docs/cli.md and docs/versions.md is run. `TRYCMD=overwrite` repairs them.
 //! A `toml` block is a file whose name is on its first line; the commands find it.
 
 use std::path::Path;
@@ -7,17 +7,32 @@ use crate::support::FACTUM;
 
 #[test]
 fn the_tour_is_what_the_binary_does() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    check_document("cli", &["order-fold.toml", "order-steps.toml"]);
+}
+
+#[test]
+fn the_guide_to_versions_is_what_the_binary_does() {
+    check_document("versions", &["vocabulary.toml"]);
+}
+
+/// Runs the commands of a document that shows these files.
+fn check_document(name: &str, files_expected: &[&str]) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/{name}.md"));
     let place = tempfile::tempdir().unwrap();
-    // A copy, because the tour writes files: with an `.out` directory it is run in a directory of its own.
-    let copy = place.path().join("cli.md");
+    // A copy, because the commands write files: with an `.out` directory they are run in a directory of their own.
+    let copy = place.path().join(format!("{name}.md"));
     std::fs::copy(&source, &copy).unwrap();
-    let input = place.path().join("cli.in");
+    let input = place.path().join(format!("{name}.in"));
     std::fs::create_dir(&input).unwrap();
-    for (name, text) in files(&std::fs::read_to_string(&source).unwrap()) {
+    let document = std::fs::read_to_string(&source).unwrap();
+    assert!(document.contains("```console\n$ factum "), "{name}");
+    let files = files(&document);
+    let names: Vec<_> = files.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, files_expected);
+    for (name, text) in files {
         std::fs::write(input.join(name), text).unwrap();
     }
-    std::fs::create_dir(place.path().join("cli.out")).unwrap();
+    std::fs::create_dir(place.path().join(format!("{name}.out"))).unwrap();
     let cases = trycmd::TestCases::new();
     cases
         .register_bin("factum", Path::new(FACTUM))
@@ -32,13 +47,10 @@ fn the_tour_is_what_the_binary_does() {
 /// The files that the document shows, with their names.
 fn files(document: &str) -> Vec<(&str, &str)> {
     let blocks = document.split("```toml\n").skip(1);
-    let files: Vec<_> = blocks
-        .map(|block| {
-            let (text, _) = block.split_once("```").unwrap();
-            let (first, _) = text.split_once('\n').unwrap();
-            (first.strip_prefix("# ").unwrap(), text)
-        })
-        .collect();
-    assert_eq!(files.len(), 2, "{files:?}");
-    files
+    let files = blocks.map(|block| {
+        let (text, _) = block.split_once("```").unwrap();
+        let (first, _) = text.split_once('\n').unwrap();
+        (first.strip_prefix("# ").unwrap(), text)
+    });
+    files.collect()
 }

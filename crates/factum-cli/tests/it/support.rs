@@ -35,7 +35,13 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(FACTUM);
         command.args(args).current_dir(self.0.path());
-        for name in ["FACTUM_DATA", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        for name in [
+            "FACTUM_DATA",
+            "FACTUM_ACCEPT_LOST_TAILS",
+            "NO_COLOR",
+            "CLICOLOR",
+            "CLICOLOR_FORCE",
+        ] {
             command.env_remove(name);
         }
         command

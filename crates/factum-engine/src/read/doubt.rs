@@ -33,7 +33,7 @@ impl Doubt {
             last: Position::from_raw(self.last),
         };
         let what = format!(
-            "the last event of stream {stream} may be among those that were lost, so that its next revision is not known; restore the file from a backup, or open the store with the option accept_lost_tails"
+            "the last event of stream {stream} may be among those that were lost, so that its next revision is not known; restore the file from a backup, or, as the last resort, open the store with the option accept_lost_tails (in the command line --accept-lost-tails)"
         );
         StoreError::corrupt(what, damage)
     }

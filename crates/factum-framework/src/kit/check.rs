@@ -142,9 +142,7 @@ fn check_stored<E: Event>() -> Result<(), Error> {
         known || E::STEPS.iter().any(|step| step.name() == name)
     };
     let locked = E::LOCK.unwrap_or(&newest).lines();
-    let own: Vec<_> = locked
-        .filter(|line| is_own(line.split(' ').next().unwrap_or_default()))
-        .collect();
+    let own: Vec<_> = locked.filter(|line| is_own(lock::name(line))).collect();
     let wanted = own.join("\n");
     if let Some(samples) = E::GOLDEN {
         let own: Vec<_> = samples

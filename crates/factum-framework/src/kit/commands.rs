@@ -115,6 +115,8 @@ impl Tally {
 }
 
 /// A domain under commands that `draw` makes; see [`Commands`].
+///
+/// See [`Commands`] for an example.
 pub fn commands<'a, D: Decider>(
     draw: impl FnMut(&mut Chance) -> D::Command + 'a,
 ) -> Commands<'a, D> {

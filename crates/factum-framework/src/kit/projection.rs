@@ -57,6 +57,8 @@ pub fn projection<V: View + Default + Clone>() -> Projection<V> {
 }
 
 /// This view, which begins with more than nothing: the id of what it is about, as a rule.
+///
+/// See [`View`] for an example.
 #[track_caller]
 pub fn project<V: View + Clone>(view: V) -> Projection<V> {
     let items = match view.items() {

@@ -60,6 +60,9 @@ impl FakeWorld {
     }
 
     /// Does all that waits in the background, and says how much that was.
+    ///
+    /// # Cancel safety
+    /// Dropped, the task that was under way is not ended.
     pub async fn run_background(&self) -> usize {
         let mut done = 0;
         while let Some(task) = self.tasks.next() {

@@ -17,7 +17,7 @@ use crate::receiver::Rejected;
 use crate::repository::Repository;
 
 pub(crate) use hosting::Hosting;
-use instance::Instance;
+pub(crate) use instance::{Given, Instance, What};
 
 /// What goes on over several streams and some time: it hears events, and answers with messages, timers and events of its own.
 ///
@@ -113,6 +113,25 @@ pub trait Process: Default + Clone + Send + Sync + 'static {
 }
 
 /// Which instance of a process an event is for, by its key.
+///
+/// ```
+/// use factum_framework::Route;
+///
+/// enum Heard { Placed { order: String }, Shipped { order: String }, PageViewed }
+///
+/// /// One instance for each order.
+/// fn route(heard: &Heard) -> Route {
+///     match heard {
+///         Heard::Placed { order } => Route::Start(order.clone()),
+///         Heard::Shipped { order } => Route::End(order.clone()),
+///         Heard::PageViewed => Route::Ignore,
+///     }
+/// }
+///
+/// assert_eq!(route(&Heard::Placed { order: "1".into() }).key(), Some("1"));
+/// assert_eq!(route(&Heard::Shipped { order: "1".into() }), Route::End("1".into()));
+/// assert_eq!(route(&Heard::PageViewed).key(), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// It begins the instance; one that runs already goes on with it, and one that is over ignores it.
@@ -137,6 +156,57 @@ impl Route {
 }
 
 /// An instance of a process, as it is now.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Repository, Runner, StartFrom};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+/// # impl factum_framework::Receiver for Counter { const CATEGORY: &'static str = "counter"; }
+/// # /// Wakes an hour after something was counted.
+/// # #[derive(Default, Clone)]
+/// # struct Watch;
+/// # impl factum_framework::Process for Watch {
+/// #     const NAME: &'static str = "watch";
+/// #     type Input = Counted;
+/// #     type Event = Counted;
+/// #     fn route(_: &Counted, recorded: &RecordedEvent) -> factum_framework::Route {
+/// #         factum_framework::Route::Start(recorded.stream.to_string())
+/// #     }
+/// #     fn evolve(&mut self, _: &Counted, _: &RecordedEvent) {}
+/// #     fn on(&self, _: &Counted, env: &mut Env) -> Emit<Counted> {
+/// #         Emit::none().wake("an hour later", env.after(std::time::Duration::from_secs(3_600)))
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 7).await?;
+/// Runner::new(&repository).process::<Watch>(StartFrom::Beginning).run_until_idle().await?;
+///
+/// let watch = repository.process::<Watch>("counter-1").await?.ok_or("it never began")?;
+/// assert!(!watch.ended);
+/// assert_eq!(watch.timers, ["an hour later"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessState<P> {
@@ -155,6 +225,9 @@ impl Repository {
     ///
     /// # Errors
     /// As for a load.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the read and changes nothing.
     pub async fn process<P: Process>(
         &self,
         key: impl AsRef<str>,

@@ -15,6 +15,59 @@ use crate::retry::Retry;
 const ATTEMPTS: u32 = 16;
 
 /// Where a consumer that is new begins.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use factum_framework::{Repository, Runner, StartFrom};
+/// use factum_store::MemoryStore;
+/// # use factum_framework::{Decider, Emit, Env, Event};
+/// # use factum_types::RecordedEvent;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+/// # #[event(name = "Counted")]
+/// # struct Counted { by: u32 }
+/// # #[derive(Default, Clone, Debug, Serialize)]
+/// # struct Counter { total: u32 }
+/// # impl Decider for Counter {
+/// #     type Command = u32;
+/// #     type Event = Counted;
+/// #     type Error = &'static str;
+/// #     fn evolve(&mut self, event: &Counted, _: &RecordedEvent) { self.total += event.by; }
+/// #     fn decide(&self, by: u32, _: &mut Env) -> Result<Emit<Counted>, &'static str> {
+/// #         if self.total + by > 10 { Err("too much") } else { Ok(Counted { by }.into()) }
+/// #     }
+/// # }
+/// # impl factum_framework::Receiver for Counter { const CATEGORY: &'static str = "counter"; }
+/// # /// Wakes an hour after something was counted.
+/// # #[derive(Default, Clone)]
+/// # struct Watch;
+/// # impl factum_framework::Process for Watch {
+/// #     const NAME: &'static str = "watch";
+/// #     type Input = Counted;
+/// #     type Event = Counted;
+/// #     fn route(_: &Counted, recorded: &RecordedEvent) -> factum_framework::Route {
+/// #         factum_framework::Route::Start(recorded.stream.to_string())
+/// #     }
+/// #     fn evolve(&mut self, _: &Counted, _: &RecordedEvent) {}
+/// #     fn on(&self, _: &Counted, env: &mut Env) -> Emit<Counted> {
+/// #         Emit::none().wake("an hour later", env.after(std::time::Duration::from_secs(3_600)))
+/// #     }
+/// # }
+///
+/// # pollster::block_on(async {
+/// let repository = Repository::new(Arc::new(MemoryStore::new()));
+/// repository.run::<Counter>("counter-1", 7).await?;
+/// let mut runner = Runner::new(&repository).process::<Watch>(StartFrom::Now);
+/// // What was counted before it was started is not its affair.
+/// assert_eq!(runner.run_until_idle().await?.handled, 0);
+/// assert!(repository.process::<Watch>("counter-1").await?.is_none());
+///
+/// repository.run::<Counter>("counter-1", 1).await?;
+/// assert_eq!(runner.run_until_idle().await?.handled, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartFrom {
     /// With what is appended from now on. What happened before is never handled.

@@ -16,6 +16,30 @@ const TYPES_MAX: usize = 4_096;
 const OTHERS: &str = "(others)";
 
 /// What a copy did. A run after one that was stopped reads everything again, so that its figures are those of the whole.
+///
+/// ```
+/// use factum_framework::transform::{Draft, End, Transform};
+/// use factum_store::MemoryStore;
+/// # use factum_store::{AppendBatch, EventStore};
+/// # use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+///
+/// # pollster::block_on(async {
+/// # let old = MemoryStore::new();
+/// # let event = NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("order.new")?, "{}");
+/// # old.append(AppendBatch::events(StreamName::new("order-1")?, ExpectedRevision::NoStream, vec![event])).await?;
+/// let steps = |mut event: Draft| {
+///     event.rename("OrderPlaced")?;
+///     Ok(vec![event])
+/// };
+/// // Without a target: what would become of the events.
+/// let tried = Transform::new("orders-2026", &old, &steps).run(&mut ()).await;
+/// assert_eq!(tried.outcome?, End::Complete);
+/// let report = tried.report;
+/// assert_eq!((report.read, report.written, report.failed), (1, 1, 0));
+/// assert_eq!(report.types["order.new"].into["OrderPlaced"], 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report {

@@ -45,6 +45,18 @@ pub struct Step {
 }
 
 /// Is told how a copy goes.
+///
+/// ```
+/// use factum_framework::transform::{Step, Watch};
+///
+/// /// Ends a copy after so many events, to be gone on with later.
+/// struct Limit(u64);
+///
+/// impl Watch for Limit {
+///     fn step(&mut self, step: &Step) -> bool { step.read < self.0 }
+/// }
+/// # let _: Box<dyn Watch> = Box::new(Limit(1_000));
+/// ```
 pub trait Watch: Send {
     /// It came so far; `false` ends it in order, to be gone on with later.
     fn step(&mut self, step: &Step) -> bool {
@@ -91,6 +103,29 @@ enum Into<'a> {
 type Note = fn(&RecordedEvent, &mut Metadata);
 
 /// A copy that is being put together; see the [module](super) for an example and what is kept.
+///
+/// ```
+/// use factum_framework::transform::{Draft, End, Transform};
+/// use factum_store::MemoryStore;
+/// # use factum_store::{AppendBatch, EventStore};
+/// # use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+///
+/// # pollster::block_on(async {
+/// # let old = MemoryStore::new();
+/// # let event = NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("order.new")?, "{}");
+/// # old.append(AppendBatch::events(StreamName::new("order-1")?, ExpectedRevision::NoStream, vec![event])).await?;
+/// let steps = |mut event: Draft| {
+///     event.rename("OrderPlaced")?;
+///     Ok(vec![event])
+/// };
+/// let new = MemoryStore::new();
+/// let copy = || Transform::new("orders-2026", &old, &steps).into_store(&new);
+/// assert_eq!(copy().run(&mut ()).await.outcome?, End::Complete);
+/// // Again, as after a crash: nothing is written twice.
+/// assert_eq!(copy().run(&mut ()).await.report.already_there, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "nothing is done before it is run"]
 pub struct Transform<'a> {
     name: String,

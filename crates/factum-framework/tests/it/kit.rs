@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use factum_framework::kit::{self, Chance};
-use factum_framework::{Decider, Emit, Env, Event, Scope, Snapshots, View};
+use factum_framework::{Decider, Emit, Env, Event, Process, Route, Scope, Snapshots, View};
 use factum_store::MemoryStore;
 use factum_types::RecordedEvent;
 use serde::{Deserialize, Serialize};
@@ -181,6 +181,107 @@ fn golden_samples_see_into_the_types_of_fields() {
     let lines = kit::golden_lines(&Lamp::<SOUND>::samples()).unwrap();
     kit::check_golden::<Did>(&lines, lock).unwrap();
     assert!(kit::check_golden::<Did>("{}", "").is_err());
+}
+
+/// Its golden samples are there, and empty.
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "Lamp was lit", lock = SPACED_LOCK, golden = NO_GOLDEN)]
+struct LampLit {}
+
+const SPACED_LOCK: &str = "Lamp was lit v1 {}\n";
+const NO_GOLDEN: &str = "";
+
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Spaced {
+    times: u32,
+}
+
+impl Decider for Spaced {
+    type Command = ();
+    type Event = LampLit;
+    type Error = String;
+
+    fn evolve(&mut self, _: &LampLit, _: &RecordedEvent) {
+        self.times += 1;
+    }
+
+    fn decide(&self, (): (), _: &mut Env) -> Result<Emit<LampLit>, String> {
+        Ok(LampLit {}.into())
+    }
+}
+
+impl Snapshots for Spaced {
+    fn samples() -> Vec<LampLit> {
+        vec![LampLit {}]
+    }
+}
+
+/// Names were cut at their first space, so that no version of such an event was ever missed.
+#[test]
+fn versions_of_events_with_spaces_in_their_names_are_missed() {
+    let text = found(kit::check::<Spaced>);
+    assert!(
+        text.contains("no golden sample of Lamp was lit v1"),
+        "{text}"
+    );
+    let golden = r#"{"type": "Lamp was lit", "version": 1, "data": {}}"#;
+    kit::check_golden::<LampLit>(golden, SPACED_LOCK).unwrap();
+    // A second version is another one.
+    let error = kit::check_golden::<LampLit>(golden, "Lamp was lit v2 {}").unwrap_err();
+    assert!(error.to_string().contains("of Lamp was lit v2;"), "{error}");
+}
+
+/// Begins with a lamp that is lit, wakes itself, and ends when it is dimmed.
+#[derive(Default, Clone, Debug, PartialEq)]
+struct Watch;
+
+impl Process for Watch {
+    const NAME: &'static str = "watch";
+    type Input = Did;
+    type Event = LampLit;
+
+    fn route(input: &Did, _: &RecordedEvent) -> Route {
+        match input {
+            Did::Lit { .. } => Route::Start("1".into()),
+            Did::Dimmed => Route::End("1".into()),
+        }
+    }
+
+    fn evolve(&mut self, _: &LampLit, _: &RecordedEvent) {}
+
+    fn on(&self, input: &Did, env: &mut Env) -> Emit<LampLit> {
+        match input {
+            Did::Lit { .. } => Emit::from(LampLit {}).wake("night", env.now()),
+            Did::Dimmed => Emit::none(),
+        }
+    }
+}
+
+fn lit() -> Did {
+    Did::Lit { by: Who::default() }
+}
+
+#[test]
+fn what_follows_in_a_process_is_compared_whole() {
+    let watch = || kit::process::<Watch>([]);
+    let follows = Emit::from(LampLit {}).wake("night", kit::NOW);
+    watch().when(lit()).then(follows.clone());
+    let text = found(|| watch().when(lit()).then(LampLit {}.into()));
+    assert!(text.contains("expected to follow"), "a timer: {text}");
+    let text = found(|| watch().when(lit()).then(follows.end()));
+    assert!(text.contains("expected to follow"), "an end: {text}");
+    let text = found(|| watch().when(lit()).is_ignored());
+    assert!(text.contains("it was taken"), "{text}");
+    let text = found(|| watch().when(Did::Dimmed).then(Emit::none()));
+    assert!(text.contains("does not take it"), "{text}");
+    let text = found(|| drop(watch().when(lit()).routed(&Route::Ignore)));
+    assert!(text.contains("another route"), "{text}");
+    let text = found(|| drop(watch().when(LampLit {})));
+    assert!(text.contains("read as 0 inputs of process watch"), "{text}");
+    let begun = || kit::process::<Watch>([LampLit {}]);
+    begun().when(Did::Dimmed).then(Emit::none().end());
+    begun().ended().when(lit()).is_ignored();
+    begun().when_timer("night").then(Emit::none());
 }
 
 #[derive(Default, Clone, Debug, PartialEq)]

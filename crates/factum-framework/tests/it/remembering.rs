@@ -265,3 +265,64 @@ fn snapshots_are_taken_in_the_background() {
         assert_eq!((cold.origin, cold.state.balance), (Origin::Snapshot(4), 53));
     });
 }
+
+/// A step that is counted, with a timer beside it.
+#[derive(
+    factum_framework::Event, serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq,
+)]
+#[event(name = "StepTaken")]
+struct StepTaken {}
+
+#[derive(Default, Clone, serde::Serialize, serde::Deserialize)]
+struct Walk {
+    steps: u32,
+}
+
+impl factum_framework::Decider for Walk {
+    type Command = ();
+    type Event = StepTaken;
+    type Error = std::convert::Infallible;
+
+    fn evolve(&mut self, _: &StepTaken, _: &factum_types::RecordedEvent) {
+        self.steps += 1;
+    }
+
+    fn decide(
+        &self,
+        (): (),
+        env: &mut factum_framework::Env,
+    ) -> Result<factum_framework::Emit<StepTaken>, Self::Error> {
+        let emit = factum_framework::Emit::from(StepTaken {});
+        Ok(emit.wake("rest", env.after(Duration::from_secs(1))))
+    }
+}
+
+impl Snapshots for Walk {
+    fn samples() -> Vec<StepTaken> {
+        vec![StepTaken {}]
+    }
+}
+
+/// What the framework notes counts like any event of the stream. It was left out of the append at hand, so that a snapshot came late.
+#[test]
+fn notes_count_when_a_snapshot_is_due() {
+    block_on(async {
+        let store = Arc::new(MemoryStore::new());
+        let fake = kit::FakeWorld::new(7);
+        let walks = Repository::new(Arc::clone(&store) as _)
+            .with_world(fake.world())
+            .with_cache(0)
+            .with_snapshot_store(store)
+            .with_snapshots::<Walk>(Policy::every(4))
+            .unwrap();
+        walks.run::<Walk>("walk-1", ()).await.unwrap();
+        assert_eq!(fake.run_background().await, 0, "two of four");
+        walks.run::<Walk>("walk-1", ()).await.unwrap();
+        assert_eq!(fake.run_background().await, 1, "four of four");
+        let loaded = walks.load::<Walk>("walk-1").await.unwrap();
+        assert_eq!(
+            (loaded.origin, loaded.state.steps),
+            (Origin::Snapshot(4), 2)
+        );
+    });
+}

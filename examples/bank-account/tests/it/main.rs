@@ -9,4 +9,8 @@ mod dying;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod property;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod world;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use factum::framework::kit::FakeWorld;
 use factum::io::sim::SimEnv;
 use factum::store::ReadRequest;
-use factum::{Engine, EventStore, Options, RecordedEvent, Repository, Runner, StartFrom};
+use factum::{Engine, EventStore, Options, RecordedEvent, Repository, Retry, Runner, StartFrom};
 use factum_example_bank_account::{Account, AccountCommand, Letters, Post, Transfer};
 use pollster::block_on;
 
@@ -61,8 +61,10 @@ pub(crate) fn request(bank: &Repository, transfer: &str, from: &str, to: &str, c
         cents,
     };
     block_on(async {
+        // Many may ask at once.
         bank.run::<Account>(from, command)
             .idempotency(transfer)
+            .retry(Retry::jittered(1_000))
             .await
     })
     .unwrap();

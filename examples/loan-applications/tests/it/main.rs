@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod rules;
