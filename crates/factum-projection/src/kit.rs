@@ -2,11 +2,7 @@
 //!
 //! Relies on: a way to open the sink again. Never: is needed outside of tests.
 
-#![expect(
-    clippy::panic,
-    clippy::missing_panics_doc,
-    reason = "a failed expectation of a test is a panic"
-)]
+#![expect(clippy::panic, reason = "a failed expectation of a test is a panic")]
 
 use std::fmt::Debug;
 use std::sync::Arc;

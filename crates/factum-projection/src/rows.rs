@@ -209,17 +209,17 @@ impl Table {
             check_name(&column.name)?;
             let mut before = self.columns.iter().take(index);
             if before.any(|other| other.name == column.name) {
-                return Err(self.invalid(format!("has the column {} twice", column.name)));
+                return Err(self.invalid(&format!("has the column {} twice", column.name)));
             }
         }
         if self.columns.len() > COLUMNS_MAX {
-            return Err(self.invalid(format!("has more than {COLUMNS_MAX} columns")));
+            return Err(self.invalid(&format!("has more than {COLUMNS_MAX} columns")));
         }
         if self.key.is_empty() {
-            return Err(self.invalid("has no key".to_owned()));
+            return Err(self.invalid("has no key"));
         }
         match self.key.iter().find(|name| self.find(name).is_none()) {
-            Some(name) => Err(self.invalid(format!("has no column {name}, which is in its key"))),
+            Some(name) => Err(self.invalid(&format!("has no column {name}, which is in its key"))),
             None => Ok(()),
         }
     }
@@ -276,7 +276,7 @@ impl Table {
         }
     }
 
-    fn invalid(&self, what: String) -> Error {
+    fn invalid(&self, what: &str) -> Error {
         Error::invalid(format!("table {} {what}", self.name))
     }
 }

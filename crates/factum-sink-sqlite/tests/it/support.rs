@@ -1,6 +1,5 @@
 //! Orders and their projector, files, and what readers see.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -168,9 +167,9 @@ pub(crate) fn long_log() -> (Arc<MemoryStore>, usize) {
             append_all(&store, &mut writes);
         }
     };
-    match File::open(&path) {
+    match std::fs::read(&path) {
         Ok(file) => {
-            let lines = BufReader::new(flate2::read::GzDecoder::new(file)).lines();
+            let lines = BufReader::new(flate2::read::GzDecoder::new(&file[..])).lines();
             for line in lines {
                 let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
                 let text = |field: &str| event[field].as_str().unwrap();
@@ -193,13 +192,12 @@ fn append_all(store: &MemoryStore, writes: &mut Vec<StreamWrite>) {
     let Some(StreamWrite {
         stream,
         expected,
-        events,
-        ..
+        change,
     }) = writes.next()
     else {
         return;
     };
-    let first = AppendBatch::events(stream, expected, events);
+    let first = AppendBatch::change(stream, expected, change);
     let batch = writes.fold(first, AppendBatch::and);
     pollster::block_on(store.append(batch)).unwrap();
 }
