@@ -13,15 +13,15 @@ const LAYERS: &[&[&str]] = &[
     &[
         "factum-engine",
         "factum-framework",
-        "factum-projection",
         "factum-privacy",
         "factum-server",
         "factum-client",
         "factum-design",
         "factum-conformance",
-        "factum-sink-*",
         "factum-log-*",
     ],
+    &["factum-projection"],
+    &["factum-sink-*"],
     &["factum-replicated", "factum-ui", "factum"],
     &["factum-cli", "factum-sim", "factum-bench"],
 ];

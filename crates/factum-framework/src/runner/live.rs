@@ -74,6 +74,14 @@ impl Stop {
         self.0.asked.load(Ordering::SeqCst)
     }
 
+    /// Is ready when someone asks, at once when someone has.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any point.
+    pub async fn asked(&self) {
+        std::future::poll_fn(|context| self.poll(context)).await;
+    }
+
     fn poll(&self, context: &Context<'_>) -> Poll<()> {
         let mut wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_asked() {

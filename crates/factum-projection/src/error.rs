@@ -1,0 +1,110 @@
+//! What can go wrong with a projection, sorted by what should be done about it.
+//!
+//! What lives here: [`Error`] and its kinds. Relies on: the errors of the store. Never: loses the cause.
+
+use std::fmt;
+use std::sync::Arc;
+
+use factum_store::StoreError;
+
+/// What should be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Wait and look what the sink has: it is down or busy, or did not say what became of a commit. The runner does that by itself.
+    Unavailable,
+    /// Fix the event's projection: what was written, or the event itself, will never be taken. The runner parks the event.
+    Refused,
+    /// Stop: another runner has claimed the projection, or something moved its checkpoint. Nothing was written.
+    Fenced,
+    /// Fix the call or the sink: a name, a table, a limit. Nothing was written.
+    Invalid,
+    /// The store failed; do as its kind says.
+    Store(factum_store::Kind),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable => f.write_str("unavailable"),
+            Self::Refused => f.write_str("refused"),
+            Self::Fenced => f.write_str("fenced"),
+            Self::Invalid => f.write_str("invalid"),
+            Self::Store(kind) => kind.fmt(f),
+        }
+    }
+}
+
+/// The error of everything in this crate and of all sinks. Cloning one is cheap.
+///
+/// ```
+/// use factum_projection::{Error, Kind};
+///
+/// assert_eq!(Error::refused("amount is not a number").kind(), Kind::Refused);
+/// ```
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    #[source]
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this kind.
+    #[must_use]
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// An error of kind [`Kind::Refused`]: what a projector answers to an event that it cannot apply.
+    #[must_use]
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// An error of kind [`Kind::Unavailable`].
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    /// An error of kind [`Kind::Invalid`].
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Kind::Invalid, message)
+    }
+
+    /// An error of kind [`Kind::Fenced`], over this projection.
+    #[must_use]
+    pub fn fenced(projection: &str, ours: u64, theirs: u64) -> Self {
+        let what = format!(
+            "projection {projection} was claimed by another runner: its epoch is {theirs}, this runner's is {ours}"
+        );
+        Self::new(Kind::Fenced, what)
+    }
+
+    /// The same error, with what caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What should be done.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::new(Kind::Store(error.kind()), error.to_string()).because(error)
+    }
+}

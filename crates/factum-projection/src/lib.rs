@@ -1,0 +1,57 @@
+//! Projections: read models that are folded from the log and kept somewhere else.
+//!
+//! What lives here: the contract of a [`Sink`], the [`Projector`] that an application writes, the [`Runner`] that brings events from one to the
+//! other, and a sink in memory. Relies on: any store, and the world as the framework sees it. Never: knows a sink by name, keeps a
+//! checkpoint apart from what was written, or needs an async runtime. Decision 0020 says why.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use factum_projection::{Error, MemorySink, Projector, Rows, Runner, Table};
+//! use factum_store::{AppendBatch, EventStore, MemoryStore, Source};
+//! use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
+//!
+//! /// How many events each stream has.
+//! struct Lengths;
+//!
+//! impl<W: Rows> Projector<W> for Lengths {
+//!     fn name(&self) -> &str { "lengths" }
+//!     fn source(&self) -> Source { Source::All }
+//!     fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
+//!         let key = [("stream", event.stream.as_str().into())];
+//!         to.increment("lengths", &key, "events", 1)
+//!     }
+//! }
+//!
+//! # pollster::block_on(async {
+//! let store = Arc::new(MemoryStore::new());
+//! let event = NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("Placed")?, "{}");
+//! let stream = StreamName::new("order-1")?;
+//! store.append(AppendBatch::events(stream, ExpectedRevision::Any, vec![event])).await?;
+//!
+//! let table = Table::new("lengths").text("stream").integer("events").key(["stream"]);
+//! let sink = MemorySink::new([table])?;
+//! let mut runner = Runner::new(store, sink.clone(), Lengths);
+//! let caught_up = runner.run_until_caught_up().await?;
+//! assert_eq!(caught_up.applied, 1);
+//! assert_eq!(sink.rows("lengths").len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+pub mod error;
+pub mod kit;
+pub mod memory;
+pub mod parked;
+pub mod projector;
+pub mod rows;
+pub mod runner;
+pub mod sink;
+
+pub use error::{Error, Kind};
+pub use memory::MemorySink;
+pub use parked::Parked;
+pub use projector::Projector;
+pub use rows::{Cell, Column, ColumnType, Rows, Table, Value};
+pub use runner::{CaughtUp, Lag, Monitor, Runner, Status};
+pub use sink::{Advance, Change, Lease, Sink, State, Which};

@@ -1,0 +1,284 @@
+//! One batch after another: read, write, commit; and what is parked on the way.
+//!
+//! Relies on: commits that are all or nothing. Never: leaves out an event; it is applied, parked or, by hand, skipped.
+
+use factum_store::{Kind as Store, ReadFrom, ReadRequest, Source, StoreError};
+use factum_types::{Position, RecordedEvent};
+
+use super::{Reading, Runner};
+use crate::error::{Error, Kind};
+use crate::parked::Parked;
+use crate::projector::Projector;
+use crate::sink::{Advance, Change, Lease, Sink, State};
+
+/// What is read from the store at once, and up to where that leaves nothing behind.
+struct Batch {
+    events: Vec<RecordedEvent>,
+    to: Option<Position>,
+    /// Whether nothing was left.
+    last: bool,
+}
+
+impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
+    /// Does what is to be done next; says whether nothing was left then.
+    pub(super) async fn step(&mut self) -> Result<bool, Error> {
+        self.ready().await?;
+        while let Some(partition) = self.state.as_ref().and_then(wanted) {
+            self.try_parked(&partition).await?;
+        }
+        let batch = self.next_batch().await?;
+        let last = batch.last;
+        self.apply(batch.events, batch.to).await?;
+        Ok(last)
+    }
+
+    async fn next_batch(&mut self) -> Result<Batch, Error> {
+        let done = self.state.as_ref().and_then(|state| state.checkpoint);
+        let reading = match &mut self.events {
+            Some(reading) => reading,
+            None => {
+                let head = self.store.head().await?;
+                let request = ReadRequest::forward(self.projector.source()).from(after(done));
+                let events = self.store.read(request);
+                self.events.insert(Reading { events, head })
+            }
+        };
+        let mut batch = Batch {
+            events: Vec::new(),
+            to: done,
+            last: false,
+        };
+        while batch.events.len() < self.batch_events {
+            match reading.events.next().await {
+                Some(Ok(event)) => {
+                    batch.to = Some(event.position);
+                    batch.events.push(event);
+                }
+                Some(Err(error)) if !is_nothing(&error) => return Err(error.into()),
+                Some(Err(_)) | None => {
+                    batch.to = batch.to.max(reading.head);
+                    batch.last = true;
+                    break;
+                }
+            }
+        }
+        if batch.last {
+            self.events = None;
+        }
+        Ok(batch)
+    }
+
+    /// Applies events in one commit, or in smaller ones when something among them is refused.
+    async fn apply(
+        &mut self,
+        events: Vec<RecordedEvent>,
+        to: Option<Position>,
+    ) -> Result<(), Error> {
+        let (lease, state) = self.ready().await?;
+        if events.is_empty() && to <= state.checkpoint {
+            return Ok(());
+        }
+        let mut parts = vec![(events, to)];
+        while let Some((mut events, to)) = parts.pop() {
+            match self.commit_events(&lease, &events, to).await {
+                Ok(()) => (),
+                Err(error) if error.kind() != Kind::Refused => return Err(error),
+                Err(error) if events.len() < 2 => {
+                    self.sink.roll_back().await;
+                    let Some(event) = events.first() else {
+                        return Err(error);
+                    };
+                    self.park(&lease, event, to, &error).await?;
+                }
+                Err(_) => {
+                    self.sink.roll_back().await;
+                    let rest = events.split_off(events.len() / 2);
+                    let middle = events.last().map(|event| event.position);
+                    parts.push((rest, to));
+                    parts.push((events, middle));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit_events(
+        &mut self,
+        lease: &Lease,
+        events: &[RecordedEvent],
+        to: Option<Position>,
+    ) -> Result<(), Error> {
+        self.sink.begin(lease).await?;
+        let mut changes = Vec::new();
+        for event in events {
+            let partition = self.projector.partition(event);
+            let state = self.state.as_ref();
+            if state.is_some_and(|state| first(state, &partition).is_some()) {
+                let reason = "waits behind an event that failed";
+                let now = self.world.now();
+                let parked = Parked::new(event, partition, reason, 0, now);
+                changes.push(Change::Park(parked));
+            } else {
+                self.projector.project(event, self.sink.writer())?;
+            }
+        }
+        self.commit(lease, to, changes).await?;
+        self.applied += events.len() as u64;
+        Ok(())
+    }
+
+    async fn park(
+        &mut self,
+        lease: &Lease,
+        event: &RecordedEvent,
+        to: Option<Position>,
+        error: &Error,
+    ) -> Result<(), Error> {
+        let partition = self.projector.partition(event);
+        let parked = Parked::new(event, partition, error.to_string(), 1, self.world.now());
+        self.sink.begin(lease).await?;
+        self.commit(lease, to, vec![Change::Park(parked)]).await?;
+        self.applied += 1;
+        Ok(())
+    }
+
+    /// Tries the first event that waits in a partition.
+    async fn try_parked(&mut self, partition: &str) -> Result<(), Error> {
+        let (lease, state) = self.ready().await?;
+        let to = state.checkpoint;
+        let Some(waiting) = first(state, partition).cloned() else {
+            return Ok(());
+        };
+        self.sink.begin(&lease).await?;
+        let outcome = match self.read_again(&waiting).await? {
+            Some(event) => self.projector.project(&event, self.sink.writer()),
+            None => Err(Error::refused("the event is not stored any more")),
+        };
+        let release = vec![Change::Release(waiting.position)];
+        let outcome = match outcome {
+            Ok(()) => self.commit(&lease, to, release).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Err(error) if error.kind() == Kind::Refused => {
+                self.sink.roll_back().await;
+                let attempts = waiting.attempts.saturating_add(1);
+                let again = Parked {
+                    reason: error.to_string(),
+                    attempts,
+                    since: self.world.now(),
+                    wanted: false,
+                    ..waiting
+                };
+                self.sink.begin(&lease).await?;
+                self.commit(&lease, to, vec![Change::Park(again)]).await
+            }
+            other => other,
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        lease: &Lease,
+        to: Option<Position>,
+        changes: Vec<Change>,
+    ) -> Result<(), Error> {
+        let Some(state) = &mut self.state else {
+            return Err(Error::unavailable("the sink has to be looked at first"));
+        };
+        let more = changes
+            .iter()
+            .filter(|change| matches!(change, Change::Park(_)))
+            .count();
+        if more > 0 && state.parked.len() + more > self.parked_max.max(state.parked.len()) {
+            let parked = state.parked.len();
+            let name = &lease.projection;
+            return Err(Error::invalid(format!(
+                "projection {name} stops: {parked} events are parked and {more} more would be, the limit is {}; retry or skip them",
+                self.parked_max
+            )));
+        }
+        let advance = Advance {
+            from: state.checkpoint,
+            to,
+            changes,
+        };
+        self.sink.commit(lease, &advance).await?;
+        state.take_up(&advance);
+        self.monitor.looked(lease, state);
+        Ok(())
+    }
+
+    async fn read_again(&self, parked: &Parked) -> Result<Option<RecordedEvent>, Error> {
+        let request = ReadRequest::forward(Source::Stream(parked.stream.clone()))
+            .from(ReadFrom::Revision(parked.revision))
+            .limit(1);
+        match self.store.read(request).next().await {
+            None => Ok(None),
+            Some(Ok(event)) => Ok(Some(event).filter(|event| event.id == parked.event)),
+            Some(Err(error)) if is_nothing(&error) => Ok(None),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl State {
+    /// What a sink has after a commit, given what it had before: the definition of what sinks do with an [`Advance`].
+    ///
+    /// An event that is parked again after an attempt takes back what was asked for its whole partition, or it would be tried for ever.
+    pub fn take_up(&mut self, advance: &Advance) {
+        self.checkpoint = advance.to;
+        for change in &advance.changes {
+            match change {
+                Change::Release(position) => {
+                    self.parked.retain(|entry| entry.position != *position);
+                }
+                Change::Park(parked) => {
+                    self.parked
+                        .retain(|entry| entry.position != parked.position);
+                    if parked.attempts > 0 {
+                        for entry in &mut self.parked {
+                            entry.wanted &= entry.partition != parked.partition;
+                        }
+                    }
+                    let at = self
+                        .parked
+                        .partition_point(|entry| entry.position < parked.position);
+                    self.parked.insert(at, parked.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The first event that waits in a partition.
+fn first<'a>(state: &'a State, partition: &str) -> Option<&'a Parked> {
+    state
+        .parked
+        .iter()
+        .find(|entry| entry.partition == partition)
+}
+
+/// A partition that is to be tried: someone asked, or what it waited for is gone.
+fn wanted(state: &State) -> Option<String> {
+    let asked = state.parked.iter().find(|entry| entry.wanted);
+    let freed = || {
+        state.parked.iter().find(|entry| {
+            let first = first(state, &entry.partition);
+            entry.attempts == 0 && first.is_some_and(|first| first.position == entry.position)
+        })
+    };
+    Some(asked.or_else(freed)?.partition.clone())
+}
+
+pub(super) fn after(done: Option<Position>) -> ReadFrom {
+    match done {
+        None => ReadFrom::Start,
+        Some(done) => done.next().map_or(ReadFrom::End, ReadFrom::Position),
+    }
+}
+
+/// A stream that is not there has no events.
+pub(super) fn is_nothing(error: &StoreError) -> bool {
+    matches!(error.kind(), Store::NotFound | Store::Deleted)
+}

@@ -1,0 +1,6 @@
+//! The tests of the runner, over the memory store and the memory sink.
+
+mod parking;
+mod running;
+#[cfg(test)]
+mod support;

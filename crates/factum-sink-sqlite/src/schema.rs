@@ -1,0 +1,263 @@
+//! What stands in the file: the sink's own tables, a table per generation, and the views that readers use.
+//!
+//! Relies on: names checked by `Table::check`. Never: takes over what something else made.
+
+use factum_projection::{ColumnType, Error, Lease, Table, Which};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::said;
+
+/// The sink's own tables.
+const OWN: &str = "
+CREATE TABLE IF NOT EXISTS factum_projections (
+  projection TEXT PRIMARY KEY, live INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS factum_generations (
+  projection TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, position INTEGER,
+  PRIMARY KEY (projection, generation)) STRICT;
+CREATE TABLE IF NOT EXISTS factum_tables (
+  name TEXT NOT NULL, projection TEXT NOT NULL, generation INTEGER NOT NULL, columns TEXT NOT NULL,
+  PRIMARY KEY (name, projection, generation)) STRICT;
+CREATE TABLE IF NOT EXISTS factum_parked (
+  projection TEXT NOT NULL, generation INTEGER NOT NULL, position INTEGER NOT NULL, partition TEXT NOT NULL,
+  event TEXT NOT NULL, stream TEXT NOT NULL, revision INTEGER NOT NULL, event_type TEXT NOT NULL, reason TEXT NOT NULL,
+  attempts INTEGER NOT NULL, since INTEGER NOT NULL, wanted INTEGER NOT NULL,
+  PRIMARY KEY (projection, generation, position)) STRICT;
+";
+
+/// Makes what is missing, and raises the epoch.
+pub(crate) fn claim(
+    connection: &Connection,
+    tables: &[Table],
+    projection: &str,
+    which: Which,
+) -> Result<Lease, Error> {
+    make_own(connection)?;
+    let live = live(connection, projection)?;
+    let newest = newest(connection, projection)?;
+    let generation = match which {
+        Which::Live => live.unwrap_or(newest + 1),
+        Which::New => newest + 1,
+        Which::Number(number) if number >= 1 && number <= newest => number,
+        Which::Number(number) => return Err(no_generation(projection, number)),
+        _ => return Err(Error::invalid("this sink does not know such a generation")),
+    };
+    for table in tables {
+        check_owner(connection, table, projection)?;
+        make_table(connection, table, projection, generation)?;
+    }
+    if which == Which::Live && live.is_none() {
+        publish(connection, projection, generation)?;
+    }
+    let epoch: i64 = connection
+        .query_row(
+            "INSERT INTO factum_generations (projection, generation, epoch) VALUES (?1, ?2, 1)
+             ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+            params![projection, generation],
+            |row| row.get(0),
+        )
+        .map_err(|error| said(format!("cannot claim {projection}"), error))?;
+    Ok(Lease {
+        projection: projection.to_owned(),
+        generation,
+        epoch: epoch.cast_unsigned(),
+    })
+}
+
+pub(crate) fn make_own(connection: &Connection) -> Result<(), Error> {
+    let made = connection.execute_batch(OWN);
+    made.map_err(|error| said("cannot make the tables of the sink", error))
+}
+
+pub(crate) fn live(connection: &Connection, projection: &str) -> Result<Option<u32>, Error> {
+    connection
+        .query_row(
+            "SELECT live FROM factum_projections WHERE projection = ?1",
+            [projection],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(|error| said(format!("cannot find {projection}"), error))
+}
+
+fn newest(connection: &Connection, projection: &str) -> Result<u32, Error> {
+    connection
+        .query_row(
+            "SELECT coalesce(max(generation), 0) FROM factum_generations WHERE projection = ?1",
+            [projection],
+            |row| row.get(0),
+        )
+        .map_err(|error| {
+            said(
+                format!("cannot find the generations of {projection}"),
+                error,
+            )
+        })
+}
+
+/// A name that readers use belongs to one projection, and not to someone else's table or view.
+fn check_owner(connection: &Connection, table: &Table, projection: &str) -> Result<(), Error> {
+    let name = &table.name;
+    let owner: Option<String> = connection
+        .query_row(
+            "SELECT projection FROM factum_tables WHERE name = ?1 ORDER BY projection <> ?2 DESC",
+            [name, projection],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(|error| said(format!("cannot find the owner of {name}"), error))?;
+    if let Some(owner) = owner {
+        if owner == projection {
+            return Ok(());
+        }
+        let what = format!("{name} belongs to projection {owner}, not to {projection}");
+        return Err(Error::invalid(what));
+    }
+    match kind_of(connection, name)? {
+        None => Ok(()),
+        Some((kind, _)) => Err(Error::invalid(format!(
+            "the file has a {kind} {name} that no projection made; choose another name, or remove it"
+        ))),
+    }
+}
+
+/// What has this name in the file, and how it was made.
+fn kind_of(connection: &Connection, name: &str) -> Result<Option<(String, String)>, Error> {
+    connection
+        .query_row(
+            "SELECT type, sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')",
+            [name],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()
+        .map_err(|error| said(format!("cannot look for {name}"), error))
+}
+
+fn make_table(
+    connection: &Connection,
+    table: &Table,
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let name = table_name(&table.name, generation);
+    let sql = create(table, &name);
+    match kind_of(connection, &name)? {
+        Some((_, made)) if made == sql => return Ok(()),
+        Some(_) => {
+            return Err(Error::invalid(format!(
+                "table {} of projection {projection} has other columns in generation {generation}: build a new generation",
+                table.name
+            )));
+        }
+        None => (),
+    }
+    let made = connection.execute_batch(&sql);
+    made.map_err(|error| said(format!("cannot make {name}"), error))?;
+    let noted = connection.execute(
+        "INSERT INTO factum_tables (name, projection, generation, columns) VALUES (?1, ?2, ?3, ?4)",
+        params![table.name, projection, generation, columns(table)],
+    );
+    noted.map_err(|error| said(format!("cannot note {name}"), error))?;
+    Ok(())
+}
+
+fn create(table: &Table, name: &str) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let must = table.key.contains(&column.name);
+            let must = if must { " NOT NULL" } else { "" };
+            format!("{} {}{must}", quoted(&column.name), sql_type(column.holds))
+        })
+        .collect();
+    let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
+    format!(
+        "CREATE TABLE {} ({}, PRIMARY KEY ({})) STRICT",
+        quoted(name),
+        columns.join(", "),
+        key.join(", ")
+    )
+}
+
+fn sql_type(holds: ColumnType) -> &'static str {
+    match holds {
+        ColumnType::Integer | ColumnType::Bool | ColumnType::Time => "INTEGER",
+        ColumnType::Real => "REAL",
+        ColumnType::Bytes => "BLOB",
+        _ => "TEXT",
+    }
+}
+
+fn columns(table: &Table) -> String {
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| quoted(&column.name))
+        .collect();
+    columns.join(", ")
+}
+
+/// Points the names that readers use at a generation.
+pub(crate) fn publish(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let trouble = |error| said(format!("cannot publish {projection}"), error);
+    if let Some(old) = live(connection, projection)? {
+        for (name, _) in tables_of(connection, projection, old)? {
+            let dropped =
+                connection.execute_batch(&format!("DROP VIEW IF EXISTS {}", quoted(&name)));
+            dropped.map_err(trouble)?;
+        }
+    }
+    for (name, columns) in tables_of(connection, projection, generation)? {
+        let from = quoted(&table_name(&name, generation));
+        let view = format!(
+            "CREATE VIEW {} AS SELECT {columns} FROM {from}",
+            quoted(&name)
+        );
+        connection.execute_batch(&view).map_err(trouble)?;
+    }
+    connection
+        .execute(
+            "INSERT INTO factum_projections (projection, live) VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET live = excluded.live",
+            params![projection, generation],
+        )
+        .map_err(trouble)?;
+    Ok(())
+}
+
+/// The tables of a generation: the names that readers use, and their columns.
+pub(crate) fn tables_of(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+) -> Result<Vec<(String, String)>, Error> {
+    let read = || {
+        let sql =
+            "SELECT name, columns FROM factum_tables WHERE projection = ?1 AND generation = ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![projection, generation], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        rows.collect::<rusqlite::Result<_>>()
+    };
+    read().map_err(|error| said(format!("cannot list the tables of {projection}"), error))
+}
+
+pub(crate) fn no_generation(projection: &str, number: u32) -> Error {
+    Error::invalid(format!(
+        "projection {projection} has no generation {number}"
+    ))
+}
+
+pub(crate) fn table_name(table: &str, generation: u32) -> String {
+    format!("{table}__g{generation}")
+}
+
+/// A name as SQL takes it; names have no quotes in them.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}

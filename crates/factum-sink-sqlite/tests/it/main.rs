@@ -1,0 +1,10 @@
+//! The tests of the SQLite sink, on files.
+
+#[cfg(test)]
+mod loans;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod rebuild;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,112 @@
+//! Rebuilding beside the live generation, and switching under a reader.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use factum_projection::{Kind, Runner, Which};
+use factum_sink_sqlite::SqliteSink;
+use factum_store::MemoryStore;
+use pollster::block_on;
+use rusqlite::Connection;
+
+use super::loans::{Loans, table};
+use super::support::{append, long_log, rows};
+
+/// Ends the watching, also when the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn loans(store: &Arc<MemoryStore>, path: &Path, which: Which) -> Runner<SqliteSink, Loans> {
+    let sink = SqliteSink::open(path, [table()]).unwrap();
+    Runner::new(Arc::clone(store) as _, sink, Loans).generation(which)
+}
+
+/// Polls as long as it is told to; says how often.
+fn watch(path: &Path, over: &AtomicBool) -> u64 {
+    let connection = Connection::open(path).unwrap();
+    let mut statement = connection
+        .prepare("SELECT rows, events FROM totals")
+        .unwrap();
+    let (mut most, mut polls) = ((0, 0), 0);
+    while !over.load(Ordering::SeqCst) {
+        let seen: (i64, i64) = statement
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert!(seen >= most, "{seen:?} after {most:?}");
+        (most, polls) = (seen, polls + 1);
+    }
+    polls
+}
+
+#[test]
+fn readers_see_no_rebuild() {
+    let (store, count) = long_log();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("read.db");
+    let mut live = loans(&store, &path, Which::Live);
+    block_on(live.run_until_caught_up()).unwrap();
+    // A view that someone else made over ours.
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "CREATE VIEW totals AS SELECT count(*) AS rows, sum(events) AS events FROM loans",
+        )
+        .unwrap();
+    let totals = "SELECT events FROM totals";
+    let counted = |more: usize| [format!("[Integer({})]", count + more)];
+    assert_eq!(rows(&path, totals), counted(0));
+
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let ended = Over(&over);
+        let watching = scope.spawn(|| watch(&path, &over));
+        let mut new = loans(&store, &path, Which::New);
+        block_on(new.run_until_caught_up()).unwrap();
+        let lease = new.lease().unwrap().clone();
+        let mut desk = SqliteSink::open(&path, []).unwrap();
+
+        // The live one is further: its readers would see the past.
+        append(&store, "loanApplication-1", "Late", "{}");
+        block_on(live.run_until_caught_up()).unwrap();
+        let behind = desk.switch(&lease).unwrap_err();
+        assert_eq!(behind.kind(), Kind::Invalid);
+        assert!(
+            behind.to_string().contains("is behind generation 1"),
+            "{behind}"
+        );
+
+        block_on(new.run_until_caught_up()).unwrap();
+        desk.switch(&lease).unwrap();
+        append(&store, "loanApplication-1", "Late", "{}");
+        block_on(new.run_until_caught_up()).unwrap();
+        assert_eq!(rows(&path, totals), counted(2));
+
+        // Back, when that has caught up; then the new one is dropped, and its runner fenced.
+        block_on(live.run_until_caught_up()).unwrap();
+        desk.switch_back("loans", 1).unwrap();
+        append(&store, "loanApplication-1", "Late", "{}");
+        block_on(live.run_until_caught_up()).unwrap();
+        assert_eq!(rows(&path, totals), counted(3));
+        assert!(desk.drop_generation("loans", 1).is_err());
+        desk.drop_generation("loans", 2).unwrap();
+        let fenced = block_on(new.run_until_caught_up()).unwrap_err();
+        assert_eq!(fenced.kind(), Kind::Fenced);
+        let left = desk.generations("loans").unwrap();
+        assert_eq!(
+            left.iter()
+                .map(|it| (it.number, it.live))
+                .collect::<Vec<_>>(),
+            [(1, true)]
+        );
+        drop(ended);
+        let polls = watching.join().unwrap();
+        assert!(polls > 10, "{polls}");
+    });
+}
