@@ -5,7 +5,6 @@ use crate::number::clamp_u32;
 use std::sync::Arc;
 
 use factum_format::FormatError;
-use factum_format::limits::RECORD_BYTES_MAX;
 use factum_format::record::{self, RecordKind, RecordView};
 use factum_store::StoreError;
 use factum_types::StreamName;
@@ -17,6 +16,7 @@ use crate::catalog::HAS_CONTROL;
 use crate::key::{KeyHash, KeyKind};
 use crate::request::decode_control;
 use crate::sequence::{ControlState, StreamTail, TailState};
+use crate::view::sealed::is_possible;
 use crate::view::{Sealed, Unsealed, View};
 
 /// The tail of a stream, as far as it is left.
@@ -229,12 +229,9 @@ pub(crate) fn read_record(
     position: u64,
     extent: Option<(u64, u32)>,
 ) -> Result<Vec<u8>, StoreError> {
-    let Some((offset, length)) = extent else {
-        return Err(sealed.damaged_record(position, None, "it was lost before sealing"));
+    let Some((offset, length)) = extent.filter(|extent| is_possible(*extent)) else {
+        return Err(sealed.no_record(position, extent));
     };
-    if u64::from(length) > RECORD_BYTES_MAX {
-        return Err(sealed.damaged_record(position, extent, "it is longer than any record"));
-    }
     let mut bytes = vec![0; length as usize];
     sealed.read(offset, &mut bytes)?;
     if record::decode(&bytes, position).is_err() {

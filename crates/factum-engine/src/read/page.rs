@@ -12,6 +12,7 @@ use factum_types::{Bytes, RecordedEvent, StreamName, Tag};
 
 use super::event::{EventRef, Names};
 use crate::number::to_u32;
+use crate::view::sealed::is_possible;
 use crate::view::unsealed::Content;
 use crate::view::{Index, Sealed, Unsealed};
 
@@ -280,7 +281,7 @@ impl Page {
                 },
             };
             match next {
-                Some((ordinal, Some(extent))) if span.takes(extent) => {
+                Some((ordinal, Some(extent))) if is_possible(extent) && span.takes(extent) => {
                     span.push(ordinal, extent);
                     fetched.last = Some(ordinal);
                 }
@@ -288,13 +289,13 @@ impl Page {
                     self.read_span(&mut source, &mut span, want)?;
                     pending = Some(next);
                 }
-                Some((ordinal, Some(extent))) => {
+                Some((ordinal, Some(extent))) if is_possible(extent) => {
                     span.push(ordinal, extent);
                     fetched.last = Some(ordinal);
                 }
-                Some((ordinal, None)) => {
+                Some((ordinal, extent)) => {
                     let position = sealed.entry.base_position + u64::from(ordinal);
-                    let error = sealed.damaged_record(position, None, "it was lost before sealing");
+                    let error = sealed.no_record(position, extent);
                     self.slots.push(Slot::Damaged(Box::new(error)));
                     fetched.last = Some(ordinal);
                 }

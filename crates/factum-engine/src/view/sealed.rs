@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use factum_format::index::IndexInfo;
+use factum_format::limits::RECORD_BYTES_MAX;
 use factum_format::manifest::SegmentEntry;
 use factum_io::Env;
 use factum_io::buffer::{ALIGN, AlignedBuf};
@@ -211,11 +212,25 @@ impl Sealed {
         StoreError::corrupt(format!("a stored event is damaged ({why})"), damage)
     }
 
+    /// There is no record where the index says: it was lost, or what it says cannot be.
+    pub(crate) fn no_record(&self, position: u64, extent: Option<(u64, u32)>) -> StoreError {
+        let why = match extent {
+            Some(_) => "it is longer than any record",
+            None => "it was lost before sealing",
+        };
+        self.damaged_record(position, extent, why)
+    }
+
     /// The index is wrong although its checksums hold.
     pub(crate) fn bad_index(&self, error: &factum_format::FormatError) -> StoreError {
         let message = format!("the index of {} is inconsistent: {error}", self.shown());
         StoreError::new(Kind::Internal, message)
     }
+}
+
+/// Whether a record can be as long as an index says; nothing is read, and no memory taken, for one that cannot.
+pub(crate) const fn is_possible((_, length): (u64, u32)) -> bool {
+    length as u64 <= RECORD_BYTES_MAX
 }
 
 /// A whole file. Asks for whole pages, as direct reading demands, whatever the file's length has become.

@@ -9,7 +9,7 @@ use factum_format::SegmentKey;
 use factum_format::definition::DefinitionKind;
 use factum_format::frame::{FrameBuilder, FrameFields, FrameFlags, FrameHeader};
 use factum_format::hash::{keyed, xxh3_64};
-use factum_format::index::IndexHeader;
+use factum_format::index::{IndexHeader, IndexSection};
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::record::{RecordFlags, RecordHead, RecordKind};
 use factum_format::scan::{Area, FrameAt, scan_frame};
@@ -466,4 +466,31 @@ fn a_name_out_of_all_proportion_is_damage() {
         .unwrap();
         store.close().unwrap();
     }
+}
+
+/// An index whose checksums hold may still say that a record takes gigabytes: no memory is taken for it.
+#[test]
+fn a_record_longer_than_any_is_damage() {
+    let dir = TempDir::new();
+    let (whole, broken) = (dir.path().join("whole"), dir.path().join("broken"));
+    build(&whole);
+    let mut files = load(&whole);
+    let index = files.iter().position(|(name, _)| name.ends_with(".idx"));
+    let bytes = &mut files[index.unwrap()].1;
+    let header = IndexHeader::decode(bytes).unwrap();
+    let offsets = header.section(IndexSection::OFFSETS).unwrap().offset;
+    // The first anchor says that ends have 32 bits, and the first of them, behind all anchors, is a gigabyte on.
+    let anchors = usize::try_from(offsets).unwrap();
+    let ends = anchors + 16 * header.info.record_count.div_ceil(64) as usize;
+    bytes[anchors + 12] = 32;
+    bytes[ends..ends + 4].copy_from_slice(&(1_u32 << 30).to_le_bytes());
+    reseal_index(bytes);
+    save(&broken, &files);
+    let store = Engine::open(options(&broken), factum_io::Env::real()).unwrap();
+    let mut events = store.read(ReadRequest::all().limit(1));
+    let told = pollster::block_on(events.next()).unwrap().unwrap_err();
+    assert!(
+        told.to_string().contains("longer than any record"),
+        "{told}"
+    );
 }
