@@ -119,7 +119,10 @@ impl Sealer {
             end_offset: last.map_or(SEGMENT_HEADER_BYTES, |frame| {
                 frame.file_offset + u64::from(frame.header.frame_len)
             }),
-            last_time: content.last_time,
+            last_time: content.first_time.map_or_else(
+                || self.last_time_before(unsealed.head.number),
+                |_| content.last_time,
+            ),
             first_frame_seq: content
                 .frames
                 .first()
@@ -129,6 +132,15 @@ impl Sealer {
             data_hash: data_hash(content.frames.iter().map(|frame| &frame.header)),
             ..known.copied().unwrap_or_default()
         }
+    }
+
+    /// The time of the last fact before a segment that has none itself, but snapshots.
+    fn last_time_before(&self, number: u64) -> i64 {
+        let manifest = self.catalog.manifest();
+        let before = manifest.segments.iter().rev().find(|entry| {
+            entry.number < number && entry.state == SegmentState::Sealed && entry.record_count > 0
+        });
+        before.map_or(i64::MIN, |entry| entry.last_time)
     }
 
     fn info(&self, entry: &SegmentEntry, content: &Content) -> IndexInfo {

@@ -229,6 +229,15 @@ pub(crate) fn the_last_are_kept(t: &Trial) -> Outcome {
     same("one", listed(t, "order-1", "k")?, vec![4])?;
     save(7, 9)?;
     same("two", listed(t, "order-1", "k")?, vec![7, 4])?;
+    // A version counts where it stood when others were done away with, also if it was saved again since.
+    let again = |version: u64, keep: u32| {
+        let snapshot = snapshot("order-1", "again", version, "state");
+        t.save(snapshot.with_keep(NonZeroU32::new(keep)))
+    };
+    for (version, keep) in [(0, 0), (1, 0), (2, 0), (3, 3), (2, 0)] {
+        again(version, keep)?;
+    }
+    same("once gone", listed(t, "order-1", "again")?, vec![2, 3, 1])?;
     same("of another key", listed(t, "order-1", "other")?, vec![1])
 }
 

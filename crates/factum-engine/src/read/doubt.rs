@@ -6,7 +6,6 @@
 //! Relies on: [`Losses`]. Never: doubts a stream that goes on behind the loss.
 
 use factum_format::index::Losses;
-use factum_format::manifest::flags;
 use factum_store::{Damage, StoreError};
 use factum_types::{Position, StreamName};
 
@@ -65,9 +64,9 @@ impl Of<'_> {
     }
 
     /// Whether somebody accepted what it lost. Nothing is written, and so sealed, behind a loss that was not.
-    const fn is_accepted(self) -> bool {
+    fn is_accepted(self) -> bool {
         match self {
-            Of::Sealed(sealed) => sealed.entry.flags & flags::DAMAGE != 0,
+            Of::Sealed(sealed) => sealed.is_loss_accepted(),
             Of::Unsealed(_) => true,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::mutant::{Mutant, on};
 use crate::number::clamp_u32;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use factum_format::FormatError;
@@ -271,12 +272,12 @@ pub(crate) fn last_match(
     Ok(None)
 }
 
-/// The last record of a snapshot key that satisfies `wanted`, with its time.
-pub(crate) fn last_snapshot<T>(
+/// Shows the records of a snapshot key, from the last to the first and with the time that theirs are counted from, until `show` ends it.
+pub(crate) fn look_back(
     view: &View,
     (stream, key): (&str, KeyHash),
-    wanted: &mut dyn FnMut(&RecordView<'_>, i64) -> Option<T>,
-) -> Result<Option<T>, StoreError> {
+    show: &mut dyn FnMut(&RecordView<'_>, i64) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
     for unsealed in view.unsealed.iter().rev() {
         let content = unsealed.read();
         let found = content
@@ -294,28 +295,28 @@ pub(crate) fn last_snapshot<T>(
             let Ok((record, _)) = record::decode(bytes, position) else {
                 continue;
             };
-            if let Some(found) = wanted(&record, unsealed.head.base_time) {
-                return Ok(Some(found));
+            if show(&record, unsealed.head.base_time).is_break() {
+                return Ok(());
             }
         }
     }
     for sealed in view.sealed.iter().rev() {
-        if let Some(found) = last_snapshot_sealed(sealed, (stream, key), wanted)? {
-            return Ok(Some(found));
+        if look_back_sealed(sealed, (stream, key), show)?.is_break() {
+            return Ok(());
         }
     }
-    Ok(None)
+    Ok(())
 }
 
-fn last_snapshot_sealed<T>(
+fn look_back_sealed(
     sealed: &Arc<Sealed>,
     (stream, key): (&str, KeyHash),
-    wanted: &mut dyn FnMut(&RecordView<'_>, i64) -> Option<T>,
-) -> Result<Option<T>, StoreError> {
+    show: &mut dyn FnMut(&RecordView<'_>, i64) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, StoreError> {
     let index = sealed.index()?;
     let bad = |error: FormatError| sealed.bad_index(&error);
     let Some(posting) = index.posting(KeyKind::Snapshot, key, stream).map_err(bad)? else {
-        return Ok(None);
+        return Ok(ControlFlow::Continue(()));
     };
     let mut ordinals = posting.to_vec().map_err(bad)?;
     if on(Mutant::FirstSnapshotTaken) {
@@ -337,11 +338,11 @@ fn last_snapshot_sealed<T>(
         if record.kind != RecordKind::SNAPSHOT {
             continue;
         }
-        if let Some(found) = wanted(&record, sealed.entry.base_time) {
-            return Ok(Some(found));
+        if show(&record, sealed.entry.base_time).is_break() {
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(None)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Every stream of the view that begins with a prefix and stands after a name, the first `limit` of them.

@@ -1,10 +1,11 @@
 //! Snapshots: which of those that were saved may still be loaded.
 //!
 //! Nothing saved is ever changed. How many are kept, and that some were dropped, stands in later records of the same stream and key, so a
-//! look from the newest to the oldest meets it first. Relies on: [`last_snapshot`]. Never: gives one that was dropped, or that folds events
+//! look from the newest to the oldest meets it first. Relies on: [`look_back`]. Never: gives one that was dropped, or that folds events
 //! which were deleted since.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use factum_format::record::{self, RecordView};
 use factum_format::section::SectionType;
@@ -12,7 +13,7 @@ use factum_format::snapshot::SnapshotNote;
 use factum_store::{Snapshot, StoreError};
 use factum_types::{Bytes, StreamName, Timestamp};
 
-use super::lookup::{last_snapshot, read_record};
+use super::lookup::{look_back, read_record};
 use crate::key::KeyKind;
 use crate::reader::Reader;
 use crate::request::snapshot_key;
@@ -31,21 +32,32 @@ pub(crate) fn last(
     };
     let mut kept = Kept::default();
     let hash = reader.keyer.snapshot(stream.as_str(), key);
+    let mut found = None;
     let mut wanted = |record: &RecordView<'_>, base: i64| {
         if snapshot_key(record) != key {
-            return None;
+            return ControlFlow::Continue(());
         }
         let note = note(record);
         let fits = kept.takes(record.revision, &note)
             && now.holds(record.revision)
             && at_most.is_none_or(|limit| record.revision <= limit);
-        fits.then(|| {
+        if fits {
             let data = Bytes::copy_from_slice(record.data().unwrap_or_default());
-            snapshot((stream, key), (record, base), note, data)
-        })
+            found = Some(snapshot((stream, key), (record, base), note, data));
+        }
+        end_if(fits || kept.is_over)
     };
     let view = reader.published.view();
-    last_snapshot(&view, (stream.as_str(), hash), &mut wanted)
+    look_back(&view, (stream.as_str(), hash), &mut wanted)?;
+    Ok(found)
+}
+
+const fn end_if(end: bool) -> ControlFlow<()> {
+    if end {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// Every snapshot of a stream that [`last`] may give, without its state: in order of keys, the last saved first.
@@ -66,9 +78,9 @@ pub(crate) fn list(reader: &Reader, stream: &StreamName) -> Result<Vec<Snapshot>
                     found.push(snapshot((stream, &key), place, note, Bytes::new()));
                 }
             }
-            None::<()>
+            end_if(kept.is_over)
         };
-        last_snapshot(&view, (stream.as_str(), hash), &mut take)?;
+        look_back(&view, (stream.as_str(), hash), &mut take)?;
     }
     Ok(found)
 }
@@ -92,44 +104,51 @@ impl Now {
     }
 }
 
-/// How many more snapshots are kept, going from the newest to the oldest.
+/// Which snapshots are kept, going from the newest to the oldest.
+///
+/// Each that says how many are kept did away with all but so many versions when it was saved: those saved last by then. So a version counts
+/// against it unless it was saved again in between.
+#[derive(Default)]
 struct Kept {
-    left: u64,
-    /// Versions that were seen: the first met is the last saved, and took the place of the others.
-    seen: BTreeSet<u64>,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self {
-            left: u64::MAX,
-            seen: BTreeSet::new(),
-        }
-    }
+    /// How many were met.
+    count: usize,
+    /// For every one with a limit: its number, and how many more versions it keeps.
+    limits: Vec<(usize, u64)>,
+    /// The number of the last one met of each version. The first met is the last saved, and took the place of the others.
+    seen: BTreeMap<u64, usize>,
+    /// Whether nothing older is kept.
+    is_over: bool,
 }
 
 impl Kept {
     /// Takes note of the next older snapshot, and says whether it is kept.
     fn takes(&mut self, version: u64, note: &SnapshotNote) -> bool {
-        if note.dropped || self.left == 0 {
-            self.left = 0;
+        self.is_over |= note.dropped;
+        if self.is_over {
             return false;
         }
-        let keep = note.keep.unwrap_or(u64::MAX);
-        if !self.seen.insert(version) {
-            // It lost its place later, but did away with those before it then.
-            self.left = self.left.min(keep.saturating_sub(1));
-            return false;
+        let number = self.count;
+        self.count += 1;
+        self.limits.extend(note.keep.map(|keep| (number, keep)));
+        let newer = self.seen.insert(version, number);
+        let from = newer.map_or(0, |newer| {
+            self.limits.partition_point(|(limit, _)| *limit <= newer)
+        });
+        for (_, left) in &mut self.limits[from..] {
+            *left = left.saturating_sub(1);
+            self.is_over |= *left == 0;
         }
-        self.left = self.left.min(keep).saturating_sub(1);
-        true
+        newer.is_none()
     }
 }
 
-/// The note of a record; one that says nothing when it is not to be read, for a snapshot is a cache.
+/// The note of a record; one that cannot be read may have dropped what stands before it, and counts as if it had: a snapshot is a cache.
 fn note(record: &RecordView<'_>) -> SnapshotNote {
     let content = record.section(SectionType::SNAPSHOT_NOTE);
-    SnapshotNote::decode(content.unwrap_or_default()).unwrap_or_default()
+    SnapshotNote::decode(content.unwrap_or_default()).unwrap_or(SnapshotNote {
+        dropped: true,
+        ..SnapshotNote::default()
+    })
 }
 
 fn snapshot(

@@ -4,11 +4,12 @@
 //! index file, which can be made again from the segment.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use factum_format::index::IndexInfo;
 use factum_format::limits::RECORD_BYTES_MAX;
-use factum_format::manifest::SegmentEntry;
+use factum_format::manifest::{SegmentEntry, flags};
 use factum_io::Env;
 use factum_io::buffer::{ALIGN, AlignedBuf};
 use factum_io::disk::{Advice, DiskFile, DiskFileExt, Open, read_to_end};
@@ -32,6 +33,8 @@ pub(crate) struct Sealed {
     keyer: Keyer,
     file: OnceLock<Arc<dyn DiskFile>>,
     index: Mutex<Option<Arc<Index>>>,
+    /// Whether the index at hand was made again, and so knows no more of what is lost than the segment does now.
+    made_again: AtomicBool,
     cache: Arc<IndexCache>,
 }
 
@@ -50,6 +53,7 @@ impl Sealed {
             keyer,
             file: OnceLock::new(),
             index: Mutex::new(None),
+            made_again: AtomicBool::new(false),
             cache,
         }
     }
@@ -118,7 +122,13 @@ impl Sealed {
             && info.data_hash == self.entry.data_hash
     }
 
+    /// Whether what the index says is lost was lost already when the segment was sealed, and accepted.
+    pub(crate) fn is_loss_accepted(&self) -> bool {
+        self.entry.flags & flags::DAMAGE != 0 && !self.made_again.load(Ordering::Acquire)
+    }
+
     fn rebuild_index(&self) -> Result<Index, StoreError> {
+        self.made_again.store(true, Ordering::Release);
         let bytes = self.read_direct()?;
         let built = crate::seal::index_of_file(&self.entry, self.realm, &self.keyer, &bytes);
         let index = built.and_then(Index::parse);

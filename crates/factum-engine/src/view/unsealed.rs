@@ -8,6 +8,7 @@ use crate::number::to_u32;
 use factum_format::SegmentKey;
 use factum_format::definition::{Definition, DefinitionKind};
 use factum_format::frame::{FrameHeader, FrameView, Verify, salvage_records};
+use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::SegmentEntry;
 use factum_format::record::{self, RecordKind, RecordView};
 use factum_format::segment::SegmentHeader;
@@ -118,8 +119,10 @@ pub(crate) struct Content {
     pub(crate) first_time: Option<i64>,
     /// What was lost, and whether names were lost with it.
     pub(crate) losses: Tally,
-    /// How many names there can be at most, so far.
-    names_max: usize,
+    /// Bytes of the frames that are whole.
+    intact_bytes: usize,
+    /// Bytes of the file up to the end of the frame at hand that are of no such frame: definitions in them are lost.
+    unread_bytes: usize,
     /// About what a packed copy would need: the bytes of all records, and a third of those of all definitions.
     pub(crate) useful_bytes: u64,
 }
@@ -312,9 +315,15 @@ impl Content {
         bytes: &[u8],
         intact: bool,
     ) -> u32 {
-        self.names_max = usize::try_from(file_offset)
+        let so_far = usize::try_from(file_offset.saturating_sub(SEGMENT_HEADER_BYTES));
+        self.unread_bytes = so_far
             .unwrap_or(usize::MAX)
-            .saturating_add(bytes.len());
+            .saturating_sub(self.intact_bytes);
+        if intact {
+            self.intact_bytes = self.intact_bytes.saturating_add(bytes.len());
+        } else {
+            self.unread_bytes = self.unread_bytes.saturating_add(bytes.len());
+        }
         let image_offset = self.image.push(bytes);
         let ordinal = to_u32(self.records.len());
         self.frames.push(FrameSpan {
@@ -367,18 +376,18 @@ impl Content {
 
     /// Takes up a name; says whether it is one.
     fn define_one(&mut self, definition: Definition<'_>, keyer: &Keyer) -> bool {
-        let (name, names_max) = (definition.name, self.names_max);
+        let (name, unread) = (definition.name, self.unread_bytes);
         match definition.kind {
             DefinitionKind::STREAM => self.define_stream(definition.ordinal, name, keyer),
             DefinitionKind::TYPE => {
                 let key = keyer.hash(KeyKind::EventType, name);
                 let to = (&mut self.types, &mut self.keys, KeyKind::EventType);
-                define_at(to, (definition.ordinal, names_max), key, name)
+                define_at(to, (definition.ordinal, unread), key, name)
             }
             DefinitionKind::TAG => {
                 let key = keyer.hash(KeyKind::Tag, name);
                 let to = (&mut self.tags, &mut self.keys, KeyKind::Tag);
-                define_at(to, (definition.ordinal, names_max), key, name)
+                define_at(to, (definition.ordinal, unread), key, name)
             }
             _ => true,
         }
@@ -388,7 +397,7 @@ impl Content {
         self.losses.stream_named(ordinal, self.streams.len());
         let key = keyer.stream(name);
         let to = (&mut self.streams, &mut self.keys, KeyKind::Stream);
-        if !define_at(to, (ordinal, self.names_max), key, name) {
+        if !define_at(to, (ordinal, self.unread_bytes), key, name) {
             self.losses.stream_lost();
             return false;
         }
@@ -592,14 +601,14 @@ fn define_at<N: std::str::FromStr<Err: std::fmt::Debug>>(
         &mut FixedMap<KeyHash, KeyRef>,
         KeyKind,
     ),
-    (ordinal, names_max): (u32, usize),
+    (ordinal, unread_bytes): (u32, usize),
     key: KeyHash,
     name: &str,
 ) -> bool {
     let index = ordinal as usize;
-    // Names are defined once; and of those passed over, each took a byte of the file at least.
+    // Names are defined once; and those passed over each took a byte at least of what could not be read.
     let is_free = list.get(index).is_none_or(|posting| !posting.known);
-    let is_near = index <= list.len() || index < names_max;
+    let is_near = index.saturating_sub(list.len()) <= unread_bytes;
     let Ok(name) = name.parse() else { return false };
     if !is_free || !is_near || keys.contains_key(&key) {
         return false;

@@ -202,7 +202,12 @@ fn a_snapshot_does_not_make_events_late() {
         append(&store, "order-1", ExpectedRevision::Any, vec![old(round)]).unwrap();
         let data = Bytes::from(vec![7; 200 << 10]);
         let snapshot = Snapshot::new(name.clone(), "fold", round + 1, data);
-        pollster::block_on(store.save_snapshot(snapshot)).unwrap();
+        // Whole segments of nothing else.
+        for _ in 0..3 {
+            pollster::block_on(store.save_snapshot(snapshot.clone())).unwrap();
+        }
+        // What is sealed is known by what the manifest says of it.
+        store.settle().unwrap();
         store.close().unwrap();
     }
     let store = open(dir.path());
