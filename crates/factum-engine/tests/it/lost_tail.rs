@@ -280,6 +280,38 @@ fn an_accepted_loss_does_not_give_revisions_again() {
     engine.close().unwrap();
 }
 
+/// A segment with an accepted loss is sealed, and loses more later, with its index: nobody has accepted that.
+#[test]
+fn a_loss_after_sealing_is_not_accepted_with_an_earlier_one() {
+    const LATER: u64 = 9_100_000;
+    let dir = TempDir::new();
+    let engine = open(dir.path());
+    append(&engine, "x-1", NoStream, many(6_000_000, 200)).unwrap();
+    append(&engine, "q-1", NoStream, many(LOST, 200)).unwrap();
+    append(&engine, "z-1", NoStream, many(LATER, 200)).unwrap();
+    let lost = position_of(&read(&engine, ReadRequest::all()), LATER);
+    engine.close().unwrap();
+    damage(&segment_file(&data(&dir), 1, "seg"), |bytes| {
+        frame_of(bytes, LOST)
+    });
+    let engine = store(&dir, |options| options.accept_loss(true));
+    // The loss that was accepted: a stream without a trace is new.
+    assert_eq!(try_append(&engine, "new-1", NoStream).unwrap(), 0);
+    let mut number = 0;
+    while engine.stats().sealed_segments < 1 {
+        append(&engine, "b-1", Any, many(number, 200)).unwrap();
+        engine.settle().unwrap();
+        number += 200;
+    }
+    engine.close().unwrap();
+    let segment = segment_file(&data(&dir), 1, "seg");
+    damage(&segment, |bytes| frame_of(bytes, LATER));
+    std::fs::write(segment_file(&data(&dir), 1, "idx"), b"").unwrap();
+    let engine = open(dir.path());
+    check_refused(&engine, "z-1", 0, lost);
+    engine.close().unwrap();
+}
+
 /// Streams that go on behind a loss account for it: then no other stream has lost anything.
 #[test]
 fn a_loss_that_is_accounted_for_puts_no_other_stream_in_doubt() {
