@@ -3,6 +3,7 @@
 //! Relies on: syn. Never: guesses; what is missing is an error that shows what to write.
 
 use proc_macro2::Span;
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Path, Result, Type};
 
@@ -49,6 +50,11 @@ impl Kind {
         let personal = personal::text(&self.personal);
         format!("{name} v{version} {shape}{personal}")
     }
+}
+
+/// The name as it is stored: without the `r#` that lets a keyword be a name.
+pub(crate) fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
 }
 
 /// A field that is a tag.
@@ -201,7 +207,7 @@ fn tags(fields: &Fields) -> Result<Vec<TagField>> {
                 return Err(Error::new(attr.span(), "only a field with a name is a tag"));
             };
             let mut tag = TagField {
-                key: member.to_string(),
+                key: plain(&member),
                 member,
                 each: false,
             };

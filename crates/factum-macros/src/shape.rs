@@ -7,6 +7,8 @@ use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Field, Fields, Result, Type};
 
+use crate::model::plain;
+
 /// The shape of these fields, with what serde is told about what stands around them.
 pub(crate) fn of(fields: &Fields, around: &str) -> String {
     let body = match fields {
@@ -29,12 +31,12 @@ pub(crate) fn of(fields: &Fields, around: &str) -> String {
 }
 
 fn field(field: &Field) -> String {
-    let name = field.ident.as_ref().map(ToString::to_string);
+    let name = field.ident.as_ref().map(plain);
     let serde = serde_text(&field.attrs);
     let optional = serde.contains("default") || is_option(&field.ty);
     format!(
         "{}{}: {}{serde}",
-        name.unwrap_or_default().trim_start_matches("r#"),
+        name.unwrap_or_default(),
         if optional { "?" } else { "" },
         compact(&field.ty),
     )
