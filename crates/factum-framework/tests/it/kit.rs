@@ -226,7 +226,7 @@ impl Snapshots for Spaced {
     }
 }
 
-/// Names were cut at their first space, so that no version of such an event was ever missed.
+/// A name is not cut at its first space.
 #[test]
 fn versions_of_events_with_spaces_in_their_names_are_missed() {
     let text = found(kit::check::<Spaced>);

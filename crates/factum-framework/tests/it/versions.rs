@@ -216,7 +216,7 @@ fn by_hand_it_is_a_match() {
         assert_eq!(read.kind().line(), kind.line());
         assert_eq!(read.encode().unwrap(), data);
     }
-    factum_framework::lock::check::<ByHand>(LOCK).unwrap();
+    lock::check::<ByHand>(LOCK).unwrap();
     let old = ByHand::decode("MoneyPaidIn", 1, br#"{"note":"7"}"#).unwrap();
     assert_eq!(old, ByHand::PaidInEuros(PaidInEuros { euros: 7 }));
 }
