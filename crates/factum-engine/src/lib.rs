@@ -50,8 +50,3 @@ pub use engine::{Engine, Scan};
 pub use options::Options;
 pub use read::{EventRef, Page};
 pub use report::{DamageReport, OpenReport, Stats};
-
-/// The examples of the README, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -7,8 +7,8 @@ use std::fmt;
 use factum_types::Tag;
 use serde::de::value::U32Deserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, VariantAccess,
-    Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, IntoDeserializer,
+    VariantAccess, Visitor,
 };
 use serde::{Serialize, forward_to_deserialize_any};
 
@@ -39,12 +39,17 @@ pub fn encode_variant<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
         Some(start) if json.starts_with(b"{\"") && json.ends_with(b"}") => {
             json.pop();
             json.drain(..start + 2);
+            // More than one value: a map with several keys, of which the first is no variant.
+            serde_json::from_slice::<IgnoredAny>(&json)
+                .map_err(|error| not_by_default().because(error))?;
             Ok(json)
         }
-        _ => Err(Error::invalid(
-            "the enum is not stored as serde does by default: {\"Variant\": {…}}",
-        )),
+        _ => Err(not_by_default()),
     }
+}
+
+fn not_by_default() -> Error {
+    Error::invalid("the enum is not stored as serde does by default: {\"Variant\": {…}}")
 }
 
 /// A value from its JSON.
@@ -177,5 +182,60 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
         self.with(|json| json.deserialize_struct("", fields, visitor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::encode_variant;
+
+    #[derive(Serialize)]
+    enum Outside {
+        Unit,
+        Named { a: u8, b: u8 },
+        Tuple(u8, u8),
+        Newtype(&'static str),
+    }
+
+    #[derive(Serialize)]
+    #[serde(tag = "type")]
+    enum Inside {
+        Named { a: u8 },
+    }
+
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(u8),
+    }
+
+    #[derive(Serialize)]
+    enum Quoted {
+        #[serde(rename = "a\":b")]
+        Named { a: u8 },
+    }
+
+    fn check(value: &impl Serialize, expected: Option<&str>) {
+        let data = encode_variant(value).ok();
+        let data = data.map(|data| String::from_utf8_lossy(&data).into_owned());
+        assert_eq!(data.as_deref(), expected);
+    }
+
+    #[test]
+    fn fields_are_encoded_without_their_variant() {
+        check(&Outside::Unit, Some("{}"));
+        check(&Outside::Named { a: 1, b: 2 }, Some(r#"{"a":1,"b":2}"#));
+        check(&Outside::Tuple(1, 2), Some("[1,2]"));
+        check(&Outside::Newtype("x\":{}"), Some(r#""x\":{}""#));
+    }
+
+    #[test]
+    fn what_has_another_form_is_refused() {
+        // `{"type":"Named","a":1}`: what comes after the first key is more than one value.
+        check(&Inside::Named { a: 1 }, None);
+        check(&Untagged::Number(1), None);
+        check(&Quoted::Named { a: 1 }, None);
     }
 }

@@ -78,7 +78,8 @@ pub fn check<E: Event>(text: &str) -> Result<(), Error> {
             let next = version + 1;
             return Err(Error::invalid(format!(
                 "the shape of {name} version {version} is not what the lock file has, and events of that shape may be stored already.\n\
-                 Either put the shape back, or make it version {next} and say how version {version} becomes that; the line would be:\n{line}"
+                 Either put the shape back, or make it version {next}: keep the old shape and say how it becomes the new one.\n\n\
+                 Only if old events still decode as they are, because an optional field was added or a field was marked as personal, replace the line in the lock file by:\n{line}"
             )));
         }
     }

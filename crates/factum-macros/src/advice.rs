@@ -4,7 +4,7 @@
 
 use syn::Ident;
 
-use crate::model::Kind;
+use crate::model::{Kind, plain};
 
 /// A version has no bridge from the one before it.
 pub(crate) fn hole(name: &str, ident: &Ident, version: u32, is_variant: bool) -> String {
@@ -58,6 +58,7 @@ pub(crate) fn wrong_link(kind: &Kind) -> String {
 
 /// The old shape, the upcaster, and the attribute that names it.
 fn upcaster(name: &str, ident: &Ident, old: u32, new: u32, fields: &str) -> String {
+    let ident = plain(ident);
     let from_before = if old > 1 {
         format!(", upcast_from = {ident}V{}", old - 1)
     } else {

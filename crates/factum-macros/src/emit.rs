@@ -9,7 +9,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::Path;
 
 use crate::advice;
-use crate::model::{Kind, Model, TagField};
+use crate::model::{Kind, Model, TagField, plain};
 
 pub(crate) fn event(model: &Model, framework: &Path) -> TokenStream {
     let Model { name, generics, .. } = model;
@@ -79,11 +79,7 @@ fn kind_literal(kind: &Kind, framework: &Path) -> TokenStream {
         return new;
     }
     let fields = kind.personal.iter().map(|field| {
-        let (name, subject) = (field.member.to_string(), field.subject.to_string());
-        let (name, subject) = (
-            name.trim_start_matches("r#"),
-            subject.trim_start_matches("r#"),
-        );
+        let (name, subject) = (plain(&field.member), plain(&field.subject));
         let category = &field.category;
         quote!(#framework::PersonalField::new(#name, #subject, #category))
     });

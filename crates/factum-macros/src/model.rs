@@ -3,8 +3,11 @@
 //! Relies on: syn. Never: guesses; what is missing is an error that shows what to write.
 
 use proc_macro2::Span;
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Path, Result, Type};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Path, Result, Type, Variant,
+};
 
 use crate::personal::{self, PersonalField};
 use crate::{advice, shape};
@@ -51,6 +54,11 @@ impl Kind {
     }
 }
 
+/// The name as it is stored: without the `r#` that lets a keyword be a name.
+pub(crate) fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
+}
+
 /// A field that is a tag.
 pub(crate) struct TagField {
     pub(crate) member: Ident,
@@ -69,26 +77,31 @@ struct Written {
     steps: Option<Path>,
 }
 
+/// What serde may not be told of an event: the stored form would not be its fields.
+const REFUSED: &[&str] = &["tag", "untagged", "content", "remote", "transparent"];
+/// Nor of an enum of events: another type would be stored, in which the variants are not known.
+const REFUSED_ON_ENUMS: &[&str] = &["from", "try_from", "into"];
+/// Nor of one of its variants: serde counts only those that it reads, and an event is read by the number of its variant.
+const REFUSED_ON_VARIANTS: &[&str] = &[
+    "skip",
+    "skip_serializing",
+    "skip_deserializing",
+    "other",
+    "untagged",
+];
+
 impl Model {
     pub(crate) fn of(input: &DeriveInput) -> Result<Self> {
         let own = Written::of(&input.attrs)?;
-        shape::refuse(
-            &input.attrs,
-            &["tag", "untagged", "content", "remote", "transparent"],
-        )?;
+        shape::refuse(&input.attrs, REFUSED)?;
         let around = shape::serde_text(&input.attrs);
         let kinds = match &input.data {
-            Data::Enum(data) => data
-                .variants
-                .iter()
-                .map(|variant| {
-                    let written = Written::of(&variant.attrs)?;
-                    shape::refuse(&variant.attrs, &["skip", "other", "untagged"])?;
-                    let around = format!("{around}{}", shape::serde_text(&variant.attrs));
-                    let ident = Some(variant.ident.clone());
-                    Kind::of(&written, ident, &variant.ident, &variant.fields, &around)
-                })
-                .collect::<Result<Vec<_>>>()?,
+            Data::Enum(data) => {
+                shape::refuse(&input.attrs, REFUSED_ON_ENUMS)?;
+                let variants = data.variants.iter();
+                let kinds = variants.map(|variant| Kind::of_variant(variant, &around));
+                kinds.collect::<Result<Vec<_>>>()?
+            }
             Data::Struct(data) => {
                 vec![Kind::of(&own, None, &input.ident, &data.fields, &around)?]
             }
@@ -155,6 +168,14 @@ fn refuse_holes(kinds: &[Kind]) -> Result<()> {
 }
 
 impl Kind {
+    fn of_variant(variant: &Variant, around: &str) -> Result<Self> {
+        let written = Written::of(&variant.attrs)?;
+        shape::refuse(&variant.attrs, REFUSED_ON_VARIANTS)?;
+        let around = format!("{around}{}", shape::serde_text(&variant.attrs));
+        let ident = Some(variant.ident.clone());
+        Self::of(&written, ident, &variant.ident, &variant.fields, &around)
+    }
+
     fn of(
         written: &Written,
         variant: Option<Ident>,
@@ -201,7 +222,7 @@ fn tags(fields: &Fields) -> Result<Vec<TagField>> {
                 return Err(Error::new(attr.span(), "only a field with a name is a tag"));
             };
             let mut tag = TagField {
-                key: member.to_string(),
+                key: plain(&member),
                 member,
                 each: false,
             };
@@ -257,5 +278,70 @@ impl Written {
             })?;
         }
         Ok(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+    use quote::quote;
+    use syn::parse_quote;
+
+    use super::Model;
+
+    fn check(on_type: TokenStream, on_variant: TokenStream, refused: Option<&str>) {
+        let error = Model::of(&parse_quote! {
+            #on_type
+            enum Order {
+                #[event(name = "OrderPlaced")]
+                Placed { total: u64 },
+                #on_variant
+                #[event(name = "OrderShipped")]
+                Shipped,
+            }
+        });
+        let error = error.err().map(|error| error.to_string());
+        match refused {
+            None => assert_eq!(error, None),
+            Some(word) => {
+                let error = error.unwrap_or_else(|| panic!("`{word}` is let through"));
+                let expected = format!("serde's `{word}` does not go with an event");
+                assert!(error.contains(&expected), "{error}");
+            }
+        }
+    }
+
+    fn check_type(attr: TokenStream, refused: Option<&str>) {
+        check(attr, quote!(), refused);
+    }
+
+    fn check_variant(attr: TokenStream, refused: Option<&str>) {
+        check(quote!(), attr, refused);
+    }
+
+    #[test]
+    fn what_changes_the_stored_form_is_refused() {
+        check_type(quote!(#[serde(rename_all = "snake_case")]), None);
+        check_type(quote!(#[serde(tag = "type")]), Some("tag"));
+        check_type(
+            quote!(#[serde(deny_unknown_fields, untagged)]),
+            Some("untagged"),
+        );
+        check_type(quote!(#[serde(from = "Old")]), Some("from"));
+        check_type(quote!(#[serde(try_from = "Old")]), Some("try_from"));
+        check_type(quote!(#[serde(into = "Old")]), Some("into"));
+    }
+
+    #[test]
+    fn what_shifts_the_numbers_of_variants_is_refused() {
+        check_variant(quote!(#[serde(rename = "skip")]), None);
+        check_variant(quote!(#[serde(alias = "a,skip,b")]), None);
+        check_variant(quote!(#[serde(skip)]), Some("skip"));
+        check_variant(quote!(#[serde(skip_serializing)]), Some("skip_serializing"));
+        check_variant(
+            quote!(#[serde(skip_deserializing)]),
+            Some("skip_deserializing"),
+        );
+        check_variant(quote!(#[serde(rename = "x", other)]), Some("other"));
     }
 }

@@ -6,7 +6,7 @@
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, Field, Fields, Ident, LitStr, Result};
 
-use crate::model::Kind;
+use crate::model::{Kind, plain};
 
 /// A field that is about a person.
 pub(crate) struct PersonalField {
@@ -103,8 +103,8 @@ pub(crate) fn text(fields: &[PersonalField]) -> String {
     let fields: Vec<_> = fields
         .iter()
         .map(|field| {
-            let text = format!("{}: {} of {}", field.member, field.category, field.subject);
-            text.replace("r#", "")
+            let (name, subject) = (plain(&field.member), plain(&field.subject));
+            format!("{name}: {} of {subject}", field.category)
         })
         .collect();
     format!(" #personal({})", fields.join(", "))

@@ -4,8 +4,11 @@
 //! fields; a change inside one of them shows in the golden samples.
 
 use quote::ToTokens;
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Field, Fields, Result, Type};
+use syn::{Attribute, Error, Field, Fields, Meta, Result, Token, Type};
+
+use crate::model::plain;
 
 /// The shape of these fields, with what serde is told about what stands around them.
 pub(crate) fn of(fields: &Fields, around: &str) -> String {
@@ -20,7 +23,7 @@ pub(crate) fn of(fields: &Fields, around: &str) -> String {
             let types: Vec<_> = unnamed
                 .unnamed
                 .iter()
-                .map(|field| compact(&field.ty))
+                .map(|field| format!("{}{}", compact(&field.ty), serde_text(&field.attrs)))
                 .collect();
             format!("({})", types.join(", "))
         }
@@ -29,12 +32,12 @@ pub(crate) fn of(fields: &Fields, around: &str) -> String {
 }
 
 fn field(field: &Field) -> String {
-    let name = field.ident.as_ref().map(ToString::to_string);
+    let name = field.ident.as_ref().map(plain);
     let serde = serde_text(&field.attrs);
-    let optional = serde.contains("default") || is_option(&field.ty);
+    let optional = words(&field.attrs).contains(&"default".to_owned()) || is_option(&field.ty);
     format!(
         "{}{}: {}{serde}",
-        name.unwrap_or_default().trim_start_matches("r#"),
+        name.unwrap_or_default(),
         if optional { "?" } else { "" },
         compact(&field.ty),
     )
@@ -58,21 +61,30 @@ pub(crate) fn serde_text(attrs: &[Attribute]) -> String {
 }
 
 /// Refuses serde attributes under which the stored form is not the fields alone.
-pub(crate) fn refuse(attrs: &[Attribute], words: &[&str]) -> Result<()> {
-    for attr in attrs.iter().filter(|attr| attr.path().is_ident("serde")) {
-        let text = compact(&attr.meta);
-        let inner = text.trim_start_matches("serde(").trim_end_matches(')');
-        for part in inner.split(',') {
-            let word = part.split('=').next().unwrap_or_default().trim();
-            if words.contains(&word) {
-                let what = format!(
-                    "serde's `{word}` does not go with an event: the name is stored beside the data, and the data are the fields alone"
-                );
-                return Err(Error::new(attr.span(), what));
-            }
+pub(crate) fn refuse(attrs: &[Attribute], refused: &[&str]) -> Result<()> {
+    for attr in attrs {
+        let found = words(std::slice::from_ref(attr));
+        if let Some(word) = found.iter().find(|word| refused.contains(&word.as_str())) {
+            let what = format!(
+                "serde's `{word}` does not go with an event: the name is stored beside the data, and the data are the fields alone"
+            );
+            return Err(Error::new(attr.span(), what));
         }
     }
     Ok(())
+}
+
+/// The words that serde is told, without what they are set to. What serde itself does not understand it refuses in its own words.
+fn words(attrs: &[Attribute]) -> Vec<String> {
+    let serde = attrs.iter().filter(|attr| attr.path().is_ident("serde"));
+    serde
+        .filter_map(|attr| {
+            attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+                .ok()
+        })
+        .flatten()
+        .filter_map(|meta| meta.path().get_ident().map(plain))
+        .collect()
 }
 
 /// Tokens as text, with spaces only where two words meet or after a comma.
@@ -143,6 +155,31 @@ mod tests {
                 }
             ),
             "{ total?: u64 #serde(default), name: &'static str #serde(rename=\"n\") }",
+        );
+    }
+
+    #[test]
+    fn what_serde_is_told_of_a_field_without_a_name_is_part_of_it() {
+        check(
+            parse_quote!(
+                struct A(#[serde(with = "hex")] Vec<u8>, u64);
+            ),
+            "(Vec<u8> #serde(with=\"hex\"), u64)",
+        );
+    }
+
+    #[test]
+    fn a_field_is_optional_by_a_word_and_not_by_a_part_of_one() {
+        check(
+            parse_quote!(
+                struct A {
+                    #[serde(rename = "default_price")]
+                    price: u64,
+                    #[serde(alias = "a, default", default = "one")]
+                    factor: u64,
+                }
+            ),
+            "{ price: u64 #serde(rename=\"default_price\"), factor?: u64 #serde(alias=\"a, default\", default=\"one\") }",
         );
     }
 }

@@ -56,6 +56,11 @@ pub use factum_macros::Event;
 pub use factum_store::{EventStore, MemoryStore, SnapshotStore};
 pub use factum_types::{EventId, Metadata, Position, RecordedEvent, StreamName, Tag, Timestamp};
 
+/// The program in the README, compiled.
+#[cfg(all(doctest, feature = "embedded"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// The programs in the guide to versions of events, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/versions.md")]

@@ -81,6 +81,21 @@ pub fn random_seed() -> u64 {
 pub(super) struct Told {
     pub(super) what: &'static str,
     pub(super) seed: u64,
+    /// What to write, to see it again.
+    pub(super) again: String,
+}
+
+impl Told {
+    /// For what is given its seed by [`Commands::seed`](super::Commands::seed).
+    pub(super) fn of_commands(what: &'static str, seed: u64) -> Self {
+        let again = format!(".seed({seed})");
+        Self { what, seed, again }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Self { what, seed, again } = self;
+        format!("{what} failed with seed {seed}: see it again with {again}")
+    }
 }
 
 impl Drop for Told {
@@ -90,8 +105,20 @@ impl Drop for Told {
     )]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Self { what, seed } = self;
-            eprintln!("{what} failed with seed {seed}: see it again with .seed({seed})");
+            eprintln!("{}", self.text());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Told;
+
+    #[test]
+    fn a_failure_tells_how_to_see_it_again() {
+        assert_eq!(
+            Told::of_commands("commands at random", 7).text(),
+            "commands at random failed with seed 7: see it again with .seed(7)"
+        );
     }
 }

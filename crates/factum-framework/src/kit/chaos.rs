@@ -222,8 +222,10 @@ impl<S> Chaos<S> {
     }
 }
 
+type Answer = Result<Receipt, StoreError>;
+
 impl<S: EventStore> Chaos<S> {
-    async fn try_append(&self, batch: AppendBatch) -> Result<Receipt, StoreError> {
+    async fn try_append(&self, batch: AppendBatch) -> Answer {
         self.before().await?;
         if self.comes(Trouble::LostRequest) {
             return Err(lost("the request"));
@@ -234,12 +236,7 @@ impl<S: EventStore> Chaos<S> {
         let first = if batch.event_count() > 0 && self.comes(Trouble::Duplicate) {
             let first = self.store.append(batch.clone()).await;
             let second = self.store.append(batch).await;
-            // What was written is written, whatever the second time is answered.
-            if first.is_ok() && second.is_err() || self.some() < 4 {
-                first
-            } else {
-                second
-            }
+            self.either(first, second)
         } else {
             self.store.append(batch).await
         };
@@ -247,6 +244,25 @@ impl<S: EventStore> Chaos<S> {
             return Err(lost("the answer"));
         }
         first
+    }
+}
+
+impl<S> Chaos<S> {
+    /// One of two answers to the same append: what both together say is no less true. What one time wrote is written, whatever the other
+    /// was answered; and where one outcome is unknown, something may be written.
+    fn either(&self, first: Answer, second: Answer) -> Answer {
+        let takes_first = self.some() < 4;
+        let takes_first = match (&first, &second) {
+            (Ok(_), Err(_)) => true,
+            (Err(_), Ok(_)) => false,
+            (Err(first), Err(second)) => match (first.kind(), second.kind()) {
+                (Kind::Unknown, _) => true,
+                (_, Kind::Unknown) => false,
+                _ => takes_first,
+            },
+            (Ok(_), Ok(_)) => takes_first,
+        };
+        if takes_first { first } else { second }
     }
 }
 

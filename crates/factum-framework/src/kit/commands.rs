@@ -9,11 +9,10 @@ use factum_types::{RecordedEvent, Timestamp};
 
 use super::NOW;
 use super::chance::{Chance, Told, random_seed};
-use super::record::{record, stream};
+use super::record::{one, stream};
 use crate::codec;
 use crate::decider::Decider;
 use crate::env::Env;
-use crate::error::Error;
 use crate::event::{Event, names, read};
 use crate::load::{Loaded, Origin};
 use crate::snapshot::{Snapshots, differs_from_replay};
@@ -178,10 +177,7 @@ where
         reason = "that it does not panic may be all that is wanted"
     )]
     pub fn check(mut self) -> Tally {
-        let _told = Told {
-            what: "commands at random",
-            seed: self.seed,
-        };
+        let _told = Told::of_commands("commands at random", self.seed);
         let mut chance = Chance::new(self.seed);
         let mut tally = Tally::new::<D::Event>(self.seed);
         for _ in 0..self.runs.unwrap_or(RUNS) {
@@ -241,7 +237,8 @@ where
             );
             Some(first.into_events())
         }
-        (Err(_), Err(_)) => None,
+        // An error need not be comparable, but it can be shown.
+        (Err(first), Err(second)) if format!("{first:?}") == format!("{second:?}") => None,
         (first, second) => panic!(
             "the same command on the same state is decided in two ways: {first:?}, then {second:?}"
         ),
@@ -251,14 +248,8 @@ where
 /// The event as a store has it, after making sure that it is read as it was written.
 #[track_caller]
 fn written<E: Event + Debug + PartialEq>(event: &E, number: usize) -> RecordedEvent {
-    let write = || -> Result<RecordedEvent, Error> {
-        let kind = event.kind();
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        let mut recorded = record(kind.name, kind.version, event.encode()?, number)?;
-        recorded.tags = event.tags()?;
-        Ok(recorded)
-    };
-    let recorded = match write() {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    let recorded = match one(event, number) {
         Ok(recorded) => recorded,
         Err(error) => panic!("{event:?} cannot be written: {error}"),
     };

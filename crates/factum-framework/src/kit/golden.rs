@@ -65,7 +65,8 @@ pub fn check_golden<E: Event>(samples: &str, lock: &str) -> Result<(), Error> {
 /// it is written again. For events that keep a [`Rest`](crate::versions::Rest), through all their versions.
 ///
 /// # Errors
-/// [`Kind::Decode`](crate::Kind::Decode): a sample cannot be read. [`Kind::Invalid`](crate::Kind::Invalid): the field is lost.
+/// [`Kind::Decode`](crate::Kind::Decode): a sample cannot be read. [`Kind::Invalid`](crate::Kind::Invalid): the field is lost,
+/// or there is no sample with fields that is read as an event, so that nothing was checked.
 ///
 /// ```
 /// use factum_framework::{Event, kit, versions::Rest};
@@ -80,6 +81,7 @@ pub fn check_golden<E: Event>(samples: &str, lock: &str) -> Result<(), Error> {
 /// ```
 pub fn check_rest<E: Event>(samples: &str) -> Result<(), Error> {
     const UNKNOWN: &str = "a field that nobody knows";
+    let mut compared = false;
     for (mut raw, _) in parsed(samples)? {
         let Some(fields) = raw.data.as_object_mut() else {
             continue;
@@ -87,6 +89,7 @@ pub fn check_rest<E: Event>(samples: &str) -> Result<(), Error> {
         fields.insert(UNKNOWN.to_owned(), Value::from(7));
         let data = crate::codec::encode(&raw.data)?;
         for event in read_sample::<E>(&raw, &data)?.as_slice() {
+            compared = true;
             let kind = event.kind();
             let again: Value = crate::codec::decode(kind.name, kind.version, &event.encode()?)?;
             if again.get(UNKNOWN) != Some(&Value::from(7)) {
@@ -96,6 +99,11 @@ pub fn check_rest<E: Event>(samples: &str) -> Result<(), Error> {
                 )));
             }
         }
+    }
+    if !compared {
+        return Err(Error::invalid(
+            "no golden sample has fields and is read as an event, so nothing was checked; add a line {\"type\": …, \"version\": …, \"data\": {…}} as a store has it",
+        ));
     }
     Ok(())
 }

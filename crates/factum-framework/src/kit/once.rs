@@ -49,10 +49,7 @@ const SENDS_MAX: usize = 1_000;
 /// # Panics
 /// A request acted twice or not at all, or is never answered; the seed is printed.
 pub fn check_exactly_once<S: EventStore + 'static>(store: &Arc<S>, seed: u64) {
-    let _told = Told {
-        what: "exactly once behind chaos",
-        seed,
-    };
+    let _told = told(seed);
     let chaos = Arc::new(Chaos::new(Arc::clone(store), seed, Troubles::all()));
     let world = FakeWorld::new(seed).world();
     let repository = Repository::new(chaos).with_world(world);
@@ -60,6 +57,14 @@ pub fn check_exactly_once<S: EventStore + 'static>(store: &Arc<S>, seed: u64) {
     race(WRITERS, |writer| take_seats(&repository, writer / 2));
     if let Err(error) = run_here(check_counted(&**store)) {
         panic!("what was written cannot be read: {error}");
+    }
+}
+
+fn told(seed: u64) -> Told {
+    Told {
+        what: "exactly once behind chaos",
+        seed,
+        again: format!("kit::check_exactly_once(&store, {seed})"),
     }
 }
 
@@ -222,5 +227,16 @@ impl Decision for Take {
         }
         let (request, seat) = (self.who.clone(), true);
         Ok(Done { request, seat }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_failure_tells_how_to_see_it_again() {
+        assert_eq!(
+            super::told(7).text(),
+            "exactly once behind chaos failed with seed 7: see it again with kit::check_exactly_once(&store, 7)"
+        );
     }
 }

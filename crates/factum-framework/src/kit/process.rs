@@ -6,8 +6,8 @@ use std::fmt::Debug;
 
 use factum_types::{RecordedEvent, Timestamp};
 
-use super::NOW;
-use super::record::{record, recorded, stream};
+use super::record::{record, recorded};
+use super::{NOW, fold};
 use crate::book::Noted;
 use crate::decider::Decider;
 use crate::emit::Emit;
@@ -15,7 +15,6 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::event::Event;
 use crate::inputs::{Inputs, received};
-use crate::load::{Loaded, Origin};
 use crate::note::Note;
 use crate::process::{Given, Instance, Process, Route, What};
 use crate::receiver::Rejected;
@@ -106,21 +105,20 @@ pub struct Follows<P: Process> {
 /// ```
 pub fn process<P: Process>(noted: impl IntoIterator<Item = P::Event>) -> ProcessGiven<P> {
     let noted: Vec<_> = noted.into_iter().collect();
-    let instance = recorded(&noted).and_then(|recorded| fold::<P>(&recorded));
+    let instance = recorded(&noted).and_then(|recorded| fold::<Instance<P>>(&recorded));
     match instance {
-        Ok(instance) => ProcessGiven { instance, now: NOW },
+        Ok(mut instance) => {
+            instance.book.started = !noted.is_empty();
+            ProcessGiven { instance, now: NOW }
+        }
         Err(error) => panic!("what is given cannot be stored and read: {error}"),
     }
 }
 
-fn fold<P: Process>(noted: &[RecordedEvent]) -> Result<Instance<P>, Error> {
-    let mut loaded = Loaded::<Instance<P>>::new(stream(), Origin::Replay);
-    for event in noted {
-        loaded.fold(event)?;
-    }
-    let mut instance = loaded.state;
-    instance.book.started = !noted.is_empty();
-    Ok(instance)
+/// The framework's own note as a store would give it back.
+fn stored(note: &Note) -> Result<RecordedEvent, Error> {
+    let kind = note.kind();
+    record(kind.name, kind.version, note.encode()?, 0)
 }
 
 impl<P: Process> ProcessGiven<P> {
@@ -171,11 +169,7 @@ impl<P: Process> ProcessGiven<P> {
             timer: timer.to_owned(),
             at_us: self.now.as_micros(),
         };
-        let kind = set.kind();
-        let stored = set
-            .encode()
-            .and_then(|data| record(kind.name, kind.version, data, 0));
-        let stored = match stored {
+        let stored = match stored(&set) {
             Ok(stored) => stored,
             Err(error) => panic!("a timer {timer:?} cannot be set: {error}"),
         };
@@ -196,11 +190,7 @@ impl<P: Process> ProcessGiven<P> {
             command: rejected.command.clone(),
             reason: rejected.reason.clone(),
         };
-        let kind = note.kind();
-        let stored = note
-            .encode()
-            .and_then(|data| record(kind.name, kind.version, data, 0));
-        match stored {
+        match stored(&note) {
             Ok(stored) => {
                 let note = received(&stored);
                 let what = What::Rejected(rejected);

@@ -18,14 +18,15 @@ use crate::event::Event;
 /// [`Kind::Invalid`](crate::Kind::Invalid): an event cannot be written.
 pub fn recorded<E: Event>(events: &[E]) -> Result<Vec<RecordedEvent>, Error> {
     let numbered = (0..).zip(events);
-    numbered
-        .map(|(number, event)| {
-            let kind = event.kind();
-            let mut recorded = record(kind.name, kind.version, event.encode()?, number)?;
-            recorded.tags = event.tags()?;
-            Ok(recorded)
-        })
-        .collect()
+    numbered.map(|(number, event)| one(event, number)).collect()
+}
+
+/// The event as a store would give it back, as the one with this number.
+pub(super) fn one<E: Event>(event: &E, number: u32) -> Result<RecordedEvent, Error> {
+    let kind = event.kind();
+    let mut recorded = record(kind.name, kind.version, event.encode()?, number)?;
+    recorded.tags = event.tags()?;
+    Ok(recorded)
 }
 
 pub(super) fn record(

@@ -68,10 +68,7 @@ where
     where
         S: EventStore + SnapshotStore + 'static,
     {
-        let _told = Told {
-            what: "commands at random on a store",
-            seed: self.seed,
-        };
+        let _told = Told::of_commands("commands at random on a store", self.seed);
         let mut chance = Chance::new(self.seed);
         let mut tally = Tally::new::<D::Event>(self.seed);
         for _ in 0..self.runs.unwrap_or(RUNS) {

@@ -3,15 +3,16 @@
 use std::future::IntoFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use factum_framework::kit::{self, Chaos, FakeWorld, Trouble, Troubles};
 use factum_framework::{Repository, Retry};
 use factum_io::sim::SimEnv;
 use factum_store::{
-    AppendBatch, Change, EventStore, EventStream, MemoryStore, ReadRequest, Receipt, StoreError,
-    StreamInfo, StreamsRequest, SubscribeRequest, Subscription,
+    AppendBatch, Change, EventStore, EventStream, Kind, MemoryStore, ReadRequest, Receipt,
+    StoreError, StreamInfo, StreamsRequest, SubscribeRequest, Subscription,
 };
-use factum_types::{EventId, Position, StreamName};
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, Position, StreamName};
 use futures_core::future::BoxFuture;
 use pollster::block_on;
 
@@ -36,13 +37,63 @@ fn commands_with_a_key_act_exactly_once_on_the_engine() {
     engine.close().unwrap();
 }
 
-/// A memory store that takes every append for a new one: a repetition is written again.
-struct Forgetful(MemoryStore);
+type Answer = Result<Receipt, StoreError>;
+type Append = dyn for<'a> Fn(&'a MemoryStore, AppendBatch) -> BoxFuture<'a, Answer> + Send + Sync;
 
-impl EventStore for Forgetful {
-    fn append(&self, mut batch: AppendBatch) -> BoxFuture<'_, Result<Receipt, StoreError>> {
+/// A memory store with an append of its own.
+struct Around {
+    store: MemoryStore,
+    append: Box<Append>,
+}
+
+impl Around {
+    fn new(
+        append: impl for<'a> Fn(&'a MemoryStore, AppendBatch) -> BoxFuture<'a, Answer>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store: MemoryStore::new(),
+            append: Box::new(append),
+        })
+    }
+}
+
+impl EventStore for Around {
+    fn append(&self, batch: AppendBatch) -> BoxFuture<'_, Answer> {
+        (self.append)(&self.store, batch)
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        self.store.read(request)
+    }
+
+    fn subscribe(&self, request: SubscribeRequest) -> Subscription {
+        self.store.subscribe(request)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Option<Position>, StoreError>> {
+        self.store.head()
+    }
+
+    fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>> {
+        self.store.stream_info(stream)
+    }
+
+    fn streams(
+        &self,
+        request: StreamsRequest,
+    ) -> BoxFuture<'_, Result<Vec<StreamInfo>, StoreError>> {
+        self.store.streams(request)
+    }
+}
+
+/// A store that takes every append for a new one: a repetition is written again.
+fn forgetful() -> Arc<Around> {
+    Around::new(|store, mut batch| {
         for write in &mut batch.writes {
-            write.expected = factum_types::ExpectedRevision::Any;
+            write.expected = ExpectedRevision::Any;
             if let Change::Events(events) = &mut write.change {
                 for event in events {
                     let mut bytes = [0; 10];
@@ -52,36 +103,67 @@ impl EventStore for Forgetful {
             }
         }
         batch.conditions.clear();
-        self.0.append(batch)
-    }
+        store.append(batch)
+    })
+}
 
-    fn read(&self, request: ReadRequest) -> EventStream {
-        self.0.read(request)
-    }
+/// A store that answers so, in turns: `None` writes and says what is true, an error writes nothing.
+fn in_turns(answers: [Option<Kind>; 2]) -> Arc<Around> {
+    let asked = AtomicUsize::new(0);
+    Around::new(move |store, batch| {
+        let turn = asked.fetch_add(1, Ordering::Relaxed) % 2;
+        match answers[turn] {
+            None => store.append(batch),
+            Some(kind) => Box::pin(async move { Err(StoreError::new(kind, "not now")) }),
+        }
+    })
+}
 
-    fn subscribe(&self, request: SubscribeRequest) -> Subscription {
-        self.0.subscribe(request)
+/// An append that arrives twice at a store that answers so is answered like this, whichever of the two comes back.
+fn check_twice(answers: [Option<Kind>; 2], expected: &[Option<Kind>]) {
+    let only_duplicates = Troubles {
+        duplicate: 255,
+        ..Troubles::none()
+    };
+    let mut seen = Vec::new();
+    for seed in 0..64 {
+        let chaos = Chaos::new(in_turns(answers), seed, only_duplicates);
+        let (id, stream) = (
+            EventId::from_bytes([1; 16]),
+            StreamName::new("a-1").unwrap(),
+        );
+        let event = NewEvent::json(id, EventType::new("Happened").unwrap(), "{}");
+        let batch = AppendBatch::events(stream, ExpectedRevision::NoStream, vec![event]);
+        let answer = block_on(chaos.append(batch));
+        if chaos.times(Trouble::Duplicate) == 1 {
+            seen.push(answer.err().map(|error| error.kind()));
+        }
     }
-
-    fn head(&self) -> BoxFuture<'_, Result<Option<Position>, StoreError>> {
-        self.0.head()
+    assert!(seen.len() > 32, "it arrives twice: {}", seen.len());
+    for answer in &seen {
+        assert!(expected.contains(answer), "{answers:?} gives {answer:?}");
     }
-
-    fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>> {
-        self.0.stream_info(stream)
-    }
-
-    fn streams(
-        &self,
-        request: StreamsRequest,
-    ) -> BoxFuture<'_, Result<Vec<StreamInfo>, StoreError>> {
-        self.0.streams(request)
+    for expected in expected {
+        assert!(seen.contains(expected), "{answers:?} gives no {expected:?}");
     }
 }
 
 #[test]
+fn what_arrives_twice_is_not_answered_less_than_the_truth() {
+    let (busy, unknown) = (Some(Kind::Unavailable), Some(Kind::Unknown));
+    // Written the second time: "surely nothing was written" would be wrong.
+    check_twice([busy, None], &[None]);
+    check_twice([None, busy], &[None]);
+    check_twice([unknown, None], &[None]);
+    check_twice([None, None], &[None]);
+    check_twice([busy, unknown], &[unknown]);
+    check_twice([unknown, busy], &[unknown]);
+    check_twice([busy, Some(Kind::Conflict)], &[busy, Some(Kind::Conflict)]);
+}
+
+#[test]
 fn a_store_that_repeats_is_found() {
-    let store = Arc::new(Forgetful(MemoryStore::new()));
+    let store = forgetful();
     let found = catch_unwind(AssertUnwindSafe(|| kit::check_exactly_once(&store, 7)));
     let text = *found.unwrap_err().downcast::<String>().unwrap();
     assert!(text.contains("more than once"), "{text}");

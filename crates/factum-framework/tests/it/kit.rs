@@ -91,6 +91,7 @@ const FORGETS_AN_EVENT: u8 = 1;
 const LOSES_A_FIELD: u8 = 2;
 const ASKS_THE_WORLD: u8 = 3;
 const LACKS_A_SAMPLE: u8 = 4;
+const GIVES_TWO_REASONS: u8 = 5;
 
 static WORLD: AtomicU64 = AtomicU64::new(0);
 
@@ -121,6 +122,9 @@ impl<const FAULT: u8> Decider for Lamp<FAULT> {
         let odd = WORLD.fetch_add(1, Ordering::Relaxed) % 2 == 1;
         if FAULT == ASKS_THE_WORLD && odd {
             return Err("not now");
+        }
+        if FAULT == GIVES_TWO_REASONS {
+            return Err(if odd { "not now" } else { "not yet" });
         }
         let by = Who { name: "ann".into() };
         Ok(if self.lit {
@@ -158,6 +162,12 @@ fn commands_find_each_fault() {
     kit::commands::<Lamp<SOUND>>(|_| ()).check();
     let text = found(|| drop(kit::commands::<Lamp<ASKS_THE_WORLD>>(|_| ()).check()));
     assert!(text.contains("decided in two ways"), "{text}");
+    let text = found(|| drop(kit::commands::<Lamp<GIVES_TWO_REASONS>>(|_| ()).check()));
+    assert!(text.contains("decided in two ways"), "{text}");
+    assert!(
+        text.contains("not now") && text.contains("not yet"),
+        "{text}"
+    );
     let text = found(|| drop(kit::commands::<Lamp<LOSES_A_FIELD>>(|_| ()).check()));
     assert!(text.contains("differ from a replay"), "{text}");
     let text = found(|| {
@@ -216,7 +226,7 @@ impl Snapshots for Spaced {
     }
 }
 
-/// Names were cut at their first space, so that no version of such an event was ever missed.
+/// A name is not cut at its first space.
 #[test]
 fn versions_of_events_with_spaces_in_their_names_are_missed() {
     let text = found(kit::check::<Spaced>);

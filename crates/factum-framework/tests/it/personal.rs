@@ -206,3 +206,36 @@ fn the_last_n_are_kept() {
 fn the_domain_is_sound() {
     kit::check::<Order>();
 }
+
+const RAW_LOCK: &str = "\
+Delivered v1 { type: String, match: u64, loop: String } #personal(loop: r#ing of match)
+";
+
+/// Names that are keywords, and a category that looks like one.
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "Delivered", lock = RAW_LOCK)]
+struct Delivered {
+    #[tag]
+    r#type: String,
+    r#match: u64,
+    #[personal(subject = r#match, category = "r#ing")]
+    r#loop: String,
+}
+
+#[test]
+fn keywords_are_stored_as_they_are_read() {
+    let event = Delivered {
+        r#type: "parcel".into(),
+        r#match: 3,
+        r#loop: "ann".into(),
+    };
+    let tags = event.tags().unwrap().into_iter();
+    let tags: Vec<_> = tags.map(|tag| tag.as_str().to_owned()).collect();
+    assert_eq!(tags, ["type:parcel", "factum-subject:3"]);
+    let data = event.encode().unwrap();
+    assert_eq!(data, br#"{"type":"parcel","match":3,"loop":"ann"}"#);
+    let personal = Delivered::KINDS[0].personal[0];
+    let personal = (personal.field, personal.subject, personal.category);
+    assert_eq!(personal, ("loop", "match", "r#ing"));
+    lock::check::<Delivered>(RAW_LOCK).unwrap();
+}

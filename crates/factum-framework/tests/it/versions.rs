@@ -3,6 +3,7 @@
 use factum_framework::kit::{check, check_golden};
 use factum_framework::{
     Decider, Emit, Env, Error, Event, EventKind, Kind, Scope, Snapshots, UpcastFrom, View, codec,
+    lock,
 };
 use factum_types::RecordedEvent;
 use serde::{Deserialize, Serialize};
@@ -215,7 +216,70 @@ fn by_hand_it_is_a_match() {
         assert_eq!(read.kind().line(), kind.line());
         assert_eq!(read.encode().unwrap(), data);
     }
-    factum_framework::lock::check::<ByHand>(LOCK).unwrap();
+    lock::check::<ByHand>(LOCK).unwrap();
     let old = ByHand::decode("MoneyPaidIn", 1, br#"{"note":"7"}"#).unwrap();
     assert_eq!(old, ByHand::PaidInEuros(PaidInEuros { euros: 7 }));
+}
+
+/// Events by hand, as those of `tests/compile/changed_shape.rs` are by the derive.
+#[derive(Clone)]
+struct Shop;
+
+impl Event for Shop {
+    const KINDS: &'static [EventKind] = &[
+        EventKind::new("OrderPlaced", 1, "{ total: String }"),
+        EventKind::new("OrderShipped", 1, "{}"),
+    ];
+
+    fn kind(&self) -> &'static EventKind {
+        &Self::KINDS[0]
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, Error> {
+        Ok(b"{}".to_vec())
+    }
+
+    fn decode(_: &str, _: u32, _: &[u8]) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+/// What the build says is kept in a file and checked against the compiler; a test beside events by hand says the same, but for the
+/// upcaster as code.
+#[test]
+fn by_hand_and_by_the_derive_the_advice_is_the_same() {
+    let plain = |text: &str| -> Vec<String> {
+        let lines = text.lines();
+        lines
+            .map(|line| {
+                line.trim()
+                    .trim_start_matches("error[E0080]: evaluation panicked: ")
+            })
+            .map(|line| line.trim_end_matches(['.', ':']).to_owned())
+            .filter(|line| !line.is_empty())
+            .collect()
+    };
+    let derived = plain(include_str!("../compile/changed_shape.stderr"));
+    let check = |lock: &str, expected: &[&str]| {
+        let by_hand = lock::check::<Shop>(lock).unwrap_err().to_string();
+        let by_hand = plain(&by_hand);
+        for line in &by_hand {
+            assert!(derived.contains(line), "the derive does not say: {line}");
+        }
+        for words in expected {
+            let said = by_hand.iter().any(|line| line.contains(words));
+            assert!(said, "{words:?} is not in {by_hand:?}");
+        }
+    };
+    let changed = "OrderPlaced v1 { total: u64 }\n";
+    let whole = [
+        "Either put",
+        "Only if old events still decode",
+        "OrderPlaced v1 { total: String }",
+    ];
+    check(changed, &whole);
+    check(
+        "OrderPlaced v1 { total: String }\n",
+        &["add this line", "OrderShipped v1 {}"],
+    );
 }

@@ -2,7 +2,7 @@
 
 use factum_framework::kit::{Chance, check_rest, random_seed};
 use factum_framework::versions::{Raw, RawStep, Rest};
-use factum_framework::{Event, UpcastFrom};
+use factum_framework::{Event, Kind, UpcastFrom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -98,6 +98,26 @@ fn what_is_unknown_is_passed_over_unless_it_is_kept() {
     assert!(error.contains("OrderShipped v1 loses"), "{error}");
     assert!(error.contains("serde(flatten)"), "{error}");
 }
+
+#[test]
+fn samples_without_a_field_to_compare_are_no_check() {
+    let check = |samples: &str| {
+        let error = check_rest::<Named>(samples).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{samples}");
+        assert!(error.to_string().contains("nothing was checked"), "{error}");
+    };
+    check("");
+    check("\n\n");
+    // A sample that is no object has no place for a field, and one of a retired event is read as none.
+    check(r#"{"type": "OrderNamed", "version": 1, "data": "books"}"#);
+    check(r#"{"type": "OrderViewed", "version": 1, "data": {"page": 3}}"#);
+}
+
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "OrderNamed", steps = NAMED_STEPS)]
+struct Named(String);
+
+const NAMED_STEPS: &[RawStep] = &[RawStep::new("OrderViewed", 1, |_| Ok(vec![]))];
 
 /// Any JSON, not too deep.
 fn any(chance: &mut Chance, depth: u64) -> Value {
