@@ -29,7 +29,7 @@
 //! `value`, taken from the data by `from`, or from beside them by `beside`: `id`, `type`, `version`, `stream`, `revision`, `time`,
 //! `user`, `correlation` or `causation`. `as` makes it a `number`, a `text` or a `boolean`, or fails; `default` stands in for a field that
 //! is not there. Without it, a step whose field is not there does nothing. `merge` and `append` take the whole data when they name no
-//! source.
+//! source. Data that are not JSON are not there, and have no fields. `merge` takes objects, and fails for anything else that is there.
 
 #[cfg(feature = "files")]
 mod file;
@@ -54,7 +54,7 @@ use crate::travel::Blame;
 pub(crate) use rules::Takes;
 
 /// Raised when this module folds differently from before, so that older snapshots are passed over.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// What events do to a state that is JSON.
 ///
@@ -208,17 +208,16 @@ impl Fold {
     }
 }
 
-/// The data of an event; `null` when they are not JSON.
-pub(crate) fn data(event: &RecordedEvent) -> Result<Value, Error> {
+/// The data of an event; `None` when they are not JSON.
+fn data(event: &RecordedEvent) -> Result<Option<Value>, Error> {
     if event.content_type != ContentType::Json {
-        return Ok(Value::Null);
+        return Ok(None);
     }
-    crate::codec::decode(event.event_type.as_str(), event.schema_version, &event.data)
+    crate::codec::decode(event.event_type.as_str(), event.schema_version, &event.data).map(Some)
 }
 
 fn merge(state: &mut Value, event: &RecordedEvent) -> Result<(), Error> {
-    let data = data(event)?;
-    if data.is_object() {
+    if let Some(data) = data(event)?.filter(Value::is_object) {
         merge_patch(state, data);
     }
     Ok(())

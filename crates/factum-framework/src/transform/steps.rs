@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Draft;
 use crate::error::Error;
 use crate::fold::Takes;
-use crate::generic::merge_patch;
+use crate::generic::merge_object;
 use crate::pointer::{Pointer, kind};
 use crate::value::{Form, Source};
 
@@ -166,13 +166,12 @@ fn all_hold(conditions: &[Condition], event: &mut Draft) -> bool {
     if conditions.is_empty() {
         return true;
     }
-    let data = event.data().unwrap_or(&Value::Null);
+    let data = event.data().ok();
+    let find = |pointer: &Pointer| data.and_then(|data| pointer.get(data));
     conditions.iter().all(|condition| match condition {
-        Condition::Is(pointer, values) => pointer
-            .get(data)
-            .is_some_and(|found| values.contains(found)),
-        Condition::Has(pointer) => pointer.get(data).is_some(),
-        Condition::Lacks(pointer) => pointer.get(data).is_none(),
+        Condition::Is(pointer, values) => find(pointer).is_some_and(|found| values.contains(found)),
+        Condition::Has(pointer) => find(pointer).is_some(),
+        Condition::Lacks(pointer) => find(pointer).is_none(),
     })
 }
 
@@ -207,13 +206,13 @@ impl Field {
     fn apply(&self, mut data: Value, event: &factum_types::RecordedEvent) -> Result<Value, Error> {
         match self {
             Self::Set(at, source) => {
-                if let Some(value) = source.of(event, &data)? {
+                if let Some(value) = source.of(event, Some(&data))? {
                     at.set(&mut data, value)?;
                 }
             }
             Self::Fill(at, source) => {
                 if at.get(&data).is_none()
-                    && let Some(value) = source.of(event, &data)?
+                    && let Some(value) = source.of(event, Some(&data))?
                 {
                     at.set(&mut data, value)?;
                 }
@@ -241,13 +240,8 @@ impl Field {
             Self::Join(from, to, with) => join(from, to, with, &mut data)?,
             Self::Merge(from, to) => {
                 if let Some(patch) = from.remove(&mut data) {
-                    if !patch.is_object() {
-                        return Err(Error::invalid(format!(
-                            "{from} is {}, and only an object can be merged",
-                            kind(&patch)
-                        )));
-                    }
-                    merge_patch(to.place(&mut data)?, patch);
+                    merge_object(to.place(&mut data)?, patch)
+                        .map_err(|error| Error::new(error.kind(), format!("{from}: {error}")))?;
                 }
             }
         }
