@@ -366,30 +366,12 @@ impl Repository {
         as_of: Option<AsOf>,
     ) -> Result<Option<Blame>, Error> {
         let mut state = fold.initial();
-        let mut field = pointer.get(&state).cloned();
-        let mut last = None;
-        let mut events = self.store.read(ReadRequest::stream(name(stream)?));
-        while let Some(event) = events.next().await {
-            let event = match event {
-                Err(error) if error.kind() == factum_store::Kind::NotFound => break,
-                event => event?,
-            };
-            if as_of.is_some_and(|as_of| !as_of.includes(&event)) {
-                break;
-            }
-            fold.apply(&mut state, &event)?;
-            let now = pointer.get(&state);
-            if now != field.as_ref() {
-                let after = now.cloned();
-                let before = std::mem::replace(&mut field, after.clone());
-                last = Some(Blame {
-                    event,
-                    before,
-                    after,
-                });
-            }
-        }
-        Ok(last)
+        let field = pointer.get(&state).cloned();
+        self.last_change(name(stream)?, as_of, field, |event| {
+            fold.apply(&mut state, event)?;
+            Ok(pointer.get(&state).cloned())
+        })
+        .await
     }
 
     /// The newest snapshot that fits; whatever is wrong with it, there is none.

@@ -500,3 +500,40 @@ fn a_state_too_deep_to_be_read_again_is_not_saved() {
     assert!(error.to_string().contains("levels deep"), "{error}");
     assert_eq!(folded(&repository, &fold, None).origin, Origin::Replay);
 }
+
+/// Numbers as they are written in full, up to 17 digits: reading them by a faster way gave the neighbour of some, so that a state was another
+/// after a snapshot, and a copy had other data.
+#[test]
+fn numbers_stay_what_they_are() {
+    use factum_framework::transform::{Transform, file::DeclaredSteps};
+    let seed = 17;
+    let random = factum_io::sim::SimEnv::new(seed).env().random;
+    let numbers = std::iter::repeat_with(|| f64::from_bits(random.next_u64()));
+    let numbers: Vec<_> = numbers.filter(|n| n.is_finite()).take(2_000).collect();
+    let texts: Vec<_> = numbers.iter().map(|n| json!(n).to_string()).collect();
+    // Rust's own way is exact.
+    for (text, number) in texts.iter().zip(&numbers) {
+        assert_eq!(text.parse(), Ok(*number), "seed {seed}");
+    }
+    let list = format!("[{}]", texts.join(","));
+    let store = MemoryStore::new();
+    let data = format!("{{\"n\":{list}}}");
+    let name = EventType::new("A").unwrap();
+    append(
+        &store,
+        vec![NewEvent::json(EventId::from_bytes([1; 16]), name, data)],
+    );
+    let repository = over(&store);
+    block_on(repository.snapshot_folded(STREAM, &Fold::merge())).unwrap();
+    let loaded = folded(&repository, &Fold::merge(), None);
+    assert_eq!(loaded.origin, Origin::Snapshot(1));
+    assert!(loaded.state["n"].to_string() == list, "seed {seed}");
+    let file = "format = 1\n[[step]]\nevent = \"A\"\nfields = [{ move = \"/n\", to = \"/m\" }]";
+    let steps = DeclaredSteps::read(file).unwrap();
+    let to = MemoryStore::with_clock(Arc::new(|| factum_types::Timestamp::from_micros(1 << 52)));
+    let run = Transform::new("test", &store, &steps).into_store(&to);
+    block_on(run.run(&mut ())).outcome.unwrap();
+    let copied = block_on(to.read(factum_store::ReadRequest::all()).collect()).unwrap();
+    let expected = format!("{{\"m\":{list}}}");
+    assert!(copied[0].data == expected.as_bytes(), "seed {seed}");
+}
