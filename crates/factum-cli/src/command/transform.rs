@@ -27,7 +27,8 @@ use crate::ui::progress::counted;
     long_about = "Copies events while they change: into a new store (--to), or into new streams of the same store (--within). A file \
 says what each type of event becomes: another type or version, other fields, another stream, several events, or none. The tour in \
 docs/cli.md shows one.\n\nOrder, time, correlation, causation, user and tags are kept, and data that no step touches stay byte for byte. \
-An event that becomes one keeps its id in another store. What was deleted or truncated is left out; settings of streams do not go along. Within one store events are recorded now, and \
+An event that becomes one keeps its id in another store. What was deleted or truncated is left out, but not what has expired by max_age and \
+is still stored; settings of streams do not go along. Within one store events are recorded now, and \
 the time they had is kept beside, as an import does.\n\nStop it at any moment, also by kill -9, and run it again: it reads \
 what is there, writes what is missing, nothing twice, and gives what one run would have given. Run again later, it copies what came since.\n\nWith --close every \
 stream that was read ends with an event StreamMoved that names the new ones. The store still takes events for such a stream; `factum \
