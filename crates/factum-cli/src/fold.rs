@@ -128,7 +128,7 @@ impl Past {
                 .with_snapshot_store(snapshots),
             events,
             stream: stream.clone(),
-            last: info.last_revision.map_or(0, |last| last.number() + 1),
+            last: info.next_revision(),
         })
     }
 

@@ -52,6 +52,43 @@ fn not_by_default() -> Error {
     Error::invalid("the enum is not stored as serde does by default: {\"Variant\": {…}}")
 }
 
+/// How deep lists and objects may nest to be read again: serde_json refuses more.
+pub(crate) const DEPTH_MAX: usize = 127;
+
+/// Fails when JSON nests deeper than what [`decode`] takes.
+pub(crate) fn must_be_readable(json: &[u8]) -> Result<(), Error> {
+    let depth = depth(json);
+    if depth <= DEPTH_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "it is nested {depth} levels deep, and more than {DEPTH_MAX} could not be read again"
+    )))
+}
+
+/// How deep lists and objects nest in JSON that is well formed.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json {
+        if in_text {
+            in_text = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => in_text = true,
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// A value from its JSON.
 ///
 /// # Errors
@@ -188,8 +225,9 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
 #[cfg(test)]
 mod tests {
     use serde::Serialize;
+    use serde_json::Value;
 
-    use super::encode_variant;
+    use super::{DEPTH_MAX, depth, encode_variant, must_be_readable};
 
     #[derive(Serialize)]
     enum Outside {
@@ -237,5 +275,28 @@ mod tests {
         check(&Inside::Named { a: 1 }, None);
         check(&Untagged::Number(1), None);
         check(&Quoted::Named { a: 1 }, None);
+    }
+
+    #[test]
+    fn depth_is_that_of_lists_and_objects_outside_texts() {
+        let check = |json: &str, expected: usize| {
+            assert!(serde_json::from_str::<Value>(json).is_ok(), "{json}");
+            assert_eq!(depth(json.as_bytes()), expected, "{json}");
+        };
+        check("1", 0);
+        check("[]", 1);
+        check(r#"{"a": [1, {}], "b": []}"#, 3);
+        check(r#"["[[", "\"[[", "\\", [], "{"]"#, 2);
+        check(r#"{"[\\\"{": 1}"#, 1);
+    }
+
+    #[test]
+    fn what_passes_is_what_can_be_read() {
+        for nested in [DEPTH_MAX - 1, DEPTH_MAX, DEPTH_MAX + 1, DEPTH_MAX + 2] {
+            let json = ["[".repeat(nested), "]".repeat(nested)].concat();
+            let can_be_read = serde_json::from_str::<Value>(&json).is_ok();
+            let passes = must_be_readable(json.as_bytes()).is_ok();
+            assert_eq!(passes, can_be_read, "{nested} levels");
+        }
     }
 }

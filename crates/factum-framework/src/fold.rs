@@ -29,32 +29,34 @@
 //! `value`, taken from the data by `from`, or from beside them by `beside`: `id`, `type`, `version`, `stream`, `revision`, `time`,
 //! `user`, `correlation` or `causation`. `as` makes it a `number`, a `text` or a `boolean`, or fails; `default` stands in for a field that
 //! is not there. Without it, a step whose field is not there does nothing. `merge` and `append` take the whole data when they name no
-//! source.
+//! source. Data that are not JSON are not there, and have no fields. `merge` takes objects, and fails for anything else that is there.
 
 #[cfg(feature = "files")]
 mod file;
 #[cfg(feature = "files")]
 mod rules;
 
-use factum_store::{ReadFrom, ReadRequest, Snapshot, StreamState};
-use factum_types::{
-    Bytes, ContentType, RecordedEvent, Revision, StreamName, StreamSettings, Timestamp,
-};
+use std::collections::BTreeSet;
+
+use factum_store::{ReadFrom, ReadRequest, Snapshot};
+use factum_types::{ContentType, RecordedEvent, Revision, StreamName, Timestamp, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::event::SUBJECT_TAG;
 use crate::generic::merge_patch;
 use crate::load::{AsOf, Origin};
 use crate::note::is_note;
 use crate::pointer::Pointer;
 use crate::repository::{Repository, name};
+use crate::snapshot::save;
 use crate::travel::Blame;
 #[cfg(feature = "files")]
 pub(crate) use rules::Takes;
 
 /// Raised when this module folds differently from before, so that older snapshots are passed over.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// What events do to a state that is JSON.
 ///
@@ -140,6 +142,8 @@ pub struct Folded {
     pub origin: Origin,
     /// How many events were read for it.
     pub folded: u64,
+    /// Whom its events are about, by their subject tags; one more than a snapshot can name when there are more.
+    subjects: BTreeSet<String>,
 }
 
 /// What is kept of a state.
@@ -208,17 +212,16 @@ impl Fold {
     }
 }
 
-/// The data of an event; `null` when they are not JSON.
-pub(crate) fn data(event: &RecordedEvent) -> Result<Value, Error> {
+/// The data of an event; `None` when they are not JSON.
+fn data(event: &RecordedEvent) -> Result<Option<Value>, Error> {
     if event.content_type != ContentType::Json {
-        return Ok(Value::Null);
+        return Ok(None);
     }
-    crate::codec::decode(event.event_type.as_str(), event.schema_version, &event.data)
+    crate::codec::decode(event.event_type.as_str(), event.schema_version, &event.data).map(Some)
 }
 
 fn merge(state: &mut Value, event: &RecordedEvent) -> Result<(), Error> {
-    let data = data(event)?;
-    if data.is_object() {
+    if let Some(data) = data(event)?.filter(Value::is_object) {
         merge_patch(state, data);
     }
     Ok(())
@@ -233,6 +236,7 @@ impl Folded {
             state: fold.initial(),
             origin: Origin::Replay,
             folded: 0,
+            subjects: BTreeSet::new(),
         }
     }
 
@@ -241,7 +245,23 @@ impl Folded {
         self.version = event.revision.number() + 1;
         self.time = Some(event.time);
         self.folded += 1;
+        self.note_subjects(event);
         Ok(())
+    }
+
+    fn note_subjects(&mut self, event: &RecordedEvent) {
+        let tags = event.tags.iter();
+        let subjects =
+            tags.filter_map(|tag| tag.as_str().strip_prefix(SUBJECT_TAG)?.strip_prefix(':'));
+        for subject in subjects {
+            // Then no snapshot is taken, whoever else is among them.
+            if self.subjects.len() > limits::SNAPSHOT_SUBJECTS_MAX {
+                return;
+            }
+            if !self.subjects.contains(subject) {
+                self.subjects.insert(subject.to_owned());
+            }
+        }
     }
 }
 
@@ -294,9 +314,13 @@ impl Repository {
 
     /// Takes a snapshot of the state by a fold now, and gives that state; `None` when the stream has no events.
     ///
+    /// It says whose data are inside, by the [`SUBJECT_TAG`] of all events that were folded, so that
+    /// [`drop_snapshots_about`](Self::drop_snapshots_about) finds it. The last ten of a stream and fold are kept.
+    ///
     /// # Errors
     /// As for [`folded`](Self::folded) and for an append; [`Kind::Invalid`](crate::Kind::Invalid) when the repository has no place for
-    /// snapshots, or events of the stream are hidden, so that a snapshot would hold more than a replay gives.
+    /// snapshots, when events of the stream are hidden, so that a snapshot would not be what a replay of all of them gives, when the
+    /// state nests too deep to be read again, or when the events are about more people than a snapshot can name.
     ///
     /// # Cancel safety
     /// Dropped, the snapshot is taken or it is not; states are the same either way.
@@ -314,20 +338,16 @@ impl Repository {
         if folded.version == 0 {
             return Ok(None);
         }
-        if !self.is_whole(&folded.stream, folded.version).await? {
-            let stream = &folded.stream;
-            return Err(Error::invalid(format!(
-                "settings of stream {stream} hide events: a snapshot would hold more than a replay gives"
-            )));
-        }
+        self.must_be_whole(&folded.stream, folded.version).await?;
         let kept = Kept {
             time: folded.time.map(Timestamp::as_micros),
             state: folded.state.clone(),
         };
-        let data = Bytes::from(crate::codec::encode(&kept)?);
+        let data = crate::codec::encode(&kept)?;
         let stream = folded.stream.clone();
-        let snapshot = Snapshot::new(stream, fold.key.clone(), folded.version, data);
-        store.save_snapshot(snapshot).await?;
+        let snapshot = Snapshot::new(stream, fold.key.clone(), folded.version, data)
+            .with_subjects(folded.subjects.iter().cloned().collect());
+        save(store, snapshot).await?;
         Ok(Some(folded))
     }
 
@@ -346,38 +366,12 @@ impl Repository {
         as_of: Option<AsOf>,
     ) -> Result<Option<Blame>, Error> {
         let mut state = fold.initial();
-        let mut field = pointer.get(&state).cloned();
-        let mut last = None;
-        let mut events = self.store.read(ReadRequest::stream(name(stream)?));
-        while let Some(event) = events.next().await {
-            let event = match event {
-                Err(error) if error.kind() == factum_store::Kind::NotFound => break,
-                event => event?,
-            };
-            if as_of.is_some_and(|as_of| !as_of.includes(&event)) {
-                break;
-            }
-            fold.apply(&mut state, &event)?;
-            let now = pointer.get(&state);
-            if now != field.as_ref() {
-                let after = now.cloned();
-                let before = std::mem::replace(&mut field, after.clone());
-                last = Some(Blame {
-                    event,
-                    before,
-                    after,
-                });
-            }
-        }
-        Ok(last)
-    }
-
-    /// Whether a replay gives all events of a stream up to a version.
-    async fn is_whole(&self, stream: &StreamName, version: u64) -> Result<bool, Error> {
-        let info = self.store.stream_info(stream.clone()).await?;
-        let next = info.last_revision.map_or(0, |last| last.number() + 1);
-        let shown = info.state == StreamState::Live && info.settings == StreamSettings::default();
-        Ok(shown && next >= version)
+        let field = pointer.get(&state).cloned();
+        self.last_change(name(stream)?, as_of, field, |event| {
+            fold.apply(&mut state, event)?;
+            Ok(pointer.get(&state).cloned())
+        })
+        .await
     }
 
     /// The newest snapshot that fits; whatever is wrong with it, there is none.
@@ -418,6 +412,7 @@ impl Repository {
             state: kept.state,
             origin: Origin::Snapshot(snapshot.version),
             folded: 0,
+            subjects: snapshot.subjects.into_iter().collect(),
         }))
     }
 

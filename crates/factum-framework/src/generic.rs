@@ -40,6 +40,22 @@ pub fn merge_patch(target: &mut Value, patch: Value) {
     }
 }
 
+/// Merges an object. Anything else would replace what is there, which is not what a file means by merging.
+///
+/// # Errors
+/// [`Kind::Invalid`](crate::Kind::Invalid): it is something else.
+#[cfg(feature = "files")]
+pub(crate) fn merge_object(target: &mut Value, patch: Value) -> Result<(), Error> {
+    if !patch.is_object() {
+        let what = crate::pointer::kind(&patch);
+        return Err(Error::invalid(format!(
+            "only an object can be merged, not {what}"
+        )));
+    }
+    merge_patch(target, patch);
+    Ok(())
+}
+
 impl Repository {
     /// What the events of a stream say, merged, up to a point in its past or all of them; see [`Fold::merge`].
     ///

@@ -8,10 +8,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum_store::{ReadFrom, ReadRequest, StreamInfo, StreamState};
-use factum_types::{
-    ExpectedRevision, Position, RecordedEvent, Revision, StreamName, StreamSettings, Timestamp,
-};
+use factum_store::{ReadFrom, ReadRequest, StreamState};
+use factum_types::{ExpectedRevision, Position, RecordedEvent, Revision, StreamName, Timestamp};
 use futures_core::future::BoxFuture;
 
 use crate::decider::Decider;
@@ -496,9 +494,8 @@ impl Repository {
             return Ok(None);
         };
         let info = self.store.stream_info(stream.clone()).await?;
-        let next = next_revision(&info);
-        let whole = info.state == StreamState::Live && info.settings == StreamSettings::default();
-        if !whole || next < cached.version {
+        let next = info.next_revision();
+        if !info.is_whole() || next < cached.version {
             return Ok(None);
         }
         if next == cached.version {
@@ -521,12 +518,31 @@ impl Repository {
         let Some(base) = keeper.find(stream, at_most).await else {
             return Ok(None);
         };
-        // A place for snapshots of its own may have come further than the store.
-        let info = self.store.stream_info(stream.clone()).await?;
-        if next_revision(&info) < base.version {
+        if !self.is_whole(stream, base.version).await? {
             return Ok(None);
         }
         self.tail(base, at_most.map(AsOf::Version)).await
+    }
+
+    /// Whether a replay gives all events of a stream up to a version. It may give less when settings hide some, and when a place for
+    /// snapshots of its own has come further than the store.
+    pub(crate) async fn is_whole(&self, stream: &StreamName, version: u64) -> Result<bool, Error> {
+        let info = self.store.stream_info(stream.clone()).await?;
+        Ok(info.is_whole() && info.next_revision() >= version)
+    }
+
+    /// Fails unless a replay gives all events of a stream up to a version: then a snapshot of it would be no state to begin from.
+    pub(crate) async fn must_be_whole(
+        &self,
+        stream: &StreamName,
+        version: u64,
+    ) -> Result<(), Error> {
+        if self.is_whole(stream, version).await? {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "settings of stream {stream} hide events: a snapshot would not be what a replay of all of them gives"
+        )))
     }
 
     /// The state from what is stored.
@@ -578,7 +594,7 @@ impl Repository {
         let mut again = self.replay_once(start, None).await?;
         if again.version == 0 {
             // Then its numbers go on all the same.
-            again.version = next_revision(&info);
+            again.version = info.next_revision();
         }
         Ok(again)
     }
@@ -601,8 +617,4 @@ impl Repository {
         }
         Ok(state)
     }
-}
-
-fn next_revision(info: &StreamInfo) -> u64 {
-    info.last_revision.map_or(0, |last| last.number() + 1)
 }

@@ -135,6 +135,11 @@ fn index(name: &str) -> Option<usize> {
     name.parse().ok().filter(|_| plain)
 }
 
+/// A name as a pointer writes it.
+pub(crate) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// What a value is, with its article.
 pub(crate) const fn kind(value: &Value) -> &'static str {
     match value {
@@ -150,7 +155,7 @@ pub(crate) const fn kind(value: &Value) -> &'static str {
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for name in &self.0 {
-            write!(f, "/{}", name.replace('~', "~0").replace('/', "~1"))?;
+            write!(f, "/{}", escaped(name))?;
         }
         Ok(())
     }

@@ -286,9 +286,19 @@ impl<D: Decider> Keeper<D> {
         let (stream, key) = (loaded.stream.clone(), self.key.clone());
         let snapshot = Snapshot::new(stream, key, loaded.version, data)
             .with_subjects((self.subjects)(&loaded.state))
-            .with_keep(Some(self.policy.keep.unwrap_or(KEEP)));
-        Ok(self.store.save_snapshot(snapshot).await?)
+            .with_keep(self.policy.keep);
+        save(&*self.store, snapshot).await
     }
+}
+
+/// Saves a snapshot, of which as many are kept as it says, or as many as of any.
+///
+/// # Errors
+/// [`Kind::Invalid`]: the state nests so deep that it could not be read again. Otherwise as for an append.
+pub(crate) async fn save(store: &dyn SnapshotStore, mut snapshot: Snapshot) -> Result<(), Error> {
+    codec::must_be_readable(&snapshot.data)?;
+    snapshot.keep.get_or_insert(KEEP);
+    Ok(store.save_snapshot(snapshot).await?)
 }
 
 impl Repository {
@@ -326,7 +336,8 @@ impl Repository {
     /// Takes a snapshot now, and says of which version; `None` when the stream has no events.
     ///
     /// # Errors
-    /// As for a load and an append; [`Kind::Invalid`] when no snapshots are kept of this state.
+    /// As for a load and an append; [`Kind::Invalid`] when no snapshots are kept of this state, when settings of the stream hide events, so
+    /// that the state would be no one to begin from once they are shown again, and when it nests too deep to be read again.
     ///
     /// # Cancel safety
     /// Dropped, the snapshot is taken or it is not; states are the same either way.
@@ -340,12 +351,29 @@ impl Repository {
                 "no snapshots are kept of this state: with_snapshots",
             ));
         };
-        let loaded = self.present::<D>(&name(stream)?, Dial::Fresh).await?;
+        self.take(&keeper, &name(stream)?).await
+    }
+
+    /// Takes a snapshot of the state now, and notes on the state in memory that there is one, so that the next is counted from there.
+    async fn take<D: Decider>(
+        &self,
+        keeper: &Keeper<D>,
+        stream: &StreamName,
+    ) -> Result<Option<u64>, Error> {
+        // What was stored before this moment is in the state; what came while it was saved is not.
+        let fresh_ns = self.world.clock.monotonic_ns();
+        let loaded = self.present::<D>(stream, Dial::Fresh).await?;
         if !loaded.exists() {
             return Ok(None);
         }
+        let version = loaded.version;
+        self.must_be_whole(stream, version).await?;
         keeper.save(&loaded).await?;
-        Ok(Some(loaded.version))
+        let mut loaded = Arc::unwrap_or_clone(loaded);
+        loaded.snapshot = Some((version, self.world.now()));
+        loaded.load_time = Duration::ZERO;
+        self.cache.keep(&Arc::new(loaded), fresh_ns);
+        Ok(Some(version))
     }
 
     /// Drops every snapshot in which someone's data are, whichever version of the code took it, and says of how many streams and keys.
@@ -420,22 +448,8 @@ impl Repository {
         let (repository, stream) = (self.clone(), loaded.stream.clone());
         self.world.background.start(Box::pin(async move {
             // Nobody waits for it, and without it the next load is slower, nothing else.
-            let now = repository.present::<D>(&stream, Dial::Fresh).await;
-            if let Ok(now) = now
-                && keeper.save(&now).await.is_ok()
-            {
-                repository.remember_snapshot(now);
-            }
+            drop(repository.take(&keeper, &stream).await);
         }));
-    }
-
-    /// Notes on the state in memory that there is a snapshot of it, so that the next is counted from there.
-    fn remember_snapshot<D: Decider>(&self, loaded: Arc<Loaded<D>>) {
-        let mut loaded = Arc::unwrap_or_clone(loaded);
-        loaded.snapshot = Some((loaded.version, self.world.now()));
-        loaded.load_time = Duration::ZERO;
-        self.cache
-            .keep(&Arc::new(loaded), self.world.clock.monotonic_ns());
     }
 }
 

@@ -9,15 +9,19 @@
 //! The order of all events, and in streams; time, correlation, causation, user, tags, the personal section, and data that no step
 //! touches, byte for byte. One event that becomes one keeps its id when it goes into another store; otherwise ids are derived (UUID
 //! version 5) from the id before, the place among the results and the new stream. Of several results, the first has the personal
-//! section. What was deleted, truncated or is beyond a stream's `max_count` is left out. Settings of streams do not go along: a store
-//! records them now, and its times never go backwards. For the same reason events are recorded now within one store.
+//! section. What was deleted, truncated or is beyond a stream's `max_count` is left out. `max_age` is not looked at, because what a run
+//! gives must not depend on when it runs: of a whole store or category, events that have expired by it and are still stored are copied
+//! like any other, and so brought back where the setting is missing. Settings of streams do not go along: a store records them now, and
+//! its times never go backwards. For the same reason events are recorded now within one store.
 //!
 //! # Stopped at any moment, and run again
 //!
 //! Ids and order of the results depend on nothing but what is read, and every append expects the exact revision of each stream. A run
 //! reads everything again; beside it, it reads the target, in which every event must be the next result, and writes what is missing
-//! behind its end. So a run after a kill gives what one run would have given, positions included, nothing is remembered outside, and a
-//! target that was made otherwise is refused. Within one store results are recognised by their ids instead.
+//! behind its end. So a run after a kill gives what one run would have given, positions included, and nothing is remembered outside.
+//! Compared are stream, id, type, version, content type and data, the last four by a hash: a target that differs in one of them is
+//! refused. Tags, metadata, time and the personal section are not compared, so that steps that change only these do not change what is
+//! there. Within one store results are recognised by their ids, in each stream that is written, and compared by the same four.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -4,13 +4,14 @@
 //! anything; all of it is folded anew.
 
 use factum_store::ReadRequest;
-use factum_types::RecordedEvent;
+use factum_types::{RecordedEvent, StreamName};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::decider::Decider;
 use crate::error::Error;
 use crate::load::{AsOf, Loaded, Origin};
+use crate::pointer::{Pointer, escaped};
 use crate::repository::{Repository, name};
 
 /// A difference between two states.
@@ -141,7 +142,7 @@ fn compare(
     };
     let added = new.keys().filter(|key| !old.contains_key(*key));
     for key in old.keys().chain(added) {
-        let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("{pointer}/{}", escaped(key));
         compare(&pointer, old.get(key), new.get(key), found);
     }
 }
@@ -177,7 +178,7 @@ impl Repository {
     /// Folds the whole stream, and writes the state as JSON after each event: for questions, not for hot paths.
     ///
     /// # Errors
-    /// As for a load; [`Kind::Invalid`](crate::Kind::Invalid) when the pointer does not begin with `/` or the state has no form in JSON.
+    /// As for a load; [`Kind::Invalid`](crate::Kind::Invalid) when the text is no [`Pointer`] or the state has no form in JSON.
     ///
     /// # Cancel safety
     /// Dropping the future ends the read and changes nothing.
@@ -186,21 +187,35 @@ impl Repository {
         stream: impl AsRef<str>,
         pointer: &str,
     ) -> Result<Option<Blame>, Error> {
-        if !pointer.is_empty() && !pointer.starts_with('/') {
-            let what = format!("{pointer:?} is no JSON pointer: it begins with /");
-            return Err(Error::invalid(what));
-        }
+        let pointer = Pointer::new(pointer)?;
         let mut folded = Loaded::<D>::new(name(stream)?, Origin::Replay);
-        let mut field = json(&folded.state)?.pointer(pointer).cloned();
+        let field = pointer.get(&json(&folded.state)?).cloned();
+        self.last_change(folded.stream.clone(), None, field, |event| {
+            folded.fold(event)?;
+            Ok(pointer.get(&json(&folded.state)?).cloned())
+        })
+        .await
+    }
+
+    /// The last event of a stream, up to a point in its past, after which a field is another than before; `after` says what it is then.
+    pub(crate) async fn last_change(
+        &self,
+        stream: StreamName,
+        as_of: Option<AsOf>,
+        mut field: Option<Value>,
+        mut after: impl FnMut(&RecordedEvent) -> Result<Option<Value>, Error> + Send,
+    ) -> Result<Option<Blame>, Error> {
         let mut last = None;
-        let mut events = self.store.read(ReadRequest::stream(folded.stream.clone()));
+        let mut events = self.store.read(ReadRequest::stream(stream));
         while let Some(event) = events.next().await {
             let event = match event {
                 Err(error) if error.kind() == factum_store::Kind::NotFound => break,
                 event => event?,
             };
-            folded.fold(&event)?;
-            let now = json(&folded.state)?.pointer(pointer).cloned();
+            if as_of.is_some_and(|as_of| !as_of.includes(&event)) {
+                break;
+            }
+            let now = after(&event)?;
             if now != field {
                 last = Some(Blame {
                     event,

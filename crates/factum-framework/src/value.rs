@@ -90,11 +90,15 @@ impl Source {
         }
     }
 
-    /// The value; `None` when there is none, and nothing stands in.
-    pub(crate) fn of(&self, event: &RecordedEvent, data: &Value) -> Result<Option<Value>, Error> {
+    /// The value; `None` when there is none, and nothing stands in. Without data, as when they are not JSON, there is nothing in them.
+    pub(crate) fn of(
+        &self,
+        event: &RecordedEvent,
+        data: Option<&Value>,
+    ) -> Result<Option<Value>, Error> {
         let found = match &self.take {
             Take::Constant(value) => Some(value.clone()),
-            Take::Data(pointer) => pointer.get(data).cloned(),
+            Take::Data(pointer) => data.and_then(|data| pointer.get(data)).cloned(),
             Take::Beside(beside) => beside.of(event),
         };
         match (found.or_else(|| self.default.clone()), self.form) {

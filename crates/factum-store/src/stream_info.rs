@@ -30,6 +30,36 @@ pub struct StreamInfo {
     pub settings: StreamSettings,
 }
 
+impl StreamInfo {
+    /// The revision that its next event will have; 0 when it never had one.
+    ///
+    /// ```
+    /// use factum_store::{AppendBatch, EventStore, MemoryStore};
+    /// use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+    ///
+    /// # pollster::block_on(async {
+    /// let (store, stream) = (MemoryStore::new(), StreamName::new("order-1")?);
+    /// assert_eq!(store.stream_info(stream.clone()).await?.next_revision(), 0);
+    /// let event = NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("OrderPlaced")?, "{}");
+    /// store.append(AppendBatch::events(stream.clone(), ExpectedRevision::NoStream, vec![event])).await?;
+    /// let info = store.stream_info(stream).await?;
+    /// assert_eq!((info.next_revision(), info.is_whole()), (1, true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn next_revision(&self) -> u64 {
+        self.last_revision.map_or(0, |last| last.number() + 1)
+    }
+
+    /// Whether a read gives every event it ever had: it can be read, and no setting hides anything. Only then is a state that was
+    /// folded earlier, and the events since, what all of its events give.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.state == StreamState::Live && self.settings == StreamSettings::default()
+    }
+}
+
 /// Which streams to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamsRequest {

@@ -27,7 +27,8 @@ use crate::ui::progress::counted;
     long_about = "Copies events while they change: into a new store (--to), or into new streams of the same store (--within). A file \
 says what each type of event becomes: another type or version, other fields, another stream, several events, or none. The tour in \
 docs/cli.md shows one.\n\nOrder, time, correlation, causation, user and tags are kept, and data that no step touches stay byte for byte. \
-An event that becomes one keeps its id in another store. What was deleted or truncated is left out; settings of streams do not go along. Within one store events are recorded now, and \
+An event that becomes one keeps its id in another store. What was deleted or truncated is left out, but not what has expired by max_age and \
+is still stored; settings of streams do not go along. Within one store events are recorded now, and \
 the time they had is kept beside, as an import does.\n\nStop it at any moment, also by kill -9, and run it again: it reads \
 what is there, writes what is missing, nothing twice, and gives what one run would have given. Run again later, it copies what came since.\n\nWith --close every \
 stream that was read ends with an event StreamMoved that names the new ones. The store still takes events for such a stream; `factum \
@@ -104,8 +105,8 @@ pub(crate) fn run(args: &TransformArgs, context: &mut Context) -> Outcome {
     let probe = factum_store::ReadRequest::forward(source.clone()).limit(0);
     pollster::block_on(store.events.read(probe).collect())?;
     let target = match &args.to {
-        Some(to) if !args.dry_run => Some(open_target(to, context)?),
-        _ => None,
+        Some(to) => open_target(to, args.dry_run, context)?,
+        None => None,
     };
     let start_ns = context.env.clock.monotonic_ns();
     let (finished, examples) = transform(
@@ -150,11 +151,14 @@ fn transform(
     }
     if let Some(target) = target {
         run = run.into_store(&*target.events);
-    } else if args.within && !args.dry_run {
+    } else if args.within {
         run = run.within(event_time::keep);
     }
-    if args.close && !args.dry_run {
+    if args.close {
         run = run.closing();
+    }
+    if args.dry_run {
+        run = run.dry_run();
     }
     let progress = context
         .ui
@@ -165,7 +169,8 @@ fn transform(
     (finished, examples)
 }
 
-fn open_target(to: &Path, context: &Context) -> Outcome<Store> {
+/// Opens the store that is written; for a dry run to read it, if there is one.
+fn open_target(to: &Path, is_dry: bool, context: &Context) -> Outcome<Option<Store>> {
     let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if same(to, &context.data) {
         return Err(
@@ -173,14 +178,19 @@ fn open_target(to: &Path, context: &Context) -> Outcome<Store> {
                 .hint("--within writes new streams into the same store"),
         );
     }
-    store::open_at(to, Access::Create, context)
+    if !is_dry {
+        return store::open_at(to, Access::Create, context).map(Some);
+    }
+    if store::trace(to).is_empty() {
+        return Ok(None);
+    }
+    store::open_at(to, Access::Read, context).map(Some)
 }
 
 /// What a run that came to its end ends with.
 fn ending(report: &factum_framework::transform::Report) -> Outcome {
-    let damaged = report.failures.iter().any(|failed| failed.stream.is_none());
     if report.failed > 0 {
-        let (exit, kind) = if damaged {
+        let (exit, kind) = if report.damaged > 0 {
             (Exit::Integrity, "corrupt")
         } else {
             (Exit::Partial, "partial")
@@ -188,9 +198,14 @@ fn ending(report: &factum_framework::transform::Report) -> Outcome {
         let message = format!("{} left out", counted(report.failed, "event"));
         return Err(Failure::new(exit, kind, message));
     }
-    if !report.not_closed.is_empty() {
+    if report.stayed_open > 0 {
+        let more = report.stayed_open - report.not_closed.len() as u64;
+        let more = match more {
+            0 => String::new(),
+            more => format!(" and {} more", counted(more, "stream")),
+        };
         let message = format!(
-            "{} not closed: written to meanwhile",
+            "{}{more} not closed: written to meanwhile",
             report.not_closed.join(", ")
         );
         return Err(Failure::new(Exit::Partial, "partial", message)

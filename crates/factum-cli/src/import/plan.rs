@@ -210,7 +210,7 @@ async fn look(
         }
         StreamState::Live | StreamState::Deleted => {}
     }
-    let next = info.last_revision.map_or(0, |last| last.number() + 1);
+    let next = info.next_revision();
     let mut there = KeyedMap::new();
     let mut first = next;
     if info.state == StreamState::Live {

@@ -135,3 +135,33 @@ fn the_variable_says_the_same_as_the_option() {
         assert_eq!(ran.code, code, "{value}: {}", ran.err);
     }
 }
+
+/// A hundred failures are named in the report, and the damage is none of these: the exit code tells of it all the same.
+#[test]
+fn damage_behind_many_failures_is_told_by_the_exit_code() {
+    let place = Place::new();
+    let line = |n: u32| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"00000000-0000-4000-8000-{n:012}\",\"source\":\"/x\",\"type\":\"T\",\
+\"subject\":\"s-{n}\",\"datacontenttype\":\"application/json\",\"data\":\"no number\"}}\n"
+        )
+    };
+    place.write("log", (0..120).map(line).collect::<String>());
+    place.ok(&["import", "log"]);
+    place.ok(&["append", "s-1", "-t", "T", "--data", "\"marked\""]);
+    damage(&place.path("factum-data"), "marked");
+    place.write(
+        "steps.toml",
+        "format = 1\n[[step]]\nevent = \"T\"\nfields = [{ convert = \"\", as = \"number\" }]\n",
+    );
+    let args = ["transform", "steps.toml", "--to", "new", "--skip-failed"];
+    let ran = place.run(&[&args[..], &["-o", "json"]].concat());
+    assert_eq!(ran.code, 7, "{}", ran.err);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let named = report["failures"].as_array().unwrap();
+    assert!(named.iter().all(|failed| !failed["stream"].is_null()));
+    assert_eq!(
+        (named.len(), &report["failed"], &report["damaged"]),
+        (100, &121.into(), &1.into())
+    );
+}

@@ -216,6 +216,54 @@ fn a_dry_run_writes_nothing_and_shows_examples() {
     assert_eq!(place.all("factum-data"), before);
 }
 
+/// What a run refuses, a dry run refuses: both fail in the same words, and the dry one changes nothing.
+#[test]
+fn a_dry_run_fails_where_a_run_would() {
+    let place = small();
+    let vocabulary = vocabulary();
+    let steps = std::fs::read_to_string(&vocabulary).unwrap();
+    let of = "rename_stream = \"application-*\"";
+    assert!(steps.contains(of), "the file of the example has changed");
+    place.write(
+        "itself.toml",
+        steps.replace(of, "rename_stream = \"loanApplication-new-*\""),
+    );
+    place.ok(&["--data", "other", "append", "s-1", "-t", "T"]);
+    let before = place.all("factum-data");
+    let check = |args: &[&str], code: i32, words: &str| {
+        let args = [&["transform"], args].concat();
+        let dry = place.run(&[&args[..], &["--dry-run"]].concat());
+        assert_eq!(place.all("factum-data"), before);
+        assert_eq!(place.all("other").len(), 1);
+        let real = place.run(&args);
+        assert_eq!((dry.code, real.code), (code, code), "{}", dry.err);
+        for err in [&dry.err, &real.err] {
+            assert!(err.contains(words), "{err}");
+        }
+    };
+    let category = ["--category", "loanApplication"];
+    check(
+        &[&["itself.toml", "--within"], &category[..]].concat(),
+        1,
+        "which is the category that is read",
+    );
+    check(
+        &[&vocabulary, "--within", "--all"],
+        1,
+        "one stream or one category",
+    );
+    check(
+        &[&vocabulary, "--to", "factum-data"],
+        2,
+        "factum-data is the store that is read",
+    );
+    check(
+        &[&[vocabulary.as_str(), "--to", "other"], &category[..]].concat(),
+        1,
+        "the target holds something else at position 0",
+    );
+}
+
 #[test]
 fn failures_are_named_with_their_positions() {
     let place = small();

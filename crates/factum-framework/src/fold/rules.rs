@@ -4,7 +4,7 @@ use factum_types::RecordedEvent;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::generic::merge_patch;
+use crate::generic::merge_object;
 use crate::pointer::{Pointer, kind};
 use crate::value::{Source, sum};
 
@@ -88,7 +88,7 @@ impl Rules {
         }
         let data = super::data(event)?;
         for action in rules.flat_map(|rule| &rule.actions) {
-            action.apply(state, event, &data).map_err(|error| {
+            action.apply(state, event, data.as_ref()).map_err(|error| {
                 Error::new(
                     error.kind(),
                     format!("{name}, at \"{}\": {error}", action.at),
@@ -101,7 +101,12 @@ impl Rules {
 }
 
 impl Action {
-    fn apply(&self, state: &mut Value, event: &RecordedEvent, data: &Value) -> Result<(), Error> {
+    fn apply(
+        &self,
+        state: &mut Value,
+        event: &RecordedEvent,
+        data: Option<&Value>,
+    ) -> Result<(), Error> {
         if self.what == What::Remove {
             self.at.remove(state);
             return Ok(());
@@ -111,7 +116,7 @@ impl Action {
         };
         match self.what {
             What::Set => self.at.set(state, value)?,
-            What::Merge => merge_patch(self.at.place(state)?, value),
+            What::Merge => merge_object(self.at.place(state)?, value)?,
             What::Append => self.append(state, value)?,
             What::Increment => self.count(state, &value, false)?,
             What::Decrement => self.count(state, &value, true)?,

@@ -57,10 +57,12 @@ impl Closing {
         self.of(event).is_closed = true;
     }
 
-    /// Closes every stream that has gone elsewhere and is not closed.
+    /// Closes every stream that has gone elsewhere and is not closed; without a store, as in a dry run, only counts them.
+    ///
+    /// A damaged event does not say whose it was, so that once there is one, every stream may have lost some, and none is closed.
     pub(super) async fn close(
         &self,
-        store: &dyn EventStore,
+        store: Option<&dyn EventStore>,
         by: &str,
         report: &mut Report,
     ) -> Result<(), Error> {
@@ -70,6 +72,14 @@ impl Closing {
             } else if old.is_closed {
                 report.closed += 1;
             } else if !old.to.is_empty() {
+                if report.damaged > 0 {
+                    report.stays_open(stream);
+                    continue;
+                }
+                let Some(store) = store else {
+                    report.closed += 1;
+                    continue;
+                };
                 match store.append(link(stream, old, by)?).await {
                     Ok(_) => report.closed += 1,
                     // It was written to since: the events that came are not in the new stream.

@@ -159,10 +159,11 @@ impl Draft {
             Identity::Derived => derived(source.id, part, &self.stream),
         };
         let (data, content_type) = match &self.parsed {
-            Some(parsed) if self.changed => (
-                Bytes::from(crate::codec::encode(parsed)?),
-                ContentType::Json,
-            ),
+            Some(parsed) if self.changed => {
+                let data = crate::codec::encode(parsed)?;
+                crate::codec::must_be_readable(&data)?;
+                (Bytes::from(data), ContentType::Json)
+            }
             _ => (source.data.clone(), source.content_type),
         };
         let event = NewEvent {

@@ -46,7 +46,7 @@
 use factum_types::{EventType, RecordedEvent, StreamName};
 
 use super::steps::{Change, Condition, Field, Otherwise, Part, Pattern, Rule, Then, Unknown};
-use super::{Draft, Steps};
+use super::{Draft, PARTS_MAX, Steps};
 use crate::declared::{self, Entry, Table};
 use crate::error::Error;
 use crate::fold::Takes;
@@ -151,6 +151,12 @@ impl Steps for DeclaredSteps {
             let mut next = Vec::with_capacity(events.len());
             for event in events {
                 rule.apply(event, &mut next)?;
+                // Splits of splits: their number is no longer that of the lines.
+                if next.len() > PARTS_MAX {
+                    return Err(Error::invalid(format!(
+                        "it would become more events than the limit of {PARTS_MAX}"
+                    )));
+                }
             }
             events = next;
         }

@@ -53,6 +53,8 @@ pub struct Report {
     pub split: u64,
     /// Events that could not be transformed, and damaged ones.
     pub failed: u64,
+    /// Of these, the damaged ones: places where events cannot be read, each counted once.
+    pub damaged: u64,
     /// Events that their stream's settings hide, or whose stream was deleted: left out.
     pub hidden: u64,
     /// The same by type as it was read.
@@ -61,11 +63,14 @@ pub struct Report {
     pub unknown: BTreeMap<String, u64>,
     /// The first hundred failures.
     pub failures: Vec<Failed>,
-    /// Streams that were closed with a link to the new one.
+    /// Streams that were closed with a link to the new one; in a dry run, that would be.
     pub closed: u64,
-    /// Streams that could not be closed, because something was written to them meanwhile or failed; the first hundred.
+    /// Streams that could not be closed: something was written to them meanwhile, or one of their events failed, or events are damaged,
+    /// which may be theirs.
+    pub stayed_open: u64,
+    /// The first hundred of them.
     pub not_closed: Vec<String>,
-    /// Of the results, those that this run wrote.
+    /// Of the results, those that this run wrote; in a dry run, that it would.
     pub added: u64,
     /// Of the results, those that stood in the target before.
     pub already_there: u64,
@@ -139,6 +144,7 @@ impl Report {
 
     /// Counts a damaged place.
     pub(super) fn is_damaged(&mut self, error: &StoreError) {
+        self.damaged += 1;
         self.name(Failed {
             position: error.as_damage().map_or(0, |damage| damage.first.raw()),
             stream: None,
@@ -156,6 +162,7 @@ impl Report {
 
     /// Counts a stream that stays open.
     pub(super) fn stays_open(&mut self, stream: &StreamName) {
+        self.stayed_open += 1;
         if self.not_closed.len() < FAILURES_MAX {
             self.not_closed.push(stream.to_string());
         }

@@ -64,7 +64,7 @@ pub trait Watch: Send {
         true
     }
 
-    /// In a dry run: what an event becomes.
+    /// In a dry run, and without a target: what an event becomes.
     fn made(&mut self, before: &RecordedEvent, after: &[(StreamName, NewEvent)]) {
         let _ = (before, after);
     }
@@ -135,11 +135,12 @@ pub struct Transform<'a> {
     into: Into<'a>,
     on_failure: OnFailure,
     close: bool,
+    is_dry: bool,
     batch: usize,
 }
 
 impl<'a> Transform<'a> {
-    /// A copy of everything, to nowhere: a dry run. The name stands in the links of old streams.
+    /// A copy of everything, to nowhere: nothing is written before it is said where to. The name stands in the links of old streams.
     pub fn new(name: impl AsRef<str>, store: &'a dyn EventStore, steps: &'a dyn Steps) -> Self {
         Self {
             name: name.as_ref().to_owned(),
@@ -149,6 +150,7 @@ impl<'a> Transform<'a> {
             into: Into::Nowhere,
             on_failure: OnFailure::Stop,
             close: false,
+            is_dry: false,
             batch: BATCH_EVENTS,
         }
     }
@@ -191,6 +193,31 @@ impl<'a> Transform<'a> {
         self
     }
 
+    /// Reads and checks everything that a run would, the target included, and writes nothing: neither results nor links. The report says
+    /// what a run would do.
+    ///
+    /// ```
+    /// use factum_framework::transform::{Draft, Transform};
+    /// use factum_store::{EventStore, MemoryStore};
+    /// # use factum_store::AppendBatch;
+    /// # use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+    ///
+    /// # pollster::block_on(async {
+    /// # let old = MemoryStore::new();
+    /// # let event = NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("order.new")?, "{}");
+    /// # old.append(AppendBatch::events(StreamName::new("order-1")?, ExpectedRevision::NoStream, vec![event])).await?;
+    /// let steps = |event: Draft| Ok(vec![event]);
+    /// let new = MemoryStore::new();
+    /// let tried = Transform::new("orders-2026", &old, &steps).into_store(&new).dry_run().run(&mut ()).await;
+    /// assert_eq!((tried.report.added, new.head().await?), (1, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn dry_run(mut self) -> Self {
+        self.is_dry = true;
+        self
+    }
+
     /// Runs it, up to what is stored now.
     ///
     /// # Errors (in the outcome)
@@ -212,13 +239,14 @@ impl<'a> Transform<'a> {
         };
         let target = match self.into {
             Into::Nowhere => None,
-            Into::Store(store) => Some(Target::other(store, self.batch)),
-            Into::Itself(_) => Some(Target::same(self.store, self.batch)),
+            Into::Store(store) => Some(Target::other(store, self.batch).dry(self.is_dry)),
+            Into::Itself(_) => Some(Target::same(self.store, self.batch).dry(self.is_dry)),
         };
         let mut run = Run {
             plan: self,
             target,
             sources: Sources::new(self.store),
+            is_shown: self.is_dry || matches!(self.into, Into::Nowhere),
             closing: self.close.then(Closing::default),
             seen: 0,
             last: Position::START,
@@ -307,8 +335,10 @@ impl<'a> Transform<'a> {
 /// A run under way.
 struct Run<'a> {
     plan: &'a Transform<'a>,
-    /// `None` in a dry run.
+    /// `None` without one.
     target: Option<Target<'a>>,
+    /// Whether the watcher is shown what is made.
+    is_shown: bool,
     sources: Sources<'a>,
     closing: Option<Closing>,
     /// Records read.
@@ -394,12 +424,12 @@ impl Run<'_> {
         if let Some(closing) = &mut self.closing {
             closing.went(&event, &results);
         }
+        if self.is_shown {
+            watch.made(&event, &results);
+        }
         match &mut self.target {
             Some(target) => target.take(results).await,
-            None => {
-                watch.made(&event, &results);
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 
@@ -414,9 +444,8 @@ impl Run<'_> {
             target.must_end().await?;
         }
         if let Some(closing) = &self.closing {
-            closing
-                .close(self.plan.store, &self.plan.name, self.report)
-                .await?;
+            let store = (!self.plan.is_dry).then_some(self.plan.store);
+            closing.close(store, &self.plan.name, self.report).await?;
         }
         Ok(())
     }

@@ -37,7 +37,6 @@ impl<'a> Sources<'a> {
 }
 
 fn shown_from(info: &StreamInfo) -> u64 {
-    let next = info.last_revision.map_or(0, |last| last.number() + 1);
     let before = info
         .settings
         .truncate_before
@@ -45,7 +44,7 @@ fn shown_from(info: &StreamInfo) -> u64 {
     let beyond = info
         .settings
         .max_count
-        .map_or(0, |count| next.saturating_sub(count));
+        .map_or(0, |count| info.next_revision().saturating_sub(count));
     match info.state {
         StreamState::Live => before.max(beyond),
         StreamState::Missing | StreamState::Deleted | StreamState::Tombstoned => u64::MAX,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use factum_types::EventType;
+use factum_types::{EventType, limits};
 use serde_json::{Map, Value};
 
 use super::Draft;
+use crate::codec::DEPTH_MAX;
 use crate::error::Error;
 use crate::fold::Takes;
-use crate::generic::merge_patch;
+use crate::generic::merge_object;
 use crate::pointer::{Pointer, kind};
 use crate::value::{Form, Source};
 
@@ -166,13 +167,12 @@ fn all_hold(conditions: &[Condition], event: &mut Draft) -> bool {
     if conditions.is_empty() {
         return true;
     }
-    let data = event.data().unwrap_or(&Value::Null);
+    let data = event.data().ok();
+    let find = |pointer: &Pointer| data.and_then(|data| pointer.get(data));
     conditions.iter().all(|condition| match condition {
-        Condition::Is(pointer, values) => pointer
-            .get(data)
-            .is_some_and(|found| values.contains(found)),
-        Condition::Has(pointer) => pointer.get(data).is_some(),
-        Condition::Lacks(pointer) => pointer.get(data).is_none(),
+        Condition::Is(pointer, values) => find(pointer).is_some_and(|found| values.contains(found)),
+        Condition::Has(pointer) => find(pointer).is_some(),
+        Condition::Lacks(pointer) => find(pointer).is_none(),
     })
 }
 
@@ -184,6 +184,9 @@ impl Change {
             let source = event.source();
             for field in &self.fields {
                 data = field.apply(data, source)?;
+                if field.may_grow() {
+                    must_fit(&data)?;
+                }
             }
             if data != *event.data()? {
                 event.set_data(data);
@@ -203,17 +206,22 @@ impl Change {
 }
 
 impl Field {
+    /// Whether data may be larger or nest deeper after it.
+    const fn may_grow(&self) -> bool {
+        !matches!(self, Self::Remove(_) | Self::Keep(_))
+    }
+
     /// The data with this difference.
     fn apply(&self, mut data: Value, event: &factum_types::RecordedEvent) -> Result<Value, Error> {
         match self {
             Self::Set(at, source) => {
-                if let Some(value) = source.of(event, &data)? {
+                if let Some(value) = source.of(event, Some(&data))? {
                     at.set(&mut data, value)?;
                 }
             }
             Self::Fill(at, source) => {
                 if at.get(&data).is_none()
-                    && let Some(value) = source.of(event, &data)?
+                    && let Some(value) = source.of(event, Some(&data))?
                 {
                     at.set(&mut data, value)?;
                 }
@@ -241,18 +249,55 @@ impl Field {
             Self::Join(from, to, with) => join(from, to, with, &mut data)?,
             Self::Merge(from, to) => {
                 if let Some(patch) = from.remove(&mut data) {
-                    if !patch.is_object() {
-                        return Err(Error::invalid(format!(
-                            "{from} is {}, and only an object can be merged",
-                            kind(&patch)
-                        )));
-                    }
-                    merge_patch(to.place(&mut data)?, patch);
+                    merge_object(to.place(&mut data)?, patch)
+                        .map_err(|error| Error::new(error.kind(), format!("{from}: {error}")))?;
                 }
             }
         }
         Ok(data)
     }
+}
+
+/// Fails when data are larger than those of an event may be, or nest so deep that they could not be read again: a few lines of a file
+/// could ask for any amount of both.
+fn must_fit(data: &Value) -> Result<(), Error> {
+    let mut bytes = 0;
+    measure(data, 0, &mut bytes)
+}
+
+/// Adds up how many bytes a value has as JSON; not more than it has.
+fn measure(value: &Value, depth: usize, bytes: &mut usize) -> Result<(), Error> {
+    *bytes += match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.len() + 1,
+        Value::Object(fields) => fields.keys().map(|key| key.len() + 4).sum::<usize>() + 1,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    };
+    must_be_at_most(*bytes)?;
+    if depth == DEPTH_MAX && (value.is_object() || value.is_array()) {
+        return Err(Error::invalid(format!(
+            "the data would be nested more than {DEPTH_MAX} levels deep"
+        )));
+    }
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| measure(item, depth + 1, bytes)),
+        Value::Object(fields) => fields
+            .values()
+            .try_for_each(|field| measure(field, depth + 1, bytes)),
+        _ => Ok(()),
+    }
+}
+
+fn must_be_at_most(bytes: usize) -> Result<(), Error> {
+    const LIMIT: usize = limits::EVENT_DATA_BYTES_MAX;
+    if bytes <= LIMIT {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the data would have {bytes} bytes, more than the limit of {LIMIT}"
+    )))
 }
 
 /// Puts something else where something is; nothing takes it away.
@@ -321,5 +366,7 @@ fn join(from: &[Pointer], to: &Pointer, with: &str, data: &mut Value) -> Result<
     if texts.is_empty() {
         return Ok(());
     }
+    let bytes = texts.iter().map(String::len).sum::<usize>();
+    must_be_at_most(bytes + with.len() * (texts.len() - 1))?;
     to.set(data, Value::String(texts.join(with)))
 }

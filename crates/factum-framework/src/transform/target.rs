@@ -30,6 +30,8 @@ pub(super) struct Target<'a> {
     streams: BTreeMap<StreamName, Track>,
     batch: Vec<StreamWrite>,
     batch_max: usize,
+    /// Whether nothing is written.
+    is_dry: bool,
     events: usize,
     bytes: usize,
     /// Results that were written.
@@ -78,11 +80,18 @@ impl<'a> Target<'a> {
             streams: BTreeMap::new(),
             batch: Vec::new(),
             batch_max,
+            is_dry: false,
             events: 0,
             bytes: 0,
             added: 0,
             already_there: 0,
         }
+    }
+
+    /// The same, dry: everything is checked, nothing is written.
+    pub(super) fn dry(mut self, is_dry: bool) -> Self {
+        self.is_dry = is_dry;
+        self
     }
 
     /// Takes the results of one event; they are written together.
@@ -171,7 +180,9 @@ impl<'a> Target<'a> {
             writes: std::mem::take(&mut self.batch),
             conditions: Vec::new(),
         };
-        self.store.append(batch).await?;
+        if !self.is_dry {
+            self.store.append(batch).await?;
+        }
         self.added += events as u64;
         Ok(())
     }

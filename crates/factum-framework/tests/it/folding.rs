@@ -393,3 +393,147 @@ fn mistakes_are_named_with_their_line() {
     let long = format!("format = 1 # {}", "x".repeat(1 << 20));
     check(&long, "the file is longer than the limit");
 }
+
+/// Data that are not JSON have no fields, and are not `null` either: merging them into the state made it `null`.
+#[test]
+fn data_that_are_not_json_are_nothing() {
+    let check = |step: &str, expected: &Value| {
+        let store = MemoryStore::new();
+        let (id, name) = (EventId::from_bytes([6; 16]), EventType::new("B").unwrap());
+        let binary = NewEvent::binary(id, name, "\u{1}");
+        append(&store, vec![event(1, "A", &json!({"a": 1})), binary]);
+        let fold = format!("format = 1\n[[on]]\nevent = \"*\"\ndo = [{{ {step} }}]");
+        let fold = Fold::declared(&fold).unwrap();
+        let state = folded(&over(&store), &fold, None).state;
+        assert_eq!(state, *expected, "{step}");
+    };
+    check("merge = \"\"", &json!({"a": 1}));
+    check("merge = \"/x\"", &json!({"x": {"a": 1}}));
+    check("append = \"/x\"", &json!({"x": [{"a": 1}]}));
+    check("set = \"/x\", from = \"\"", &json!({"x": {"a": 1}}));
+    check("set = \"/x\", from = \"\", default = 3", &json!({"x": 3}));
+}
+
+/// Merging a list or a number replaced what was there; steps of a transformation refuse it, and so do folds.
+#[test]
+fn only_objects_are_merged() {
+    for data in [json!([1]), json!(7), json!("x"), json!(null)] {
+        let store = MemoryStore::new();
+        append(
+            &store,
+            vec![event(1, "A", &json!({"a": 1})), event(2, "B", &data)],
+        );
+        let fold = Fold::declared("format = 1\n[[on]]\nevent = \"*\"\ndo = [{ merge = \"\" }]");
+        let fold = fold.unwrap();
+        let error = block_on(over(&store).folded(STREAM, &fold, None)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        let words = "only an object can be merged";
+        assert!(error.to_string().contains(words), "{error}");
+        // The plain merge passes such data over.
+        let state = folded(&over(&store), &Fold::merge(), None).state;
+        assert_eq!(state, json!({"a": 1}));
+    }
+}
+
+/// A snapshot by a fold named nobody, so that dropping those about someone passed it over, and every one of them was kept.
+#[test]
+fn snapshots_of_folds_say_whose_data_are_inside() {
+    use factum_store::SnapshotStore;
+    let store = MemoryStore::new();
+    let about = |number: u8, subject: &str| {
+        let tag = factum_types::Tag::new(format!("factum-subject:{subject}")).unwrap();
+        event(number, "A", &json!({"n": number})).with_tags([tag])
+    };
+    let listed = || {
+        let listed = block_on(store.list_snapshots(StreamName::new(STREAM).unwrap())).unwrap();
+        let rows = listed.into_iter();
+        rows.map(|snapshot| (snapshot.version, snapshot.subjects))
+            .collect::<Vec<_>>()
+    };
+    let repository = over(&store);
+    let take = |fold: &Fold| block_on(repository.snapshot_folded(STREAM, fold)).unwrap();
+    append(&store, vec![about(1, "ann:3")]);
+    take(&Fold::merge());
+    assert_eq!(listed(), [(1, vec!["ann:3".to_owned()])]);
+    // The next begins from that one, and knows of both.
+    append(&store, vec![about(2, "bob")]);
+    let taken = take(&Fold::merge()).unwrap();
+    assert_eq!((taken.origin, taken.folded), (Origin::Snapshot(1), 1));
+    let both = vec!["ann:3".to_owned(), "bob".to_owned()];
+    assert_eq!(listed()[0], (2, both));
+    for number in 3..20 {
+        append(&store, vec![about(number, "bob")]);
+        take(&Fold::merge());
+    }
+    assert_eq!(listed().len(), 10, "as many are kept as of typed states");
+    let dropped = block_on(repository.drop_snapshots_about("ann:3")).unwrap();
+    assert_eq!((dropped, listed()), (1, Vec::new()));
+}
+
+/// More people than a snapshot can name: then there is none, rather than one that erasing would miss.
+#[test]
+fn a_snapshot_that_cannot_name_everyone_is_not_taken() {
+    let store = MemoryStore::new();
+    let batch = (0..1_100_u32).map(|number| {
+        let tag = factum_types::Tag::new(format!("factum-subject:{number}")).unwrap();
+        let id = EventId::from_bytes((u128::from(number) + 1).to_be_bytes());
+        NewEvent::json(id, EventType::new("A").unwrap(), "{}").with_tags([tag])
+    });
+    append(&store, batch.collect());
+    let taken = block_on(over(&store).snapshot_folded(STREAM, &Fold::merge()));
+    let error = taken.unwrap_err();
+    assert!(error.to_string().contains("data subjects"), "{error}");
+}
+
+#[test]
+fn a_state_too_deep_to_be_read_again_is_not_saved() {
+    let store = MemoryStore::new();
+    let deep = (0..100).fold(json!(1), |inside, _| json!([inside]));
+    append(&store, vec![event(1, "A", &deep)]);
+    let at = "/a".repeat(40);
+    let fold =
+        format!("format = 1\n[[on]]\nevent = \"*\"\ndo = [{{ set = \"{at}\", from = \"\" }}]");
+    let fold = Fold::declared(&fold).unwrap();
+    let repository = over(&store);
+    let error = block_on(repository.snapshot_folded(STREAM, &fold)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.to_string().contains("levels deep"), "{error}");
+    assert_eq!(folded(&repository, &fold, None).origin, Origin::Replay);
+}
+
+/// Numbers as they are written in full, up to 17 digits: reading them by a faster way gave the neighbour of some, so that a state was another
+/// after a snapshot, and a copy had other data.
+#[test]
+fn numbers_stay_what_they_are() {
+    use factum_framework::transform::{Transform, file::DeclaredSteps};
+    let seed = 17;
+    let random = factum_io::sim::SimEnv::new(seed).env().random;
+    let numbers = std::iter::repeat_with(|| f64::from_bits(random.next_u64()));
+    let numbers: Vec<_> = numbers.filter(|n| n.is_finite()).take(2_000).collect();
+    let texts: Vec<_> = numbers.iter().map(|n| json!(n).to_string()).collect();
+    // Rust's own way is exact.
+    for (text, number) in texts.iter().zip(&numbers) {
+        assert_eq!(text.parse(), Ok(*number), "seed {seed}");
+    }
+    let list = format!("[{}]", texts.join(","));
+    let store = MemoryStore::new();
+    let data = format!("{{\"n\":{list}}}");
+    let name = EventType::new("A").unwrap();
+    append(
+        &store,
+        vec![NewEvent::json(EventId::from_bytes([1; 16]), name, data)],
+    );
+    let repository = over(&store);
+    block_on(repository.snapshot_folded(STREAM, &Fold::merge())).unwrap();
+    let loaded = folded(&repository, &Fold::merge(), None);
+    assert_eq!(loaded.origin, Origin::Snapshot(1));
+    assert!(loaded.state["n"].to_string() == list, "seed {seed}");
+    let file = "format = 1\n[[step]]\nevent = \"A\"\nfields = [{ move = \"/n\", to = \"/m\" }]";
+    let steps = DeclaredSteps::read(file).unwrap();
+    let to = MemoryStore::with_clock(Arc::new(|| factum_types::Timestamp::from_micros(1 << 52)));
+    let run = Transform::new("test", &store, &steps).into_store(&to);
+    block_on(run.run(&mut ())).outcome.unwrap();
+    let copied = block_on(to.read(factum_store::ReadRequest::all()).collect()).unwrap();
+    let expected = format!("{{\"m\":{list}}}");
+    assert!(copied[0].data == expected.as_bytes(), "seed {seed}");
+}

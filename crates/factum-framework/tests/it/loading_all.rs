@@ -141,3 +141,51 @@ fn what_cannot_be_read_is_named() {
         assert!(error.to_string().contains("account-1"), "{error}");
     });
 }
+
+async fn append_odd(store: &MemoryStore, stream: u64, number: u8) {
+    let id = factum_types::EventId::from_bytes([number; 16]);
+    let odd = NewEvent::json(id, EventType::new("AccountBurnt").unwrap(), "{}");
+    let batch = AppendBatch::events(name(stream), ExpectedRevision::Any, vec![odd]);
+    store.append(batch).await.unwrap();
+}
+
+/// Who loads a stream alone never sees events that were deleted, truncated or closed away: one of them that cannot be read made the whole
+/// category fail.
+#[test]
+fn what_is_not_seen_alone_does_not_fail_all() {
+    block_on(async {
+        let store = MemoryStore::new();
+        let repository = over(store.clone()).with_cache(0);
+        for number in 1..=4 {
+            append_odd(&store, number, u8::try_from(number).unwrap()).await;
+        }
+        let cut = StreamSettings {
+            truncate_before: Some(Revision::new(1)),
+            ..StreamSettings::default()
+        };
+        for (number, change) in [
+            (1, Change::Delete),
+            (2, Change::Tombstone),
+            (3, Change::Settings(cut)),
+            (4, Change::Delete),
+        ] {
+            let batch = AppendBatch::change(name(number), ExpectedRevision::Any, change);
+            store.append(batch).await.unwrap();
+        }
+        for number in [3, 4, 5] {
+            open(&repository, name(number).as_str(), 5).await;
+        }
+        // Three have events; those that are gone are not counted.
+        let all = repository.load_all::<Account>("account").at_most(3);
+        let names: Vec<_> = all.await.unwrap().into_iter().map(|l| l.stream).collect();
+        assert_eq!(names, [3, 4, 5].map(name));
+        let all = repository.load_all::<Account>("account").at_most(2);
+        let error = all.await.unwrap_err();
+        assert!(error.to_string().contains("more than 2 streams"), "{error}");
+        // One that is seen fails it as before.
+        append_odd(&store, 5, 9).await;
+        let error = repository.load_all::<Account>("account").await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Decode);
+        assert!(error.to_string().contains("account-5"), "{error}");
+    });
+}

@@ -326,3 +326,204 @@ fn notes_count_when_a_snapshot_is_due() {
         );
     });
 }
+
+fn change(store: &MemoryStore, stream: &str, change: factum_store::Change) {
+    use factum_store::{AppendBatch, EventStore};
+    let stream = StreamName::new(stream).unwrap();
+    let batch = AppendBatch::change(stream, factum_types::ExpectedRevision::Any, change);
+    block_on(store.append(batch)).unwrap();
+}
+
+fn hide_all_but(store: &MemoryStore, events: u64) {
+    let settings = factum_types::StreamSettings {
+        max_count: Some(events),
+        ..Default::default()
+    };
+    change(store, STREAM, factum_store::Change::Settings(settings));
+}
+
+fn versions(store: &MemoryStore, stream: &str) -> Vec<u64> {
+    let listed = block_on(store.list_snapshots(StreamName::new(stream).unwrap())).unwrap();
+    listed
+        .into_iter()
+        .map(|snapshot| snapshot.version)
+        .collect()
+}
+
+/// A snapshot knows events that a replay does not give any more; it was used all the same, so that a state depended on where it came from.
+#[test]
+fn a_snapshot_of_more_than_is_shown_is_passed_over() {
+    block_on(async {
+        let store = MemoryStore::new();
+        let with = cold(&store, Some(Policy::manual()));
+        open(&with, STREAM, 50).await;
+        with.snapshot::<Account>(STREAM).await.unwrap();
+        hide_all_but(&store, 1);
+        let without = cold(&store, None);
+        for version in [None, Some(2)] {
+            let of = |repository: &Repository| {
+                let load = repository.load::<Account>(STREAM);
+                let load = match version {
+                    Some(version) => load.as_of(version),
+                    None => load,
+                };
+                block_on(load.into_future()).unwrap()
+            };
+            assert_eq!(of(&with).origin, Origin::Replay, "{version:?}");
+            assert_eq!(of(&with).state, of(&without).state, "{version:?}");
+        }
+    });
+}
+
+/// What a replay of the events that are shown gives is no state to begin from when they are shown again.
+#[test]
+fn no_snapshot_is_taken_while_events_are_hidden() {
+    block_on(async {
+        let store = MemoryStore::new();
+        open(&cold(&store, None), STREAM, 50).await;
+        hide_all_but(&store, 2);
+        let with = cold(&store, Some(Policy::every(1)));
+        with.run::<Account>(STREAM, Do::PayIn(1)).await.unwrap();
+        assert!(versions(&store, STREAM).is_empty());
+        let error = with.snapshot::<Account>(STREAM).await.unwrap_err();
+        assert_eq!(error.kind(), factum_framework::Kind::Invalid);
+        assert!(error.to_string().contains("hide events"), "{error}");
+        assert!(versions(&store, STREAM).is_empty());
+        let shown = factum_store::Change::Settings(factum_types::StreamSettings::default());
+        change(&store, STREAM, shown);
+        assert_eq!(with.snapshot::<Account>(STREAM).await.unwrap(), Some(3));
+    });
+}
+
+type Saving<'a, T> =
+    std::pin::Pin<Box<dyn Future<Output = Result<T, factum_store::StoreError>> + Send + 'a>>;
+
+/// A place where saving takes ten seconds.
+struct Slow(MemoryStore, Arc<factum_io::sim::SimClock>);
+
+impl SnapshotStore for Slow {
+    fn save_snapshot(&self, snapshot: Snapshot) -> Saving<'_, ()> {
+        self.1.advance(Duration::from_secs(10));
+        self.0.save_snapshot(snapshot)
+    }
+    fn load_snapshot(
+        &self,
+        stream: StreamName,
+        key: String,
+        at_most: Option<u64>,
+    ) -> Saving<'_, Option<Snapshot>> {
+        self.0.load_snapshot(stream, key, at_most)
+    }
+    fn list_snapshots(&self, stream: StreamName) -> Saving<'_, Vec<Snapshot>> {
+        self.0.list_snapshots(stream)
+    }
+    fn drop_snapshots(&self, stream: StreamName, key: String) -> Saving<'_, ()> {
+        self.0.drop_snapshots(stream, key)
+    }
+}
+
+/// A state was called fresh when its snapshot was saved, though it was read before: who would have a state of one second was given older.
+#[test]
+fn a_state_is_as_old_as_its_load_whatever_saving_took() {
+    use factum_framework::Dial;
+    block_on(async {
+        let (store, fake) = (MemoryStore::new(), kit::FakeWorld::new(7));
+        let slow = Slow(store.clone(), Arc::clone(&fake.clock));
+        let repository = Repository::new(Arc::new(store.clone()))
+            .with_world(fake.world())
+            .with_snapshot_store(Arc::new(slow))
+            .with_snapshots::<Account>(Policy::on("MoneyPaidIn"))
+            .unwrap();
+        let of_a_second = || {
+            let dial = Dial::StaleUpTo(Duration::from_secs(1));
+            repository.load::<Account>(STREAM).dial(dial).into_future()
+        };
+        open(&repository, STREAM, 50).await;
+        assert_eq!(fake.run_background().await, 1);
+        let other = cold(&store, None);
+        other.run::<Account>(STREAM, Do::PayIn(1)).await.unwrap();
+        assert_eq!(of_a_second().await.unwrap().state.balance, 51);
+        // The same when it was asked for.
+        repository.snapshot::<Account>(STREAM).await.unwrap();
+        other.run::<Account>(STREAM, Do::PayIn(1)).await.unwrap();
+        assert_eq!(of_a_second().await.unwrap().state.balance, 52);
+    });
+}
+
+/// The next snapshot was counted from the one before that which was asked for.
+#[test]
+fn a_snapshot_that_was_asked_for_counts() {
+    block_on(async {
+        let (store, fake) = (MemoryStore::new(), kit::FakeWorld::new(7));
+        let repository = Repository::new(Arc::new(store.clone()))
+            .with_world(fake.world())
+            .with_snapshot_store(Arc::new(store))
+            .with_snapshots::<Account>(Policy::every(3))
+            .unwrap();
+        open(&repository, STREAM, 50).await;
+        let taken = repository.snapshot::<Account>(STREAM).await.unwrap();
+        assert_eq!(taken, Some(2));
+        for (version, due) in [(3, 0), (4, 0), (5, 1), (6, 0)] {
+            let pay = repository.run::<Account>(STREAM, Do::PayIn(1));
+            pay.await.unwrap();
+            assert_eq!(fake.run_background().await, due, "version {version}");
+        }
+    });
+}
+
+/// Nests one level deeper with every event.
+#[derive(Default, Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Nest {
+    inside: Option<Box<Self>>,
+}
+
+impl factum_framework::Decider for Nest {
+    type Command = ();
+    type Event = StepTaken;
+    type Error = std::convert::Infallible;
+
+    fn evolve(&mut self, _: &StepTaken, _: &factum_types::RecordedEvent) {
+        let inside = std::mem::take(self);
+        self.inside = Some(Box::new(inside));
+    }
+
+    fn decide(
+        &self,
+        (): (),
+        _: &mut factum_framework::Env,
+    ) -> Result<factum_framework::Emit<StepTaken>, Self::Error> {
+        Ok(StepTaken {}.into())
+    }
+}
+
+impl Snapshots for Nest {
+    fn samples() -> Vec<StepTaken> {
+        vec![StepTaken {}]
+    }
+}
+
+/// A state that could not be read again was saved, and took the place of one that could.
+#[test]
+fn a_state_too_deep_to_be_read_again_is_not_saved() {
+    block_on(async {
+        let store = MemoryStore::new();
+        let nests = Repository::new(Arc::new(store.clone()))
+            .with_world(world())
+            .with_cache(0)
+            .with_snapshot_store(Arc::new(store.clone()))
+            .with_snapshots::<Nest>(Policy::manual())
+            .unwrap();
+        for version in 1..=130 {
+            nests.run::<Nest>("nest-1", ()).await.unwrap();
+            // One object for the state itself, one more for each event.
+            let can_be_read = version < 127;
+            let taken = nests.snapshot::<Nest>("nest-1").await;
+            assert_eq!(taken.is_ok(), can_be_read, "version {version}: {taken:?}");
+            let loaded = nests.load::<Nest>("nest-1").await.unwrap();
+            let origin = Origin::Snapshot(version.min(126));
+            assert_eq!((loaded.version, loaded.origin), (version, origin));
+        }
+        let error = nests.snapshot::<Nest>("nest-1").await.unwrap_err();
+        assert!(error.to_string().contains("levels deep"), "{error}");
+    });
+}

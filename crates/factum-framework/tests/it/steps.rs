@@ -260,3 +260,55 @@ fn mistakes_are_named_with_their_line() {
         );
     }
 }
+
+/// A few lines of a file could ask for data without end: each line here doubles them, or nests them once more.
+#[test]
+fn data_do_not_grow_without_bound() {
+    let run = |fields: &[&str], times: usize| {
+        let fields = fields.join(", ").repeat(times).replace("}{", "}, {");
+        let file = format!("format = 1\n[[step]]\nevent = \"A\"\nfields = [{fields}]");
+        one(&file, &json!({"t": "0123456789", "a": {"b": 1}}))
+    };
+    let refused = |fields: &[&str], words: &str| {
+        let error = run(fields, 200).unwrap_err();
+        assert!(error.contains(words), "{fields:?}: {error}");
+    };
+    let into = |to: &str| format!("{{ copy = \"\", to = \"/{to}\" }}");
+    refused(&[&into("c")], "levels deep");
+    refused(&[&into("c"), &into("d")], "more than the limit");
+    refused(
+        &[
+            "{ join = [\"/t\", \"/t2\"], to = \"/t\" }",
+            "{ copy = \"/t\", to = \"/t2\" }",
+        ],
+        "more than the limit",
+    );
+    refused(
+        &[
+            "{ move = \"/a\", to = \"/x/y\" }",
+            "{ move = \"/x\", to = \"/a\" }",
+        ],
+        "levels deep",
+    );
+    assert!(run(&["{ copy = \"\", to = \"/c\" }"], 10).is_ok());
+    // Deeper than steps nest, but untouched: it stays.
+    let deep = (0..100).fold(json!(1), |inside, _| json!({ "d": inside }));
+    let file = "format = 1\n[[step]]\nevent = \"A\"\nfields = [{ remove = \"/x\" }]";
+    assert_eq!(one(file, &deep), Ok(vec![deep]));
+}
+
+/// Splits of splits were counted when all of them had been made.
+#[test]
+fn splits_of_splits_are_bounded() {
+    let split = |times: usize| {
+        let parts = vec!["{ rename = \"A\" }"; 10].join(", ");
+        let step = format!("[[step]]\nevent = \"A\"\nsplit = [{parts}]\n");
+        one(&format!("format = 1\n{}", step.repeat(times)), &json!({}))
+    };
+    assert_eq!(split(3).unwrap().len(), 1_000);
+    let error = split(12).unwrap_err();
+    assert!(
+        error.contains("more events than the limit of 1024"),
+        "{error}"
+    );
+}

@@ -574,3 +574,127 @@ fn ids_are_derived_from_what_was_read() {
         ]
     );
 }
+
+/// A store whose reads find one place damaged; everything else is as it was.
+struct Damaged(MemoryStore, u64);
+
+impl EventStore for Damaged {
+    fn append(&self, batch: AppendBatch) -> BoxFuture2<'_, Receipt> {
+        self.0.append(batch)
+    }
+    fn read(&self, request: ReadRequest) -> EventStream {
+        let events = block_on(self.0.read(request).collect()).unwrap_or_default();
+        let damaged = self.1;
+        let seen = events.into_iter().map(move |event| {
+            if event.position.raw() == damaged {
+                return Err(StoreError::new(StoreKind::Corrupt, "damaged"));
+            }
+            Ok(event)
+        });
+        EventStream::of(seen.collect::<Vec<_>>())
+    }
+    fn subscribe(&self, request: SubscribeRequest) -> Subscription {
+        self.0.subscribe(request)
+    }
+    fn head(&self) -> BoxFuture2<'_, Option<Position>> {
+        self.0.head()
+    }
+    fn stream_info(&self, stream: StreamName) -> BoxFuture2<'_, StreamInfo> {
+        self.0.stream_info(stream)
+    }
+    fn streams(&self, request: StreamsRequest) -> BoxFuture2<'_, Vec<StreamInfo>> {
+        self.0.streams(request)
+    }
+}
+
+/// The stream of a damaged event was closed with a link to one that lacks the event.
+#[test]
+fn streams_stay_open_when_an_event_is_damaged() {
+    for damaged in [0, 7, 19] {
+        let store = Damaged(source(20), damaged);
+        let steps = steps();
+        let run = Transform::new("test", &store, &steps)
+            .of(Source::Category(Category::new("old").unwrap()))
+            .within(note)
+            .on_failure(OnFailure::Skip)
+            .closing();
+        let done = block_on(run.run(&mut ()));
+        assert_eq!(done.outcome.unwrap(), End::Complete);
+        assert_eq!((done.report.failed, done.report.closed), (1, 0));
+        assert_eq!(done.report.not_closed, ["old-0", "old-1", "old-2"]);
+        let moved = |event: &&RecordedEvent| event.event_type.as_str() == "StreamMoved";
+        assert_eq!(all(&store.0).iter().filter(moved).count(), 0);
+    }
+}
+
+/// A dry run left out what is checked within one store, and said that all was well where the run then failed.
+#[test]
+fn a_dry_run_says_what_a_run_would() {
+    let old = || Source::Category(Category::new("old").unwrap());
+    let into_itself = STEPS.replace("new-*", "old-new-*");
+    let changed = STEPS.replace("Alpha", "Aleph");
+    let run = |store: &MemoryStore, source: Source, file: &str, is_dry: bool| {
+        let steps = DeclaredSteps::read(file).unwrap();
+        let run = Transform::new("test", store, &steps)
+            .of(source)
+            .within(note)
+            .closing();
+        block_on(if is_dry { run.dry_run() } else { run }.run(&mut ()))
+    };
+    let made = || {
+        let store = source(20);
+        within(&store, old(), &steps()).outcome.unwrap();
+        store
+    };
+    let cases: [(MemoryStore, Source, &str, &str); 5] = [
+        (source(20), Source::All, STEPS, "one stream or one category"),
+        (source(20), old(), &into_itself, "the category that is read"),
+        (made(), old(), &changed, "made by other steps"),
+        (source(20), old(), STEPS, ""),
+        (made(), old(), STEPS, ""),
+    ];
+    for (store, source, file, words) in cases {
+        let before = all(&store);
+        let dry = run(&store, source.clone(), file, true);
+        assert_eq!(all(&store), before, "{words}");
+        let real = run(&store, source, file, false);
+        assert_eq!(dry.report, real.report, "{words}");
+        match (dry.outcome, real.outcome) {
+            (Ok(dry), Ok(real)) => assert_eq!((dry, words), (real, "")),
+            (Err(dry), Err(real)) => {
+                assert_eq!(dry.to_string(), real.to_string());
+                assert!(
+                    !words.is_empty() && dry.to_string().contains(words),
+                    "{dry}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A hundred failures are named, and whether any was damage was looked for among these.
+#[test]
+fn failures_are_counted_beyond_those_that_are_named() {
+    let from = MemoryStore::new();
+    for number in 0..150 {
+        let event = event(number, "C", &json!({}));
+        append(&from, &format!("old-{number}"), vec![event]);
+    }
+    append(&from, "old-150", vec![event(150, "D", &json!({}))]);
+    let from = Damaged(from, 149);
+    let picky = |mut draft: Draft| match draft.name() {
+        "C" => Err(Error::invalid("not this one")),
+        _ => draft.move_to("new-1").map(|()| vec![draft]),
+    };
+    let run = Transform::new("test", &from, &picky)
+        .of(Source::Category(Category::new("old").unwrap()))
+        .within(note)
+        .on_failure(OnFailure::Skip)
+        .closing();
+    let report = block_on(run.run(&mut ())).report;
+    assert_eq!((report.failed, report.damaged), (150, 1));
+    assert_eq!(report.failures.len(), 100);
+    assert!(report.failures.iter().all(|failed| failed.stream.is_some()));
+    assert_eq!((report.stayed_open, report.not_closed.len()), (150, 100));
+}

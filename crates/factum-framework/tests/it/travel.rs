@@ -89,11 +89,11 @@ fn differences_are_found_and_blamed() {
                 .unwrap(),
             None
         );
-        let error = repository
-            .blame::<Account>(STREAM, "owner")
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), Kind::Invalid);
+        for no_pointer in ["owner", "/a~2", &"/x".repeat(65)] {
+            let blame = repository.blame::<Account>(STREAM, no_pointer);
+            let error = blame.await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid, "{no_pointer}");
+        }
     });
 }
 

@@ -83,6 +83,7 @@ fn sum_up(args: &TransformArgs, report: &Report, seconds: f64, ui: &mut Ui) {
         (report.failed, "failed"),
         (report.hidden, "hidden and left out"),
         (report.closed, "old streams closed"),
+        (report.stayed_open, "old streams not closed"),
     ];
     for (count, what) in more {
         if count > 0 {
