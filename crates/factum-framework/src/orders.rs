@@ -20,7 +20,12 @@ use crate::retry::Retry;
 use crate::run::Committed;
 
 /// The key of the tag by which a repetition is recognised.
-pub(crate) const KEY_TAG: &str = "factum-key";
+const KEY_TAG: &str = "factum-key";
+
+/// The tag of what was done under a key; the key is compared with all that it is made of, its scope first.
+pub(crate) fn key_tag(key: &[&str]) -> Result<Tag, Error> {
+    tag(KEY_TAG, derive_id(key))
+}
 
 /// How a command is carried out: what all kinds of commands have in common.
 #[derive(Debug, Clone)]
@@ -70,7 +75,7 @@ impl Prepared {
     pub(crate) fn new(repository: &Repository, scope: &str, orders: Orders) -> Result<Self, Error> {
         let key = match orders.key {
             Some(key) => {
-                let tag = tag(KEY_TAG, derive_id(&[scope, &key]))?;
+                let tag = key_tag(&[scope, &key])?;
                 Some((key, tag))
             }
             None => None,

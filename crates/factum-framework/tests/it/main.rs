@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod deciding;
@@ -11,6 +13,8 @@ mod events;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod folding;
+#[cfg(test)]
+mod hooked;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
