@@ -215,19 +215,20 @@ impl Repository {
         }))
     }
 
-    /// Appends; the same again, as long as it is not known whether it was written or the store is busy.
+    /// Appends; the same again, as long as it is not known whether it was written or the store is busy. What a busy store did not write in
+    /// the last try may have been written in an earlier one: then it stays unknown.
     pub(crate) async fn append_surely(
         &self,
         batch: AppendBatch,
         retry: Retry,
     ) -> Result<Receipt, StoreError> {
         let mut tries = 1;
-        let mut uncertain = false;
+        let mut uncertain = None;
         loop {
             let error = match self.store.append(batch.clone()).await {
                 Ok(mut receipt) => {
                     // What this very call wrote before its answer was lost is no repetition.
-                    receipt.replayed &= !uncertain;
+                    receipt.replayed &= uncertain.is_none();
                     return Ok(receipt);
                 }
                 Err(error) => error,
@@ -236,9 +237,12 @@ impl Repository {
             let unknown = kind == factum_store::Kind::Unknown;
             let again = unknown || kind == factum_store::Kind::Unavailable;
             if !again || tries >= retry.attempts {
-                return Err(error);
+                let busy = kind == factum_store::Kind::Unavailable;
+                return Err(uncertain.filter(|_| busy).unwrap_or(error));
             }
-            uncertain |= unknown;
+            if unknown {
+                uncertain = Some(error);
+            }
             self.pause(retry, tries).await;
             tries += 1;
         }
