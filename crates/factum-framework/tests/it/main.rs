@@ -32,6 +32,8 @@ mod running;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod stopping;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod transforming;
