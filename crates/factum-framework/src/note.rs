@@ -44,6 +44,12 @@ pub(crate) enum Note {
         #[serde(rename = "type")]
         event_type: String,
         version: u32,
+        /// Where the event stands; notes of older versions do not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<u64>,
+        /// Which of the inputs that the event was read as.
+        #[serde(default, skip_serializing_if = "is_first")]
+        index: usize,
         /// What the event said, unless it was long or not JSON.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data: Option<Value>,
@@ -138,6 +144,11 @@ pub(crate) const MESSAGE_REJECTED: &str = KINDS[2].name;
 /// The notes that say which timers are pending.
 pub(crate) const TIMER_NOTES: [&str; 4] =
     [KINDS[3].name, KINDS[4].name, KINDS[5].name, KINDS[6].name];
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_first(index: &usize) -> bool {
+    *index == 0
+}
 
 /// Whether an event of this name is the framework's.
 pub(crate) fn is_note(name: &str) -> bool {
@@ -268,6 +279,8 @@ mod tests {
                 revision: 1,
                 event_type: text(),
                 version: 1,
+                position: Some(3),
+                index: 1,
                 data: None,
                 rejected: Some(text()),
             },
@@ -328,6 +341,25 @@ mod tests {
         ];
         assert_eq!(notes.len(), KINDS.len());
         notes.iter().for_each(check);
+    }
+
+    #[test]
+    fn a_note_of_older_code_is_read() {
+        let data = br#"{"input":"x","stream":"x","revision":1,"type":"x","version":1}"#;
+        let note = Note::decode("factum.InputReceived", 1, data).unwrap();
+        let unknown = Note::InputReceived {
+            input: "x".into(),
+            stream: "x".into(),
+            revision: 1,
+            event_type: "x".into(),
+            version: 1,
+            position: None,
+            index: 0,
+            data: None,
+            rejected: None,
+        };
+        assert_eq!(note, unknown);
+        assert_eq!(unknown.encode().unwrap(), data);
     }
 
     #[test]

@@ -368,7 +368,7 @@ impl<D: Receiver> Hosted for Inbox<D> {
                 }) => {
                     let rejected = Rejected::of(&message, to, command, reason)?;
                     let command = D::on_rejected(&rejected);
-                    Self::attend(desk, event, received(event), command).await
+                    Self::attend(desk, event, received(event, 0), command).await
                 }
                 Some(Note::TimerSet { timer, .. }) => {
                     let command = D::on_timer(&timer);

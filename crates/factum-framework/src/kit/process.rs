@@ -155,7 +155,7 @@ impl<P: Process> ProcessGiven<P> {
         };
         let route = P::route(&input, &event);
         let given = Given {
-            note: received(&event),
+            note: received(&event, 0),
             what: What::Input(input, route.clone()),
         };
         Follows {
@@ -202,7 +202,7 @@ impl<P: Process> ProcessGiven<P> {
             .and_then(|data| record(kind.name, kind.version, data, 0));
         match stored {
             Ok(stored) => {
-                let note = received(&stored);
+                let note = received(&stored, 0);
                 let what = What::Rejected(rejected);
                 self.given(Given { note, what })
             }

@@ -40,7 +40,7 @@ impl<P: Process> Hosting<P> {
             let Some(key) = route.key() else { continue };
             let stream = StreamName::new(stream_of::<P>(key)).map_err(Error::from)?;
             let given = Given {
-                note: received(event),
+                note: received(event, index),
                 what: What::Input(input, route),
             };
             Self::give(desk, &stream, event, index, given).await?;
@@ -101,7 +101,7 @@ impl<P: Process> Hosted for Hosting<P> {
                     command,
                     reason,
                 }) => Given {
-                    note: received(event),
+                    note: received(event, 0),
                     what: What::Rejected(Rejected::of(&message, to, command, reason)?),
                 },
                 Some(_) => return Ok(Handled::Done),

@@ -6,7 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_framework::kit::FakeWorld;
-use factum_framework::{Decider, Emit, Env, Event, Receiver, RecordedEvent, Repository, Runner};
+use factum_framework::{
+    Decider, Emit, Env, Event, Inputs, Process, Receiver, RecordedEvent, Repository, Route, Runner,
+    StartFrom,
+};
 use factum_store::{AppendBatch, EventStore, Kind, MemoryStore, ReadRequest};
 use factum_types::StreamName;
 use pollster::block_on;
@@ -176,4 +179,132 @@ fn what_is_refused_meanwhile_is_not_done() {
     let mut runner = doors(&over(second, 9)).retry(factum_framework::Retry::never());
     let idle = block_on(runner.run_until_idle()).unwrap();
     assert_eq!((house.outcome(), idle.parked), ((1, 0), 0));
+}
+
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "TripSaw")]
+struct Saw {
+    what: String,
+}
+
+/// What a trip hears of a stop; `stops` are read as one input each.
+#[derive(Event, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[event(name = "BusPassed")]
+struct Passed {
+    stops: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Passing(String);
+
+impl Inputs for Passing {
+    fn names() -> Vec<&'static str> {
+        <Passed as Inputs>::names()
+    }
+
+    fn read(event: &RecordedEvent) -> Result<Vec<Self>, factum_framework::Error> {
+        let passed = <Passed as Inputs>::read(event)?;
+        let stops = passed.into_iter().flat_map(|passed| passed.stops);
+        Ok(stops.map(Self).collect())
+    }
+}
+
+/// Goes from the stop `begin` to the stop `end`, and notes what lies between.
+#[derive(Default, Clone)]
+struct Trip {
+    seen: Vec<String>,
+}
+
+impl Process for Trip {
+    const NAME: &'static str = "trip";
+    type Input = Passing;
+    type Event = Saw;
+
+    fn route(Passing(stop): &Passing, _: &RecordedEvent) -> Route {
+        match stop.as_str() {
+            "begin" => Route::Start("1".into()),
+            "end" => Route::End("1".into()),
+            _ => Route::Continue("1".into()),
+        }
+    }
+
+    fn evolve(&mut self, event: &Saw, _: &RecordedEvent) {
+        self.seen.push(event.what.clone());
+    }
+
+    fn on(&self, Passing(stop): &Passing, _: &mut Env) -> Emit<Saw> {
+        Saw { what: stop.clone() }.into()
+    }
+}
+
+/// Somewhere for buses to pass.
+#[derive(Default, Clone)]
+struct Street;
+
+impl Decider for Street {
+    type Command = &'static [&'static str];
+    type Event = Passed;
+    type Error = String;
+    fn evolve(&mut self, _: &Passed, _: &RecordedEvent) {}
+    fn decide(&self, stops: Self::Command, _: &mut Env) -> Result<Emit<Passed>, String> {
+        let stops = stops.iter().map(|stop| (*stop).to_owned()).collect();
+        Ok(Passed { stops }.into())
+    }
+}
+
+/// The trip after one pass of a runner that dies before it saves, and after another.
+fn travelled(events: &[&'static [&'static str]]) -> [(Vec<String>, bool); 2] {
+    let house = House::new();
+    for stops in events {
+        let run = house.repository.run::<Street>("street-1", *stops);
+        block_on(run.into_future()).unwrap();
+    }
+    let trip = || {
+        let trip = block_on(house.repository.process::<Trip>("1")).unwrap();
+        trip.map(|trip| (trip.state.seen, trip.ended)).unwrap()
+    };
+    let trips = |repository| Runner::new(repository).process::<Trip>(StartFrom::Beginning);
+    let dying = over(Hooked::without_checkpoints(house.store.clone()), 8);
+    block_on(trips(&dying).run_until_idle()).unwrap_err();
+    let first = trip();
+    block_on(trips(&house.repository).run_until_idle()).unwrap();
+    [first, trip()]
+}
+
+fn all_see(events: &[&'static [&'static str]], seen: &[&str], ended: bool) {
+    let seen: Vec<_> = seen.iter().map(|it| (*it).to_owned()).collect();
+    let expected = (seen, ended);
+    assert_eq!(
+        travelled(events),
+        [expected.clone(), expected],
+        "{events:?}"
+    );
+}
+
+#[test]
+fn what_came_before_a_process_began_does_not_reach_it_later() {
+    all_see(
+        &[&["early"], &["begin"], &["late"]],
+        &["begin", "late"],
+        false,
+    );
+    all_see(
+        &[&["end"], &["begin"], &["late"]],
+        &["begin", "late"],
+        false,
+    );
+    // Several inputs of one event come one after another.
+    all_see(&[&["early", "begin", "late"]], &["begin", "late"], false);
+    all_see(&[&["end", "begin"], &["late"]], &["begin", "late"], false);
+}
+
+#[test]
+fn what_comes_after_a_process_is_over_does_not_begin_it_again() {
+    let events: &[&[_]] = &[&["begin"], &["end"], &["late"], &["begin"], &["later"]];
+    all_see(events, &["begin", "end"], true);
+    all_see(
+        &[&["begin", "end", "begin", "late"]],
+        &["begin", "end"],
+        true,
+    );
 }
