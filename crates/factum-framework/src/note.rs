@@ -109,7 +109,11 @@ pub(crate) enum Note {
 /// An event that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParkedNote {
+    /// The partition in whose queue it waits.
     pub(crate) partition: String,
+    /// The others that it is for: what comes later in these waits behind it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<String>,
     pub(crate) position: u64,
     pub(crate) event: String,
     pub(crate) stream: String,
@@ -148,6 +152,14 @@ pub(crate) const TIMER_NOTES: [&str; 4] =
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 const fn is_first(index: &usize) -> bool {
     *index == 0
+}
+
+impl ParkedNote {
+    /// All partitions that it is for.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &str> {
+        let also = self.also.iter().map(String::as_str);
+        std::iter::once(self.partition.as_str()).chain(also)
+    }
 }
 
 /// Whether an event of this name is the framework's.
@@ -311,6 +323,7 @@ mod tests {
             },
             Note::EventParked(ParkedNote {
                 partition: text(),
+                also: vec![text()],
                 position: 1,
                 event: text(),
                 stream: text(),

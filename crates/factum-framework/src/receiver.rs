@@ -346,8 +346,8 @@ impl<D: Receiver> Hosted for Inbox<D> {
         ])
     }
 
-    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error> {
-        Ok(Some(event.stream.to_string()))
+    fn partitions(&self, event: &RecordedEvent) -> Result<Vec<String>, Error> {
+        Ok(vec![event.stream.to_string()])
     }
 
     fn handle<'a>(

@@ -76,8 +76,8 @@ pub(crate) trait Hosted: Send + Sync {
     /// The events that it is given.
     fn items(&self) -> Result<Vec<QueryItem>, Error>;
 
-    /// What an event must wait for the failures of; `None` when the event is not for it.
-    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error>;
+    /// What an event must wait for the failures of, all of it; nothing when the event is not for it.
+    fn partitions(&self, event: &RecordedEvent) -> Result<Vec<String>, Error>;
 
     /// Handles an event; doing so again changes nothing.
     fn handle<'a>(

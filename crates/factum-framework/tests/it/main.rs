@@ -29,6 +29,8 @@ mod reacting;
 mod remembering;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod sharing;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod steps;
