@@ -281,6 +281,21 @@ mod tests {
         );
     }
 
+    fn parked() -> ParkedNote {
+        let text = || String::from("x");
+        ParkedNote {
+            partition: text(),
+            also: vec![text()],
+            position: 1,
+            event: text(),
+            stream: text(),
+            revision: 2,
+            event_type: text(),
+            reason: text(),
+            attempts: 3,
+        }
+    }
+
     #[test]
     fn every_note_is_read_as_it_was_written() {
         let text = || String::from("x");
@@ -321,17 +336,7 @@ mod tests {
                 position: None,
                 timers: Some(3),
             },
-            Note::EventParked(ParkedNote {
-                partition: text(),
-                also: vec![text()],
-                position: 1,
-                event: text(),
-                stream: text(),
-                revision: 2,
-                event_type: text(),
-                reason: text(),
-                attempts: 3,
-            }),
+            Note::EventParked(parked()),
             Note::RetryAsked { partition: text() },
             Note::EventReleased {
                 partition: text(),
