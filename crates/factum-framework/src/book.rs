@@ -18,6 +18,8 @@ pub(crate) struct Book {
     timers: BTreeMap<String, String>,
     /// Whether there was an input.
     pub(crate) started: bool,
+    /// Where the first input stands, and which of its event's it is; `None` when its note does not say it.
+    first: Option<(u64, usize)>,
     /// Whether the process is over.
     pub(crate) ended: bool,
 }
@@ -25,7 +27,15 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn take(&mut self, note: &Note, recorded: &RecordedEvent) {
         match note {
-            Note::InputReceived { .. } => self.started = true,
+            Note::InputReceived { .. } if self.started => (),
+            Note::InputReceived {
+                position, index, ..
+            } => {
+                self.started = true;
+                // In a copy of a store positions are others: what comes after the note never came before the input.
+                let noted = recorded.position.raw();
+                self.first = position.map(|position| (position.min(noted), *index));
+            }
             Note::TimerSet { timer, .. } => {
                 self.timers.insert(timer.clone(), recorded.id.to_string());
             }
@@ -37,6 +47,21 @@ impl Book {
                 self.ended = true;
             }
             _ => (),
+        }
+    }
+
+    /// Whether the process ran already when the input came of which this would be noted.
+    pub(crate) fn began_before(&self, note: &Note) -> bool {
+        match (self.first, note) {
+            (
+                Some(first),
+                Note::InputReceived {
+                    position: Some(position),
+                    index,
+                    ..
+                },
+            ) => first < (*position, *index),
+            _ => self.started,
         }
     }
 

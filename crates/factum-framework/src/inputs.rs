@@ -140,8 +140,8 @@ pub(crate) fn items<I: Inputs>() -> Result<Vec<QueryItem>, Error> {
         .collect()
 }
 
-/// What is noted of an input: where it is, and what it said unless that is long.
-pub(crate) fn received(event: &RecordedEvent) -> Note {
+/// What is noted of an input: where it is, which of those that the event was read as, and what that said unless it is long.
+pub(crate) fn received(event: &RecordedEvent, index: usize) -> Note {
     /// Longer data are looked up where they are.
     const DATA_BYTES_MAX: usize = 64 << 10;
     let short = event.data.len() <= DATA_BYTES_MAX;
@@ -151,6 +151,8 @@ pub(crate) fn received(event: &RecordedEvent) -> Note {
         revision: event.revision.number(),
         event_type: event.event_type.to_string(),
         version: event.schema_version,
+        position: Some(event.position.raw()),
+        index,
         data: short
             .then(|| serde_json::from_slice(&event.data).ok())
             .flatten(),

@@ -44,6 +44,12 @@ pub(crate) enum Note {
         #[serde(rename = "type")]
         event_type: String,
         version: u32,
+        /// Where the event stands; notes of older versions do not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        position: Option<u64>,
+        /// Which of the inputs that the event was read as.
+        #[serde(default, skip_serializing_if = "is_first")]
+        index: usize,
         /// What the event said, unless it was long or not JSON.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         data: Option<Value>,
@@ -103,7 +109,11 @@ pub(crate) enum Note {
 /// An event that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParkedNote {
+    /// The partition in whose queue it waits.
     pub(crate) partition: String,
+    /// The others that it is for: what comes later in these waits behind it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<String>,
     pub(crate) position: u64,
     pub(crate) event: String,
     pub(crate) stream: String,
@@ -138,6 +148,19 @@ pub(crate) const MESSAGE_REJECTED: &str = KINDS[2].name;
 /// The notes that say which timers are pending.
 pub(crate) const TIMER_NOTES: [&str; 4] =
     [KINDS[3].name, KINDS[4].name, KINDS[5].name, KINDS[6].name];
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_first(index: &usize) -> bool {
+    *index == 0
+}
+
+impl ParkedNote {
+    /// All partitions that it is for.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &str> {
+        let also = self.also.iter().map(String::as_str);
+        std::iter::once(self.partition.as_str()).chain(also)
+    }
+}
 
 /// Whether an event of this name is the framework's.
 pub(crate) fn is_note(name: &str) -> bool {
@@ -258,6 +281,21 @@ mod tests {
         );
     }
 
+    fn parked() -> ParkedNote {
+        let text = || String::from("x");
+        ParkedNote {
+            partition: text(),
+            also: vec![text()],
+            position: 1,
+            event: text(),
+            stream: text(),
+            revision: 2,
+            event_type: text(),
+            reason: text(),
+            attempts: 3,
+        }
+    }
+
     #[test]
     fn every_note_is_read_as_it_was_written() {
         let text = || String::from("x");
@@ -268,6 +306,8 @@ mod tests {
                 revision: 1,
                 event_type: text(),
                 version: 1,
+                position: Some(3),
+                index: 1,
                 data: None,
                 rejected: Some(text()),
             },
@@ -296,16 +336,7 @@ mod tests {
                 position: None,
                 timers: Some(3),
             },
-            Note::EventParked(ParkedNote {
-                partition: text(),
-                position: 1,
-                event: text(),
-                stream: text(),
-                revision: 2,
-                event_type: text(),
-                reason: text(),
-                attempts: 3,
-            }),
+            Note::EventParked(parked()),
             Note::RetryAsked { partition: text() },
             Note::EventReleased {
                 partition: text(),
@@ -328,6 +359,25 @@ mod tests {
         ];
         assert_eq!(notes.len(), KINDS.len());
         notes.iter().for_each(check);
+    }
+
+    #[test]
+    fn a_note_of_older_code_is_read() {
+        let data = br#"{"input":"x","stream":"x","revision":1,"type":"x","version":1}"#;
+        let note = Note::decode("factum.InputReceived", 1, data).unwrap();
+        let unknown = Note::InputReceived {
+            input: "x".into(),
+            stream: "x".into(),
+            revision: 1,
+            event_type: "x".into(),
+            version: 1,
+            position: None,
+            index: 0,
+            data: None,
+            rejected: None,
+        };
+        assert_eq!(note, unknown);
+        assert_eq!(unknown.encode().unwrap(), data);
     }
 
     #[test]

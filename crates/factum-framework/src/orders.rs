@@ -20,7 +20,12 @@ use crate::retry::Retry;
 use crate::run::Committed;
 
 /// The key of the tag by which a repetition is recognised.
-pub(crate) const KEY_TAG: &str = "factum-key";
+const KEY_TAG: &str = "factum-key";
+
+/// The tag of what was done under a key; the key is compared with all that it is made of, its scope first.
+pub(crate) fn key_tag(key: &[&str]) -> Result<Tag, Error> {
+    tag(KEY_TAG, derive_id(key))
+}
 
 /// How a command is carried out: what all kinds of commands have in common.
 #[derive(Debug, Clone)]
@@ -70,7 +75,7 @@ impl Prepared {
     pub(crate) fn new(repository: &Repository, scope: &str, orders: Orders) -> Result<Self, Error> {
         let key = match orders.key {
             Some(key) => {
-                let tag = tag(KEY_TAG, derive_id(&[scope, &key]))?;
+                let tag = key_tag(&[scope, &key])?;
                 Some((key, tag))
             }
             None => None,
@@ -210,19 +215,20 @@ impl Repository {
         }))
     }
 
-    /// Appends; the same again, as long as it is not known whether it was written or the store is busy.
+    /// Appends; the same again, as long as it is not known whether it was written or the store is busy. What a busy store did not write in
+    /// the last try may have been written in an earlier one: then it stays unknown.
     pub(crate) async fn append_surely(
         &self,
         batch: AppendBatch,
         retry: Retry,
     ) -> Result<Receipt, StoreError> {
         let mut tries = 1;
-        let mut uncertain = false;
+        let mut uncertain = None;
         loop {
             let error = match self.store.append(batch.clone()).await {
                 Ok(mut receipt) => {
                     // What this very call wrote before its answer was lost is no repetition.
-                    receipt.replayed &= !uncertain;
+                    receipt.replayed &= uncertain.is_none();
                     return Ok(receipt);
                 }
                 Err(error) => error,
@@ -231,9 +237,12 @@ impl Repository {
             let unknown = kind == factum_store::Kind::Unknown;
             let again = unknown || kind == factum_store::Kind::Unavailable;
             if !again || tries >= retry.attempts {
-                return Err(error);
+                let busy = kind == factum_store::Kind::Unavailable;
+                return Err(uncertain.filter(|_| busy).unwrap_or(error));
             }
-            uncertain |= unknown;
+            if unknown {
+                uncertain = Some(error);
+            }
             self.pause(retry, tries).await;
             tries += 1;
         }

@@ -142,7 +142,8 @@ impl Repository {
         }
     }
 
-    /// Has a partition of parked events tried again, from its first event on, when a runner with the consumer next runs.
+    /// Has a partition of parked events tried again, from its first event on, when a runner with the consumer next runs. An event that
+    /// waits in several partitions is tried when it is the first in all of them.
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid): nothing is parked there.
@@ -154,7 +155,9 @@ impl Repository {
         let note = Note::RetryAsked {
             partition: partition.to_owned(),
         };
-        let noted = lot.note(self, self.new_id(), &note, |lot| lot.is_blocked(partition));
+        let noted = lot.note(self, self.new_id(), &note, |lot| {
+            lot.first(partition).is_some()
+        });
         if noted.await? {
             return Ok(());
         }

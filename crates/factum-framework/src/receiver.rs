@@ -6,7 +6,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use factum_types::{EventId, QueryItem, RecordedEvent};
+use factum_store::Condition;
+use factum_types::{EventId, Position, Query, QueryItem, RecordedEvent, Tag};
 use futures_core::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,10 +17,11 @@ use crate::book::{Book, Noted};
 use crate::decider::Decider;
 use crate::emit::Emit;
 use crate::env::Env;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::inputs::{item, received};
 use crate::note::{MESSAGE_REJECTED, MESSAGE_SENT, Note, OWNER, TO};
-use crate::run::RunError;
+use crate::orders::key_tag;
+use crate::run::{RunError, is_match};
 use crate::runner::desk::{self, Desk, Handled, Hosted, Trouble};
 
 /// A decider that messages can be sent to, and that can be woken by timers.
@@ -226,6 +228,59 @@ impl<D: Receiver> Decider for Attended<D> {
     }
 }
 
+/// How often a message is looked at again when others settle it at the same time.
+const ATTEMPTS: u32 = 16;
+
+/// A message on its way: it is done or refused, and never both.
+struct Message<'a> {
+    event: &'a RecordedEvent,
+    to: String,
+    command: Value,
+    /// What has this tag was done because of it.
+    done: Tag,
+    /// What has this tag is the note that it was refused.
+    refused: Tag,
+}
+
+impl Message<'_> {
+    /// Says whether it is settled; if not, others were at it, and what they did can be read.
+    async fn settle<D: Receiver>(&self, desk: &Desk, command: D::Command) -> Result<bool, Trouble> {
+        // Looked up before anything else is read: what comes after it breaks the condition of whoever comes second.
+        let after = desk.repository.store().head().await.map_err(Error::from)?;
+        if desk.is_stored(&self.refused).await? {
+            return Ok(true);
+        }
+        let run = desk
+            .repository
+            .run::<D>(&self.to, command)
+            .idempotency(desk::key(self.event, 0))
+            .caused_by(self.event)
+            .only_if(none_with(&self.refused, after));
+        match run.await {
+            Ok(_) => Ok(true),
+            Err(RunError::Failed(error)) if error.store_error().is_some_and(is_match) => Ok(false),
+            Err(RunError::Failed(error)) => Err(error.into()),
+            Err(RunError::Rejected(why)) => {
+                let note = Note::MessageRejected {
+                    message: self.event.id.to_string(),
+                    to: self.to.clone(),
+                    command: self.command.clone(),
+                    reason: why.to_string(),
+                };
+                let conditions = [&self.refused, &self.done].map(|tag| none_with(tag, after));
+                let refused = self.refused.clone();
+                let noted = desk.note_if(self.event, &note, refused, conditions.into());
+                Ok(noted.await?)
+            }
+        }
+    }
+}
+
+fn none_with(tag: &Tag, after: Option<Position>) -> Condition {
+    let query = Query::tag(tag.clone());
+    Condition::NoMatch { query, after }
+}
+
 /// A receiver in a runner.
 pub(crate) struct Inbox<D>(PhantomData<fn() -> D>);
 
@@ -234,7 +289,7 @@ impl<D: Receiver> Inbox<D> {
         Self(PhantomData)
     }
 
-    /// Runs a message; what is refused is noted in the sender's stream.
+    /// Runs a message, or has its refusal noted in the sender's stream: one of the two, however often and by however many it is tried.
     async fn deliver(
         desk: &Desk,
         event: &RecordedEvent,
@@ -244,26 +299,21 @@ impl<D: Receiver> Inbox<D> {
         let parsed = D::Command::deserialize(&command).map_err(|error| {
             Trouble::Park(format!("the command for {to} has another shape: {error}"))
         })?;
-        let done = desk
-            .repository
-            .run::<D>(&to, parsed)
-            .idempotency(desk::key(event, 0))
-            .caused_by(event)
-            .await;
-        match done {
-            Ok(_) => Ok(Handled::Done),
-            Err(RunError::Failed(error)) => Err(error.into()),
-            Err(RunError::Rejected(why)) => {
-                let note = Note::MessageRejected {
-                    message: event.id.to_string(),
-                    to,
-                    command,
-                    reason: why.to_string(),
-                };
-                desk.note_once(event, &note).await?;
-                Ok(Handled::Done)
+        let key = desk::key(event, 0);
+        let message = Message {
+            event,
+            done: key_tag(&[&to, &key])?,
+            refused: key_tag(&[event.stream.as_str(), &key, "note"])?,
+            to,
+            command,
+        };
+        for _ in 0..ATTEMPTS {
+            if message.settle::<D>(desk, parsed.clone()).await? {
+                return Ok(Handled::Done);
             }
         }
+        let what = format!("others keep settling the message to {}", message.to);
+        Err(Error::new(Kind::Conflict, what).into())
     }
 
     /// Wakes a stream, or tells it of a refusal.
@@ -296,8 +346,8 @@ impl<D: Receiver> Hosted for Inbox<D> {
         ])
     }
 
-    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error> {
-        Ok(Some(event.stream.to_string()))
+    fn partitions(&self, event: &RecordedEvent) -> Result<Vec<String>, Error> {
+        Ok(vec![event.stream.to_string()])
     }
 
     fn handle<'a>(
@@ -318,7 +368,7 @@ impl<D: Receiver> Hosted for Inbox<D> {
                 }) => {
                     let rejected = Rejected::of(&message, to, command, reason)?;
                     let command = D::on_rejected(&rejected);
-                    Self::attend(desk, event, received(event), command).await
+                    Self::attend(desk, event, received(event, 0), command).await
                 }
                 Some(Note::TimerSet { timer, .. }) => {
                     let command = D::on_timer(&timer);

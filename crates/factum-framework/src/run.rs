@@ -206,6 +206,7 @@ pub struct Run<'a, D: Decider> {
     command: D::Command,
     dial: Dial,
     version: Option<u64>,
+    only_if: Option<Condition>,
     orders: Orders,
 }
 
@@ -221,6 +222,7 @@ impl<'a, D: Decider> Run<'a, D> {
             command,
             dial: Dial::Fresh,
             version: None,
+            only_if: None,
             orders: Orders::new(),
         }
     }
@@ -236,6 +238,12 @@ impl<'a, D: Decider> Run<'a, D> {
     /// Only if the stream is at this version, which the user has seen; a conflict otherwise, without another attempt.
     pub fn at_version(mut self, version: u64) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// Only if this holds too; a conflict otherwise, without another attempt.
+    pub(crate) fn only_if(mut self, condition: Condition) -> Self {
+        self.only_if = Some(condition);
         self
     }
 
@@ -269,7 +277,8 @@ impl<'a, D: Decider> Run<'a, D> {
             }
             let Sealed { events, sealed } = prepared.seal(emit, &stream, &mut env)?;
             let next_version = loaded.version + sealed.len() as u64;
-            let batch = batch(&loaded, sealed);
+            let mut batch = batch(&loaded, sealed);
+            batch.conditions.extend(self.only_if.clone());
             let error = match repository.append_surely(batch, prepared.retry).await {
                 Ok(receipt) => {
                     self.committed(&loaded, &events, next_version).await;
@@ -286,7 +295,8 @@ impl<'a, D: Decider> Run<'a, D> {
             {
                 return Ok(done);
             }
-            if !conflict || self.version.is_some() || attempts >= prepared.retry.attempts {
+            let again = conflict && self.version.is_none() && !is_match(&error);
+            if !again || attempts >= prepared.retry.attempts {
                 return Err(error.into());
             }
             repository.pause(prepared.retry, attempts).await;
@@ -352,6 +362,13 @@ impl<'a, D: Decider> Run<'a, D> {
             );
         }
     }
+}
+
+/// Whether a query is matched that none should match. Of the conditions of a run only one that it was given is of that kind, and no other
+/// attempt meets it.
+pub(crate) fn is_match(error: &StoreError) -> bool {
+    let reason = error.as_conflict().map(|conflict| &conflict.reason);
+    matches!(reason, Some(ConflictReason::Match { .. }))
 }
 
 fn batch<D: Decider>(loaded: &Loaded<D>, events: Vec<NewEvent>) -> AppendBatch {

@@ -153,7 +153,7 @@ impl<P: Process> ProcessGiven<P> {
         };
         let route = P::route(&input, &event);
         let given = Given {
-            note: received(&event),
+            note: received(&event, 0),
             what: What::Input(input, route.clone()),
         };
         Follows {
@@ -192,7 +192,7 @@ impl<P: Process> ProcessGiven<P> {
         };
         match stored(&note) {
             Ok(stored) => {
-                let note = received(&stored);
+                let note = received(&stored, 0);
                 let what = What::Rejected(rejected);
                 self.given(Given { note, what })
             }

@@ -40,7 +40,7 @@ impl<P: Process> Hosting<P> {
             let Some(key) = route.key() else { continue };
             let stream = StreamName::new(stream_of::<P>(key)).map_err(Error::from)?;
             let given = Given {
-                note: received(event),
+                note: received(event, index),
                 what: What::Input(input, route),
             };
             Self::give(desk, &stream, event, index, given).await?;
@@ -70,14 +70,15 @@ impl<P: Process> Hosted for Hosting<P> {
         Ok(items)
     }
 
-    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error> {
+    fn partitions(&self, event: &RecordedEvent) -> Result<Vec<String>, Error> {
         if is_note(event.event_type.as_str()) {
-            return Ok(Some(event.stream.to_string()));
+            return Ok(vec![event.stream.to_string()]);
         }
         let inputs = P::Input::read(event)?;
-        Ok(inputs
+        let instances = inputs
             .iter()
-            .find_map(|input| P::route(input, event).key().map(stream_of::<P>)))
+            .filter_map(|input| P::route(input, event).key().map(stream_of::<P>));
+        Ok(instances.collect())
     }
 
     fn handle<'a>(
@@ -101,7 +102,7 @@ impl<P: Process> Hosted for Hosting<P> {
                     command,
                     reason,
                 }) => Given {
-                    note: received(event),
+                    note: received(event, 0),
                     what: What::Rejected(Rejected::of(&message, to, command, reason)?),
                 },
                 Some(_) => return Ok(Handled::Done),

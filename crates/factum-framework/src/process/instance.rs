@@ -63,7 +63,7 @@ impl<P: Process> Decider for Instance<P> {
             return Ok(Emit::none());
         }
         let emit = match what {
-            What::Input(_, route) if !self.takes(&route) => return Ok(Emit::none()),
+            What::Input(_, route) if !self.takes(&route, &note) => return Ok(Emit::none()),
             What::Input(input, route) => {
                 let emit = self.state.on(&input, env);
                 match route {
@@ -79,10 +79,12 @@ impl<P: Process> Decider for Instance<P> {
 }
 
 impl<P: Process> Instance<P> {
-    const fn takes(&self, route: &Route) -> bool {
+    /// Whether it takes an input, of which this would be noted. The same whenever it is asked, so that a second pass over the inputs
+    /// changes nothing: an instance that is over stays so, and what came before it began is not taken afterwards.
+    fn takes(&self, route: &Route, note: &Note) -> bool {
         match route {
             Route::Start(_) => !self.book.ended,
-            Route::Continue(_) | Route::End(_) => self.book.started && !self.book.ended,
+            Route::Continue(_) | Route::End(_) => !self.book.ended && self.book.began_before(note),
             Route::Ignore => false,
         }
     }

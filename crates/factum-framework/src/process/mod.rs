@@ -136,7 +136,7 @@ pub trait Process: Default + Clone + Send + Sync + 'static {
 pub enum Route {
     /// It begins the instance; one that runs already goes on with it, and one that is over ignores it.
     Start(String),
-    /// It is for the instance, if that runs; otherwise nothing is done.
+    /// It is for the instance, if that began with an earlier input and is not over; otherwise nothing is done, whenever it is looked at.
     Continue(String),
     /// The same, and then the instance is over.
     End(String),

@@ -66,7 +66,8 @@ pub trait Reactor: Send + Sync + 'static {
 
     /// What waits when a reaction fails: the later events with the same answer. By default, those of the same stream.
     ///
-    /// `None` when there is nothing to do about the event: nothing is done or noted then.
+    /// `None` when there is nothing to do about the event: nothing is done or noted then. An event that is read as several inputs waits in
+    /// all their partitions, and later events of each of these wait behind it.
     fn partition(&self, input: &Self::Input, recorded: &RecordedEvent) -> Option<String> {
         let _: &Self::Input = input;
         Some(recorded.stream.to_string())
@@ -190,11 +191,12 @@ impl<R: Reactor> Hosted for Acting<R> {
         items::<R::Input>()
     }
 
-    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error> {
+    fn partitions(&self, event: &RecordedEvent) -> Result<Vec<String>, Error> {
         let inputs = R::Input::read(event)?;
-        Ok(inputs
+        let partitions = inputs
             .iter()
-            .find_map(|input| self.0.partition(input, event)))
+            .filter_map(|input| self.0.partition(input, event));
+        Ok(partitions.collect())
     }
 
     fn handle<'a>(

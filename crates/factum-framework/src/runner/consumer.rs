@@ -2,6 +2,8 @@
 //!
 //! Relies on: handlers that may be repeated. Never: leaves out an event; it is handled, parked or, by hand, skipped.
 
+use std::collections::BTreeSet;
+
 use factum_store::{ReadRequest, Source};
 use factum_types::{EventId, Position, Query, QueryItem, RecordedEvent, Timestamp};
 
@@ -279,11 +281,13 @@ async fn offer(
         return Ok(Offered::Settled);
     }
     let stream = event.stream.as_str();
-    let (partition, unreadable) = match hosted.partition(event) {
-        Ok(None) => return Ok(Offered::Settled),
-        Ok(Some(partition)) => (partition, None),
+    let (mut partitions, unreadable) = match hosted.partitions(event) {
+        Ok(partitions) => (partitions, None),
         // What cannot be read waits with the events of its stream.
-        Err(error) => (stream.to_owned(), Some(error.to_string())),
+        Err(error) => (vec![stream.to_owned()], Some(error.to_string())),
+    };
+    let Some(first) = partitions.first().cloned() else {
+        return Ok(Offered::Settled);
     };
     let mut parking = Parking {
         consumer,
@@ -291,21 +295,23 @@ async fn offer(
         desk,
         rules,
     };
-    if let Some(blocked) = [partition.as_str(), stream]
-        .into_iter()
-        .find(|partition| parking.lot.is_blocked(partition))
-    {
+    if parking.lot.is_blocked(stream) {
+        partitions.push(stream.to_owned());
+    }
+    if let Some(queue) = parking.lot.behind(&partitions) {
         let reason = "waits behind an event that failed".to_owned();
-        return parking.park(blocked, event, 0, reason).await;
+        return parking.park(queue, partitions, event, 0, reason).await;
     }
     if let Some(reason) = unreadable {
-        return parking.park(&partition, event, 1, reason).await;
+        return parking.park(first, partitions, event, 1, reason).await;
     }
     match attempt(hosted, desk, rules, event).await? {
         Attempted::Done => Ok(Offered::Settled),
         Attempted::Elsewhere(until) => Ok(Offered::Elsewhere(until)),
         Attempted::Failed(attempts, reason) => {
-            parking.park(&partition, event, attempts, reason).await
+            parking
+                .park(first, partitions, event, attempts, reason)
+                .await
         }
     }
 }
@@ -319,9 +325,11 @@ struct Parking<'a> {
 }
 
 impl Parking<'_> {
+    /// Parks an event in the queue of one partition; what comes later in any of its partitions waits behind it.
     async fn park(
         &mut self,
-        partition: &str,
+        queue: String,
+        partitions: Vec<String>,
         event: &RecordedEvent,
         attempts: u32,
         reason: String,
@@ -337,8 +345,10 @@ impl Parking<'_> {
                 ),
             ));
         }
+        let others: BTreeSet<_> = partitions.into_iter().collect();
         let note = Note::EventParked(ParkedNote {
-            partition: partition.to_owned(),
+            also: others.into_iter().filter(|it| *it != queue).collect(),
+            partition: queue,
             position: event.position.raw(),
             event: event.id.to_string(),
             stream: event.stream.to_string(),

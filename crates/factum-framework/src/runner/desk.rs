@@ -4,16 +4,15 @@
 
 use std::time::Duration;
 
-use factum_store::{AppendBatch, Condition};
-use factum_types::{ExpectedRevision, Query, QueryItem, RecordedEvent, StreamName, Tag};
+use factum_store::{AppendBatch, Condition, ReadRequest};
+use factum_types::{ExpectedRevision, QueryItem, RecordedEvent, StreamName, Tag};
 use futures_core::future::BoxFuture;
 
-use crate::codec::tag;
 use crate::decider::Decider;
-use crate::env::{Env, derive_id};
+use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::note::Note;
-use crate::orders::{KEY_TAG, Orders};
+use crate::orders::Orders;
 use crate::repository::Repository;
 use crate::retry::Retry;
 use crate::run::RunError;
@@ -77,8 +76,8 @@ pub(crate) trait Hosted: Send + Sync {
     /// The events that it is given.
     fn items(&self) -> Result<Vec<QueryItem>, Error>;
 
-    /// What an event must wait for the failures of; `None` when the event is not for it.
-    fn partition(&self, event: &RecordedEvent) -> Result<Option<String>, Error>;
+    /// What an event must wait for the failures of, all of it; nothing when the event is not for it.
+    fn partitions(&self, event: &RecordedEvent) -> Result<Vec<String>, Error>;
 
     /// Handles an event; doing so again changes nothing.
     fn handle<'a>(
@@ -114,37 +113,29 @@ impl Desk {
         }
     }
 
-    /// Notes something in the stream of an event, because of it, once.
-    pub(crate) async fn note_once(&self, event: &RecordedEvent, note: &Note) -> Result<(), Error> {
+    /// Whether anything has this tag.
+    pub(crate) async fn is_stored(&self, tag: &Tag) -> Result<bool, Error> {
+        let store = self.repository.store();
+        let first = store.read(ReadRequest::tag(tag.clone()).limit(1));
+        Ok(!first.collect().await?.is_empty())
+    }
+
+    /// Notes something in the stream of an event, because of it, with this tag; says whether the conditions held.
+    pub(crate) async fn note_if(
+        &self,
+        event: &RecordedEvent,
+        note: &Note,
+        tag: Tag,
+        conditions: Vec<Condition>,
+    ) -> Result<bool, Error> {
         let stream = &event.stream;
-        let key = tag(
-            KEY_TAG,
-            derive_id(&[stream.as_str(), &key(event, 0), "note"]),
-        )?;
         let mut orders = Orders::new();
         orders.caused_by(event);
         // An id of chance: another runner may be noting the same in other words.
         let mut new = note.seal(self.new_id(), stream, orders.metadata)?;
-        new.tags.push(key.clone());
-        self.append_once(stream, &key, vec![new]).await.map(drop)
-    }
-
-    /// Appends unless something with this tag was appended before; says whether it did.
-    pub(crate) async fn append_once(
-        &self,
-        stream: &StreamName,
-        key: &Tag,
-        events: Vec<factum_types::NewEvent>,
-    ) -> Result<bool, Error> {
-        let store = self.repository.store();
-        let after = store.head().await?;
-        let query = Query::tag(key.clone());
-        let before = factum_store::ReadRequest::tag(key.clone()).limit(1);
-        if !store.read(before).collect().await?.is_empty() {
-            return Ok(false);
-        }
-        let batch = AppendBatch::events(stream.clone(), ExpectedRevision::Any, events)
-            .on(Condition::NoMatch { query, after });
+        new.tags.push(tag);
+        let mut batch = AppendBatch::events(stream.clone(), ExpectedRevision::Any, vec![new]);
+        batch.conditions = conditions;
         match self.repository.append_surely(batch, Retry::default()).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == factum_store::Kind::Conflict => Ok(false),

@@ -21,6 +21,7 @@ use crate::error::{Error, Kind};
 use crate::inputs::item;
 use crate::note::{OWNER, TIMER_NOTES};
 use crate::retry::Retry;
+use crate::world::World;
 
 /// The longest wait for a timer: clocks are set, and waits cannot be shortened.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -82,6 +83,40 @@ impl Stop {
         std::future::poll_fn(|context| self.poll(context)).await;
     }
 
+    /// Waits so long, but not longer than until someone asks, which [`is_asked`](Self::is_asked) says.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any point.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use factum_framework::{Stop, World};
+    ///
+    /// # pollster::block_on(async {
+    /// let (world, stop) = (World::real(), Stop::new());
+    /// stop.wait(&world, Duration::from_millis(1)).await;
+    /// assert!(!stop.is_asked());
+    ///
+    /// stop.clone().stop();
+    /// stop.wait(&world, Duration::from_secs(3_600)).await;
+    /// assert!(stop.is_asked());
+    /// # });
+    /// ```
+    pub async fn wait(&self, world: &World, duration: Duration) {
+        if duration.is_zero() || self.is_asked() {
+            return;
+        }
+        let mut over = world.timer.wait(duration);
+        std::future::poll_fn(|context| {
+            if self.poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            over.as_mut().poll(context)
+        })
+        .await;
+    }
+
     fn poll(&self, context: &Context<'_>) -> Poll<()> {
         let mut wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_asked() {
@@ -103,7 +138,7 @@ struct Waiting {
 impl Runner {
     /// Handles what there is, then what comes, until it is told to stop. It stops between two events, and stores how far it is.
     ///
-    /// A store that is busy is waited for. When it ends with an error, nothing is lost: act, and call it again.
+    /// A store that is busy is waited for, but not when it is told to stop. When it ends with an error, nothing is lost: act, and call it again.
     ///
     /// # Errors
     /// As for [`run_until_idle`](Runner::run_until_idle), without [`Kind::NeverIdle`].
@@ -122,7 +157,9 @@ impl Runner {
                     // The bell may be broken too.
                     waiting = None;
                     busy += 1;
-                    self.desk.repository.pause(BUSY, busy).await;
+                    let world = &self.desk.repository.world;
+                    let delay = BUSY.delay(busy, world.random.next_u64());
+                    stop.wait(world, delay).await;
                 }
                 Err(error) => return Err(error),
             }

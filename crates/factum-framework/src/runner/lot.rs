@@ -26,6 +26,8 @@ const ATTEMPTS: u32 = 16;
 pub(crate) struct Entry {
     pub(crate) note: ParkedNote,
     pub(crate) since: Timestamp,
+    /// Where it was first noted: the order in which entries wait, across queues.
+    order: u64,
 }
 
 impl Entry {
@@ -40,7 +42,10 @@ pub(crate) struct Lot {
     stream: StreamName,
     /// How many notes were folded.
     version: u64,
+    /// The queues, each under the partition that it is named by.
     partitions: BTreeMap<String, VecDeque<Entry>>,
+    /// What waits in each partition, in order, and in which queue: an event that is for several waits in one queue for all.
+    waiting: BTreeMap<String, BTreeMap<u64, String>>,
     positions: BTreeSet<Position>,
     retries: BTreeSet<String>,
     skipped: BTreeSet<Position>,
@@ -52,6 +57,7 @@ impl Lot {
             stream: StreamName::new(format!("{CATEGORY}{consumer}"))?,
             version: 0,
             partitions: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             positions: BTreeSet::new(),
             retries: BTreeSet::new(),
             skipped: BTreeSet::new(),
@@ -81,6 +87,7 @@ impl Lot {
             Note::EventParked(note) => self.put(Entry {
                 note,
                 since: recorded.time,
+                order: recorded.revision.number(),
             }),
             Note::RetryAsked { partition } if self.partitions.contains_key(&partition) => {
                 self.retries.insert(partition);
@@ -108,6 +115,10 @@ impl Lot {
         let partition = entry.note.partition.clone();
         let queue = self.partitions.entry(partition.clone()).or_default();
         if self.positions.insert(entry.position()) {
+            for name in entry.note.partitions() {
+                let waiting = self.waiting.entry(name.to_owned()).or_default();
+                waiting.insert(entry.order, partition.clone());
+            }
             queue.push_back(entry);
             return;
         }
@@ -117,7 +128,10 @@ impl Lot {
             .iter_mut()
             .find(|held| held.note.position == entry.note.position)
         {
-            *held = entry;
+            *held = Entry {
+                order: held.order,
+                ..entry
+            };
         }
     }
 
@@ -125,7 +139,23 @@ impl Lot {
         let Some(queue) = self.partitions.get_mut(partition) else {
             return;
         };
-        queue.retain(|entry| entry.note.position != position);
+        let Some(index) = queue
+            .iter()
+            .position(|entry| entry.note.position == position)
+        else {
+            return;
+        };
+        if let Some(entry) = queue.remove(index) {
+            for name in entry.note.partitions() {
+                let Some(waiting) = self.waiting.get_mut(name) else {
+                    continue;
+                };
+                waiting.remove(&entry.order);
+                if waiting.is_empty() {
+                    self.waiting.remove(name);
+                }
+            }
+        }
         self.positions.remove(&Position::from_raw(position));
         if queue.is_empty() {
             self.partitions.remove(partition);
@@ -138,17 +168,39 @@ impl Lot {
         self.positions.contains(&position) || self.skipped.contains(&position)
     }
 
+    /// Whether anything waits that is for this partition.
     pub(crate) fn is_blocked(&self, partition: &str) -> bool {
-        self.partitions.contains_key(partition)
+        self.waiting.contains_key(partition)
+    }
+
+    /// The queue in which an event has to wait that is for these partitions: that of the last one that any of them waits for.
+    pub(crate) fn behind(&self, partitions: &[String]) -> Option<String> {
+        let waiting = partitions.iter().filter_map(|it| self.waiting.get(it));
+        let last = waiting.filter_map(BTreeMap::last_key_value).max();
+        last.map(|(_, queue)| queue.clone())
+    }
+
+    /// Whether nothing that waits comes before it in any of its partitions.
+    fn is_free(&self, entry: &Entry) -> bool {
+        entry.note.partitions().all(|partition| {
+            let waiting = self.waiting.get(partition);
+            let first = waiting.and_then(BTreeMap::first_key_value);
+            first.is_some_and(|(order, _)| *order == entry.order)
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.positions.len()
     }
 
-    /// A partition that someone wants to be tried again.
+    /// A partition that someone wants to be tried again, and whose first event waits for no other.
     pub(crate) fn wanted(&self) -> Option<String> {
-        self.retries.first().cloned()
+        let mut retries = self.retries.iter();
+        let free = |partition: &&String| {
+            let first = self.first(partition);
+            first.is_some_and(|first| self.is_free(first))
+        };
+        retries.find(free).cloned()
     }
 
     pub(crate) fn first(&self, partition: &str) -> Option<&Entry> {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod deciding;
@@ -11,6 +13,8 @@ mod events;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod folding;
+#[cfg(test)]
+mod hooked;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
@@ -25,9 +29,13 @@ mod reacting;
 mod remembering;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod sharing;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod stopping;
 #[cfg(feature = "files")]
 #[cfg(test)]
 mod transforming;

@@ -13,6 +13,7 @@ use factum_types::{ExpectedRevision, Position, RecordedEvent, StreamName};
 use pollster::block_on;
 
 use crate::account::{Account, AccountCommand as Do, AccountEvent as Did, Refusal, open, over};
+use crate::hooked::{Hooked, busy};
 
 const STREAM: &str = "account-1";
 
@@ -348,6 +349,44 @@ fn a_lost_answer_is_asked_for_again() {
         }
         assert_eq!(stored(&store).len(), 12);
     });
+}
+
+/// The first answer is lost, after it was written or before; then the store is busy as long as anybody asks.
+#[test]
+fn an_unknown_outcome_stays_unknown_while_the_store_is_busy() {
+    for written in [true, false] {
+        let store = MemoryStore::new();
+        block_on(open(&over(store.clone()), STREAM, 50));
+        let (behind, appends) = (store.clone(), AtomicU32::new(0));
+        let hooked = Hooked::new(store.clone(), move |batch| {
+            if appends.fetch_add(1, Ordering::Relaxed) > 0 {
+                return Some(busy());
+            }
+            if written {
+                block_on(behind.append(batch.clone())).unwrap();
+            }
+            let unknown = factum_store::Kind::Unknown;
+            Some(StoreError::new(unknown, "the answer was lost"))
+        });
+        let repository = over(hooked);
+        let pay = repository
+            .run::<Account>(STREAM, Do::PayIn(1))
+            .into_future();
+        let error = block_on(pay).unwrap_err();
+        assert_eq!(
+            error.failure().unwrap().kind(),
+            Kind::Store(factum_store::Kind::Unknown),
+            "{error}"
+        );
+        assert_eq!(stored(&store).len(), 2 + usize::from(written));
+    }
+    // Nothing is uncertain about a store that was busy from the beginning.
+    let hooked = Hooked::new(MemoryStore::new(), |_| Some(busy()));
+    let repository = over(hooked);
+    let run = repository.run::<Account>(STREAM, Do::Open("ann".into()));
+    let error = block_on(run.into_future()).unwrap_err();
+    let unavailable = Kind::Store(factum_store::Kind::Unavailable);
+    assert_eq!(error.failure().unwrap().kind(), unavailable);
 }
 
 /// A store in which a stream is made while it is read: the first read gives nothing, and no error.
