@@ -110,3 +110,44 @@ fn readers_see_no_rebuild() {
         assert!(polls > 10, "{polls}");
     });
 }
+
+/// A number that was given once stays taken: with it the epochs would begin again, and the lease of a dropped generation would hold for
+/// another one.
+#[test]
+fn a_dropped_generation_never_comes_back() {
+    let store = Arc::new(MemoryStore::new());
+    append(&store, "loanApplication-1", "Asked", "{}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("read.db");
+    let mut desk = SqliteSink::open(&path, []).unwrap();
+    let claimed = |which| {
+        let mut runner = loans(&store, &path, which);
+        block_on(runner.run_until_caught_up()).unwrap();
+        let lease = runner.lease().unwrap().clone();
+        (runner, lease)
+    };
+    claimed(Which::Live);
+    let (mut zombie, dropped) = claimed(Which::New);
+    assert_eq!((dropped.generation, dropped.epoch), (2, 1));
+    desk.drop_generation("loans", 2).unwrap();
+
+    let (_, new) = claimed(Which::New);
+    assert_eq!((new.generation, new.epoch), (3, 1));
+    append(&store, "loanApplication-1", "Late", "{}");
+    let fenced = block_on(zombie.run_until_caught_up()).unwrap_err();
+    assert_eq!(fenced.kind(), Kind::Fenced, "{fenced}");
+    for table in ["loans__g2", "loans__g3"] {
+        let late = format!("SELECT count(*) FROM {table} WHERE last = 'Late'");
+        let read = Connection::open(&path).unwrap();
+        let found: Option<i64> = read.query_row(&late, [], |row| row.get(0)).ok();
+        assert_eq!(found, (table == "loans__g3").then_some(0), "{table}");
+    }
+
+    // Nor by its number, also when a newer one is left.
+    let mut by_number = loans(&store, &path, Which::Number(2));
+    let error = block_on(by_number.run_until_caught_up()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.to_string().contains("has no generation 2"), "{error}");
+    desk.drop_generation("loans", 3).unwrap();
+    assert_eq!(claimed(Which::New).1.generation, 4);
+}
