@@ -43,9 +43,14 @@ pub(crate) fn claim(
         Which::Number(number) => return Err(no_generation(projection, number)),
         _ => return Err(Error::invalid("this sink does not know such a generation")),
     };
+    let made = exists(connection, projection, generation)?;
     for table in tables {
         check_owner(connection, table, projection)?;
-        make_table(connection, table, projection, generation)?;
+        if made {
+            check_table(connection, table, projection, generation)?;
+        } else {
+            make_table(connection, table, projection, generation)?;
+        }
     }
     if which == Which::Live && live.is_none() {
         publish(connection, projection, generation)?;
@@ -140,6 +145,11 @@ fn check_owner(connection: &Connection, table: &Table, projection: &str) -> Resu
         let what = format!("{name} belongs to projection {owner}, not to {projection}");
         return Err(Error::invalid(what));
     }
+    check_free(connection, name)
+}
+
+/// Nothing has this name in the file.
+fn check_free(connection: &Connection, name: &str) -> Result<(), Error> {
     match kind_of(connection, name)? {
         None => Ok(()),
         Some((kind, _)) => Err(Error::invalid(format!(
@@ -160,6 +170,30 @@ fn kind_of(connection: &Connection, name: &str) -> Result<Option<(String, String
         .map_err(|error| said(format!("cannot look for {name}"), error))
 }
 
+/// A generation keeps the tables it was made with: what it has applied is in no other.
+fn check_table(
+    connection: &Connection,
+    table: &Table,
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let name = table_name(&table.name, generation);
+    let ours = tables_of(connection, projection, generation)?;
+    let ours = ours.iter().any(|(name, _)| *name == table.name);
+    let what = match kind_of(connection, &name)?.filter(|_| ours) {
+        Some((_, made)) if made == create(table, &name) => return Ok(()),
+        Some(_) => format!(
+            "table {} of projection {projection} has other columns in generation {generation}",
+            table.name
+        ),
+        None => format!(
+            "generation {generation} of projection {projection} has no table {}",
+            table.name
+        ),
+    };
+    Err(Error::invalid(format!("{what}: build a new generation")))
+}
+
 fn make_table(
     connection: &Connection,
     table: &Table,
@@ -168,16 +202,7 @@ fn make_table(
 ) -> Result<(), Error> {
     let name = table_name(&table.name, generation);
     let sql = create(table, &name);
-    match kind_of(connection, &name)? {
-        Some((_, made)) if made == sql => return Ok(()),
-        Some(_) => {
-            return Err(Error::invalid(format!(
-                "table {} of projection {projection} has other columns in generation {generation}: build a new generation",
-                table.name
-            )));
-        }
-        None => (),
-    }
+    check_free(connection, &name)?;
     let made = connection.execute_batch(&sql);
     made.map_err(|error| said(format!("cannot make {name}"), error))?;
     let noted = connection.execute(
