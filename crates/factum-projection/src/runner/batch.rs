@@ -19,6 +19,14 @@ struct Batch {
     last: bool,
 }
 
+/// What keeps events from being committed together; fewer of them may be.
+enum Blocked {
+    /// One of them will never be taken.
+    Refused(Error),
+    /// More of them have to wait than may.
+    NoRoom(Error),
+}
+
 impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     /// Does what is to be done next; says whether nothing was left then.
     pub(super) async fn step(&mut self) -> Result<bool, Error> {
@@ -80,36 +88,61 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         }
         let mut parts = vec![(events, to)];
         while let Some((mut events, to)) = parts.pop() {
-            match self.commit_events(&lease, &events, to).await {
-                Ok(()) => (),
-                Err(error) if error.kind() != Kind::Refused => return Err(error),
-                Err(error) if events.len() < 2 => {
-                    self.sink.roll_back().await;
-                    let Some(event) = events.first() else {
-                        return Err(error);
-                    };
+            let Some(blocked) = self.commit_events(&lease, &events, to).await? else {
+                continue;
+            };
+            if events.len() > 1 {
+                let rest = events.split_off(events.len() / 2);
+                let middle = events.last().map(|event| event.position);
+                parts.push((rest, to));
+                parts.push((events, middle));
+                continue;
+            }
+            match (blocked, events.first()) {
+                (Blocked::Refused(error), Some(event)) => {
                     self.park(&lease, event, to, &error).await?;
                 }
-                Err(_) => {
-                    self.sink.roll_back().await;
-                    let rest = events.split_off(events.len() / 2);
-                    let middle = events.last().map(|event| event.position);
-                    parts.push((rest, to));
-                    parts.push((events, middle));
-                }
+                (Blocked::NoRoom(error) | Blocked::Refused(error), _) => return Err(error),
             }
         }
         Ok(())
     }
 
+    /// Commits all of these events, or says what keeps it from that; then nothing is begun.
     async fn commit_events(
         &mut self,
         lease: &Lease,
         events: &[RecordedEvent],
         to: Option<Position>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Blocked>, Error> {
+        let (free, changes) = self.sort(events);
+        if let Err(error) = self.check_room(lease, &changes) {
+            return Ok(Some(Blocked::NoRoom(error)));
+        }
         self.sink.begin(lease).await?;
-        let mut changes = Vec::new();
+        let written = free
+            .into_iter()
+            .try_for_each(|event| self.projector.project(event, self.sink.writer()));
+        let committed = match written {
+            Ok(()) => self.commit(lease, to, changes).await,
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(()) => {
+                self.applied += events.len() as u64;
+                Ok(None)
+            }
+            Err(error) if error.kind() == Kind::Refused => {
+                self.sink.roll_back().await;
+                Ok(Some(Blocked::Refused(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which events can be applied, and those that wait behind others.
+    fn sort<'e>(&self, events: &'e [RecordedEvent]) -> (Vec<&'e RecordedEvent>, Vec<Change>) {
+        let (mut free, mut changes) = (Vec::new(), Vec::new());
         for event in events {
             let partition = self.projector.partition(event);
             let state = self.state.as_ref();
@@ -119,12 +152,35 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
                 let parked = Parked::new(event, partition, reason, 0, now);
                 changes.push(Change::Park(parked));
             } else {
-                self.projector.project(event, self.sink.writer())?;
+                free.push(event);
             }
         }
-        self.commit(lease, to, changes).await?;
-        self.applied += events.len() as u64;
-        Ok(())
+        (free, changes)
+    }
+
+    /// Whether what is parked more would stay within the limit. What is parked already and parked again is no more.
+    fn check_room(&self, lease: &Lease, changes: &[Change]) -> Result<(), Error> {
+        let parked = self.state.as_ref().map_or(&[][..], |state| &state.parked);
+        let more = changes.iter().filter_map(|change| match change {
+            Change::Park(entry) => Some(entry),
+            Change::Release(_) => None,
+        });
+        let mut more = more.filter(|entry| {
+            let at = entry.position;
+            parked.binary_search_by_key(&at, |it| it.position).is_err()
+        });
+        let room = self.parked_max.saturating_sub(parked.len());
+        match more.nth(room) {
+            None => Ok(()),
+            Some(over) => Err(Error::invalid(format!(
+                "projection {} stops before event {} of stream {}: {} events are parked, the limit is {}; retry or skip them",
+                lease.projection,
+                over.revision,
+                over.stream,
+                parked.len(),
+                self.parked_max
+            ))),
+        }
     }
 
     async fn park(
@@ -136,8 +192,10 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     ) -> Result<(), Error> {
         let partition = self.projector.partition(event);
         let parked = Parked::new(event, partition, error.to_string(), 1, self.world.now());
+        let changes = vec![Change::Park(parked)];
+        self.check_room(lease, &changes)?;
         self.sink.begin(lease).await?;
-        self.commit(lease, to, vec![Change::Park(parked)]).await?;
+        self.commit(lease, to, changes).await?;
         self.applied += 1;
         Ok(())
     }
@@ -186,18 +244,6 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         let Some(state) = &mut self.state else {
             return Err(Error::unavailable("the sink has to be looked at first"));
         };
-        let more = changes
-            .iter()
-            .filter(|change| matches!(change, Change::Park(_)))
-            .count();
-        if more > 0 && state.parked.len() + more > self.parked_max.max(state.parked.len()) {
-            let parked = state.parked.len();
-            let name = &lease.projection;
-            return Err(Error::invalid(format!(
-                "projection {name} stops: {parked} events are parked and {more} more would be, the limit is {}; retry or skip them",
-                self.parked_max
-            )));
-        }
         let advance = Advance {
             from: state.checkpoint,
             to,

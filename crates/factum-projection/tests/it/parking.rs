@@ -97,3 +97,48 @@ fn parking_has_a_limit() {
     assert!(error.to_string().contains("the limit is 2"), "{error}");
     assert_eq!(status(&sink, "order-2").as_deref(), Some("confirmed"));
 }
+
+/// In one batch as in many: what stands before the event that there is no room for is applied.
+#[test]
+fn the_limit_stops_exactly_before_the_event() {
+    for batch_events in 1..8 {
+        let (_, sink, _, runner) = broken();
+        let mut runner = runner.parked_max(2).batch_events(batch_events);
+        let error = block_on(runner.run_until_caught_up()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        let said = error.to_string();
+        assert!(said.contains("before event 3 of stream order-1"), "{said}");
+        assert_eq!(status(&sink, "order-2").as_deref(), Some("confirmed"));
+        assert_eq!(block_on(runner.parked()).unwrap().len(), 2);
+        let checkpoint = runner.monitor().status().checkpoint.unwrap();
+        assert_eq!(checkpoint.number(), 4, "batches of {batch_events}");
+    }
+}
+
+/// An event that is parked already takes no room when it is parked again.
+#[test]
+fn at_the_limit_a_retry_may_fail_and_help() {
+    for batch_events in [1, 1_000] {
+        let (store, sink, orders, runner) = broken();
+        let mut runner = runner.parked_max(3).batch_events(batch_events);
+        assert_eq!(block_on(runner.run_until_caught_up()).unwrap().parked, 3);
+        append(&store, "order-3", &["Placed"]);
+        block_on(runner.retry_parked("order-1")).unwrap();
+        assert_eq!(block_on(runner.run_until_caught_up()).unwrap().parked, 3);
+        assert_eq!(block_on(runner.parked()).unwrap()[0].attempts, 2);
+        assert_eq!(status(&sink, "order-3").as_deref(), Some("placed"));
+
+        // No more than that, in a lower limit neither.
+        append(&store, "order-1", &["Looked"]);
+        let mut runner = runner.parked_max(1);
+        block_on(runner.retry_parked("order-1")).unwrap();
+        let error = block_on(runner.run_until_caught_up()).unwrap_err();
+        assert!(error.to_string().contains("before event 4"), "{error}");
+        assert_eq!(block_on(runner.parked()).unwrap()[0].attempts, 3);
+
+        orders.fixed.store(true, Ordering::SeqCst);
+        block_on(runner.retry_parked("order-1")).unwrap();
+        assert_eq!(block_on(runner.run_until_caught_up()).unwrap().parked, 0);
+        assert_eq!(status(&sink, "order-1").as_deref(), Some("confirmed"));
+    }
+}
