@@ -2,6 +2,7 @@
 //!
 //! Relies on: commits that are all or nothing. Never: leaves out an event; it is applied, parked or, by hand, skipped.
 
+use factum_framework::Stop;
 use factum_store::{Kind as Store, ReadFrom, ReadRequest, Source, StoreError};
 use factum_types::{Position, RecordedEvent};
 
@@ -28,10 +29,14 @@ enum Blocked {
 }
 
 impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
-    /// Does what is to be done next; says whether nothing was left then.
-    pub(super) async fn step(&mut self) -> Result<bool, Error> {
+    /// Does what is to be done next; says whether nothing was left then. What is parked and to be tried may be much, so it is stopped
+    /// between two of that.
+    pub(super) async fn step(&mut self, stop: &Stop) -> Result<bool, Error> {
         self.ready().await?;
         while let Some(partition) = self.state.as_ref().and_then(wanted) {
+            if stop.is_asked() {
+                return Ok(false);
+            }
             self.try_parked(&partition).await?;
         }
         let batch = self.next_batch().await?;
@@ -207,8 +212,10 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         let Some(waiting) = first(state, partition).cloned() else {
             return Ok(());
         };
+        // Before anything is begun: a sink may hold a lock from there on.
+        let event = self.read_again(&waiting).await?;
         self.sink.begin(&lease).await?;
-        let outcome = match self.read_again(&waiting).await? {
+        let outcome = match event {
             Some(event) => self.projector.project(&event, self.sink.writer()),
             None => Err(Error::refused("the event is not stored any more")),
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use factum_framework::Stop;
 use factum_projection::{Kind, MemorySink, Runner};
 use factum_store::MemoryStore;
 use pollster::block_on;
@@ -141,4 +142,21 @@ fn at_the_limit_a_retry_may_fail_and_help() {
         assert_eq!(block_on(runner.run_until_caught_up()).unwrap().parked, 0);
         assert_eq!(status(&sink, "order-1").as_deref(), Some("confirmed"));
     }
+}
+
+/// What waits may be much; who stops waits for one event of it.
+#[test]
+fn stop_is_heard_between_parked_events() {
+    let (store, sink, orders, mut runner) = broken();
+    block_on(runner.run_until_caught_up()).unwrap();
+    block_on(runner.retry_parked("order-1")).unwrap();
+    orders.fixed.store(true, Ordering::SeqCst);
+    let stop = Stop::new();
+    let stopping = Orders {
+        stop: Some(stop.clone()),
+        ..orders
+    };
+    let mut runner = Runner::new(store, sink, stopping);
+    block_on(runner.run(&stop)).unwrap();
+    assert_eq!(block_on(runner.parked()).unwrap().len(), 2);
 }
