@@ -33,11 +33,12 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     /// between two of that.
     pub(super) async fn step(&mut self, stop: &Stop) -> Result<bool, Error> {
         self.ready().await?;
-        while let Some(partition) = self.state.as_ref().and_then(wanted) {
+        while let Some(waiting) = self.state.as_ref().and_then(|state| state.parked.due()) {
             if stop.is_asked() {
                 return Ok(false);
             }
-            self.try_parked(&partition).await?;
+            let waiting = waiting.clone();
+            self.try_parked(waiting).await?;
         }
         let batch = self.next_batch().await?;
         let last = batch.last;
@@ -151,7 +152,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         for event in events {
             let partition = self.projector.partition(event);
             let state = self.state.as_ref();
-            if state.is_some_and(|state| first(state, &partition).is_some()) {
+            if state.is_some_and(|state| state.parked.first(&partition).is_some()) {
                 let reason = "waits behind an event that failed";
                 let now = self.world.now();
                 let parked = Parked::new(event, partition, reason, 0, now);
@@ -165,15 +166,14 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
 
     /// Whether what is parked more would stay within the limit. What is parked already and parked again is no more.
     fn check_room(&self, lease: &Lease, changes: &[Change]) -> Result<(), Error> {
-        let parked = self.state.as_ref().map_or(&[][..], |state| &state.parked);
+        let Some(State { parked, .. }) = &self.state else {
+            return Err(not_looked());
+        };
         let more = changes.iter().filter_map(|change| match change {
             Change::Park(entry) => Some(entry),
             Change::Release(_) => None,
         });
-        let mut more = more.filter(|entry| {
-            let at = entry.position;
-            parked.binary_search_by_key(&at, |it| it.position).is_err()
-        });
+        let mut more = more.filter(|entry| parked.get(entry.position).is_none());
         let room = self.parked_max.saturating_sub(parked.len());
         match more.nth(room) {
             None => Ok(()),
@@ -206,12 +206,9 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     }
 
     /// Tries the first event that waits in a partition.
-    async fn try_parked(&mut self, partition: &str) -> Result<(), Error> {
+    async fn try_parked(&mut self, waiting: Parked) -> Result<(), Error> {
         let (lease, state) = self.ready().await?;
         let to = state.checkpoint;
-        let Some(waiting) = first(state, partition).cloned() else {
-            return Ok(());
-        };
         // Before anything is begun: a sink may hold a lock from there on.
         let event = self.read_again(&waiting).await?;
         self.sink.begin(&lease).await?;
@@ -249,7 +246,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         changes: Vec<Change>,
     ) -> Result<(), Error> {
         let Some(state) = &mut self.state else {
-            return Err(Error::unavailable("the sink has to be looked at first"));
+            return Err(not_looked());
         };
         let advance = Advance {
             from: state.checkpoint,
@@ -275,53 +272,8 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     }
 }
 
-impl State {
-    /// What a sink has after a commit, given what it had before: the definition of what sinks do with an [`Advance`].
-    ///
-    /// An event that is parked again after an attempt takes back what was asked for its whole partition, or it would be tried for ever.
-    pub fn take_up(&mut self, advance: &Advance) {
-        self.checkpoint = advance.to;
-        for change in &advance.changes {
-            match change {
-                Change::Release(position) => {
-                    self.parked.retain(|entry| entry.position != *position);
-                }
-                Change::Park(parked) => {
-                    self.parked
-                        .retain(|entry| entry.position != parked.position);
-                    if parked.attempts > 0 {
-                        for entry in &mut self.parked {
-                            entry.wanted &= entry.partition != parked.partition;
-                        }
-                    }
-                    let at = self
-                        .parked
-                        .partition_point(|entry| entry.position < parked.position);
-                    self.parked.insert(at, parked.clone());
-                }
-            }
-        }
-    }
-}
-
-/// The first event that waits in a partition.
-fn first<'a>(state: &'a State, partition: &str) -> Option<&'a Parked> {
-    state
-        .parked
-        .iter()
-        .find(|entry| entry.partition == partition)
-}
-
-/// A partition that is to be tried: someone asked, or what it waited for is gone.
-fn wanted(state: &State) -> Option<String> {
-    let asked = state.parked.iter().find(|entry| entry.wanted);
-    let freed = || {
-        state.parked.iter().find(|entry| {
-            let first = first(state, &entry.partition);
-            entry.attempts == 0 && first.is_some_and(|first| first.position == entry.position)
-        })
-    };
-    Some(asked.or_else(freed)?.partition.clone())
+fn not_looked() -> Error {
+    Error::unavailable("the sink has to be looked at first")
 }
 
 pub(super) fn after(done: Option<Position>) -> ReadFrom {
