@@ -41,6 +41,7 @@
 
 pub mod error;
 pub mod kit;
+pub mod lot;
 pub mod memory;
 pub mod parked;
 pub mod projector;
@@ -49,6 +50,7 @@ pub mod runner;
 pub mod sink;
 
 pub use error::{Error, Kind};
+pub use lot::Lot;
 pub use memory::MemorySink;
 pub use parked::Parked;
 pub use projector::Projector;

@@ -9,7 +9,6 @@ use factum_types::Position;
 use futures_core::future::BoxFuture;
 
 use crate::error::Error;
-use crate::parked::Parked;
 use crate::rows::{Cell, Rows, Table, Value};
 use crate::sink::{Advance, Lease, Sink, State, Which};
 
@@ -186,7 +185,7 @@ impl Sink for MemorySink {
         partition: &'a str,
     ) -> BoxFuture<'a, Result<(), Error>> {
         let done = self.with(lease, |generation| {
-            match want(&mut generation.state.parked, partition) {
+            match generation.state.parked.want(partition) {
                 0 => Err(Error::invalid(format!("nothing waits in {partition}"))),
                 _ => Ok(()),
             }
@@ -201,12 +200,11 @@ impl Sink for MemorySink {
     ) -> BoxFuture<'a, Result<(), Error>> {
         let done = self.with(lease, |generation| {
             let parked = &mut generation.state.parked;
-            let Some(at) = parked.iter().position(|entry| entry.position == position) else {
+            let Some(skipped) = parked.release(position) else {
                 let what = format!("the event at position {position} is not parked");
                 return Err(Error::invalid(what));
             };
-            let skipped = parked.remove(at);
-            want(parked, &skipped.partition);
+            parked.want(&skipped.partition);
             Ok(())
         });
         Box::pin(std::future::ready(done))
@@ -329,14 +327,6 @@ impl Operation {
         }
         Ok(())
     }
-}
-
-/// Marks what waits in a partition, and says how much that is.
-fn want(parked: &mut [Parked], partition: &str) -> usize {
-    let waiting = parked
-        .iter_mut()
-        .filter(|entry| entry.partition == partition);
-    waiting.map(|entry| entry.wanted = true).count()
 }
 
 fn no_generation(projection: &str, number: u32) -> Error {

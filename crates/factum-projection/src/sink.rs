@@ -9,6 +9,7 @@ use factum_types::Position;
 use futures_core::future::BoxFuture;
 
 use crate::error::Error;
+use crate::lot::Lot;
 use crate::parked::Parked;
 
 /// Which generation of a projection a runner fills.
@@ -40,8 +41,21 @@ pub struct Lease {
 pub struct State {
     /// Everything up to here is applied or parked; `None` before the first event.
     pub checkpoint: Option<Position>,
-    /// What waits, by position.
-    pub parked: Vec<Parked>,
+    /// What waits.
+    pub parked: Lot,
+}
+
+impl State {
+    /// What a sink has after a commit, given what it had before: the definition of what sinks do with an [`Advance`].
+    pub fn take_up(&mut self, advance: &Advance) {
+        self.checkpoint = advance.to;
+        for change in &advance.changes {
+            match change {
+                Change::Release(position) => drop(self.parked.release(*position)),
+                Change::Park(parked) => self.parked.park(parked.clone()),
+            }
+        }
+    }
 }
 
 /// How a commit changes what waits.

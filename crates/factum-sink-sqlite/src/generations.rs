@@ -65,7 +65,8 @@ impl SqliteSink {
         })
     }
 
-    /// Removes a generation that readers do not see, with its tables. A runner that still fills it is fenced.
+    /// Removes a generation that readers do not see, with its tables. Its number is never given again, so a runner that still fills it
+    /// is fenced for ever.
     ///
     /// # Errors
     /// - [`Kind::Invalid`](factum_projection::Kind::Invalid): there is none of this number, or it is live.
@@ -83,6 +84,7 @@ impl SqliteSink {
                 let sql = format!("DROP TABLE IF EXISTS {name}");
                 connection.execute_batch(&sql).map_err(trouble)?;
             }
+            schema::note_dropped(connection, projection, number)?;
             for own in ["factum_tables", "factum_parked", "factum_generations"] {
                 let sql = format!("DELETE FROM {own} WHERE projection = ?1 AND generation = ?2");
                 let key = params![projection, number];

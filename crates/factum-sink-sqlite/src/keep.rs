@@ -64,8 +64,8 @@ pub(crate) fn state(connection: &Connection, lease: &Lease) -> Result<State, Err
     while let Some(row) = rows.next().map_err(trouble)? {
         parked.push(read(row)?);
     }
-    // Positions of high partitions are negative numbers in SQLite, so it cannot sort them.
-    parked.sort_by_key(|entry| entry.position);
+    // Sorted here: positions of high partitions are negative numbers in SQLite.
+    let parked = parked.into_iter().collect();
     Ok(State { checkpoint, parked })
 }
 
@@ -197,7 +197,7 @@ pub(crate) fn retry(connection: &Connection, lease: &Lease, partition: &str) -> 
 pub(crate) fn skip(connection: &Connection, lease: &Lease, at: Position) -> Result<(), Error> {
     let state = state(connection, lease)?;
     let name = &lease.projection;
-    let Some(parked) = state.parked.iter().find(|entry| entry.position == at) else {
+    let Some(parked) = state.parked.get(at) else {
         return Err(Error::invalid(format!(
             "the event at position {at} is not parked by projection {name}"
         )));

@@ -14,6 +14,8 @@ CREATE TABLE IF NOT EXISTS factum_projections (
 CREATE TABLE IF NOT EXISTS factum_generations (
   projection TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, position INTEGER,
   PRIMARY KEY (projection, generation)) STRICT;
+CREATE TABLE IF NOT EXISTS factum_dropped (
+  projection TEXT PRIMARY KEY, newest INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS factum_tables (
   name TEXT NOT NULL, projection TEXT NOT NULL, generation INTEGER NOT NULL, columns TEXT NOT NULL,
   PRIMARY KEY (name, projection, generation)) STRICT;
@@ -37,13 +39,18 @@ pub(crate) fn claim(
     let generation = match which {
         Which::Live => live.unwrap_or(newest + 1),
         Which::New => newest + 1,
-        Which::Number(number) if number >= 1 && number <= newest => number,
+        Which::Number(number) if exists(connection, projection, number)? => number,
         Which::Number(number) => return Err(no_generation(projection, number)),
         _ => return Err(Error::invalid("this sink does not know such a generation")),
     };
+    let made = exists(connection, projection, generation)?;
     for table in tables {
         check_owner(connection, table, projection)?;
-        make_table(connection, table, projection, generation)?;
+        if made {
+            check_table(connection, table, projection, generation)?;
+        } else {
+            make_table(connection, table, projection, generation)?;
+        }
     }
     if which == Which::Live && live.is_none() {
         publish(connection, projection, generation)?;
@@ -79,19 +86,45 @@ pub(crate) fn live(connection: &Connection, projection: &str) -> Result<Option<u
         .map_err(|error| said(format!("cannot find {projection}"), error))
 }
 
+/// The highest number that was ever given. One of a dropped generation is never given again: its epochs would begin again too, and the
+/// lease of a runner that missed the drop would hold.
 fn newest(connection: &Connection, projection: &str) -> Result<u32, Error> {
+    let sql = "SELECT coalesce(max(number), 0) FROM (
+         SELECT generation AS number FROM factum_generations WHERE projection = ?1
+         UNION ALL SELECT newest FROM factum_dropped WHERE projection = ?1)";
     connection
-        .query_row(
-            "SELECT coalesce(max(generation), 0) FROM factum_generations WHERE projection = ?1",
-            [projection],
-            |row| row.get(0),
-        )
+        .query_row(sql, [projection], |row| row.get(0))
         .map_err(|error| {
             said(
                 format!("cannot find the generations of {projection}"),
                 error,
             )
         })
+}
+
+/// Notes that the number of a generation was given, before it is forgotten with it.
+pub(crate) fn note_dropped(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let noted = connection.execute(
+        "INSERT INTO factum_dropped (projection, newest) VALUES (?1, ?2)
+         ON CONFLICT DO UPDATE SET newest = max(newest, excluded.newest)",
+        params![projection, generation],
+    );
+    noted.map_err(|error| said(format!("cannot note what {projection} dropped"), error))?;
+    Ok(())
+}
+
+fn exists(connection: &Connection, projection: &str, generation: u32) -> Result<bool, Error> {
+    connection
+        .query_row(
+            "SELECT count(*) FROM factum_generations WHERE projection = ?1 AND generation = ?2",
+            params![projection, generation],
+            |row| row.get(0),
+        )
+        .map_err(|error| said(format!("cannot find generation {generation}"), error))
 }
 
 /// A name that readers use belongs to one projection, and not to someone else's table or view.
@@ -112,6 +145,11 @@ fn check_owner(connection: &Connection, table: &Table, projection: &str) -> Resu
         let what = format!("{name} belongs to projection {owner}, not to {projection}");
         return Err(Error::invalid(what));
     }
+    check_free(connection, name)
+}
+
+/// Nothing has this name in the file.
+fn check_free(connection: &Connection, name: &str) -> Result<(), Error> {
     match kind_of(connection, name)? {
         None => Ok(()),
         Some((kind, _)) => Err(Error::invalid(format!(
@@ -132,6 +170,30 @@ fn kind_of(connection: &Connection, name: &str) -> Result<Option<(String, String
         .map_err(|error| said(format!("cannot look for {name}"), error))
 }
 
+/// A generation keeps the tables it was made with: what it has applied is in no other.
+fn check_table(
+    connection: &Connection,
+    table: &Table,
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let name = table_name(&table.name, generation);
+    let ours = tables_of(connection, projection, generation)?;
+    let ours = ours.iter().any(|(name, _)| *name == table.name);
+    let what = match kind_of(connection, &name)?.filter(|_| ours) {
+        Some((_, made)) if made == create(table, &name) => return Ok(()),
+        Some(_) => format!(
+            "table {} of projection {projection} has other columns in generation {generation}",
+            table.name
+        ),
+        None => format!(
+            "generation {generation} of projection {projection} has no table {}",
+            table.name
+        ),
+    };
+    Err(Error::invalid(format!("{what}: build a new generation")))
+}
+
 fn make_table(
     connection: &Connection,
     table: &Table,
@@ -140,16 +202,7 @@ fn make_table(
 ) -> Result<(), Error> {
     let name = table_name(&table.name, generation);
     let sql = create(table, &name);
-    match kind_of(connection, &name)? {
-        Some((_, made)) if made == sql => return Ok(()),
-        Some(_) => {
-            return Err(Error::invalid(format!(
-                "table {} of projection {projection} has other columns in generation {generation}: build a new generation",
-                table.name
-            )));
-        }
-        None => (),
-    }
+    check_free(connection, &name)?;
     let made = connection.execute_batch(&sql);
     made.map_err(|error| said(format!("cannot make {name}"), error))?;
     let noted = connection.execute(

@@ -2,6 +2,7 @@
 //!
 //! Relies on: commits that are all or nothing. Never: leaves out an event; it is applied, parked or, by hand, skipped.
 
+use factum_framework::Stop;
 use factum_store::{Kind as Store, ReadFrom, ReadRequest, Source, StoreError};
 use factum_types::{Position, RecordedEvent};
 
@@ -19,12 +20,25 @@ struct Batch {
     last: bool,
 }
 
+/// What keeps events from being committed together; fewer of them may be.
+enum Blocked {
+    /// One of them will never be taken.
+    Refused(Error),
+    /// More of them have to wait than may.
+    NoRoom(Error),
+}
+
 impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
-    /// Does what is to be done next; says whether nothing was left then.
-    pub(super) async fn step(&mut self) -> Result<bool, Error> {
+    /// Does what is to be done next; says whether nothing was left then. What is parked and to be tried may be much, so it is stopped
+    /// between two of that.
+    pub(super) async fn step(&mut self, stop: &Stop) -> Result<bool, Error> {
         self.ready().await?;
-        while let Some(partition) = self.state.as_ref().and_then(wanted) {
-            self.try_parked(&partition).await?;
+        while let Some(waiting) = self.state.as_ref().and_then(|state| state.parked.due()) {
+            if stop.is_asked() {
+                return Ok(false);
+            }
+            let waiting = waiting.clone();
+            self.try_parked(waiting).await?;
         }
         let batch = self.next_batch().await?;
         let last = batch.last;
@@ -80,51 +94,98 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         }
         let mut parts = vec![(events, to)];
         while let Some((mut events, to)) = parts.pop() {
-            match self.commit_events(&lease, &events, to).await {
-                Ok(()) => (),
-                Err(error) if error.kind() != Kind::Refused => return Err(error),
-                Err(error) if events.len() < 2 => {
-                    self.sink.roll_back().await;
-                    let Some(event) = events.first() else {
-                        return Err(error);
-                    };
+            let Some(blocked) = self.commit_events(&lease, &events, to).await? else {
+                continue;
+            };
+            if events.len() > 1 {
+                let rest = events.split_off(events.len() / 2);
+                let middle = events.last().map(|event| event.position);
+                parts.push((rest, to));
+                parts.push((events, middle));
+                continue;
+            }
+            match (blocked, events.first()) {
+                (Blocked::Refused(error), Some(event)) => {
                     self.park(&lease, event, to, &error).await?;
                 }
-                Err(_) => {
-                    self.sink.roll_back().await;
-                    let rest = events.split_off(events.len() / 2);
-                    let middle = events.last().map(|event| event.position);
-                    parts.push((rest, to));
-                    parts.push((events, middle));
-                }
+                (Blocked::NoRoom(error) | Blocked::Refused(error), _) => return Err(error),
             }
         }
         Ok(())
     }
 
+    /// Commits all of these events, or says what keeps it from that; then nothing is begun.
     async fn commit_events(
         &mut self,
         lease: &Lease,
         events: &[RecordedEvent],
         to: Option<Position>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Blocked>, Error> {
+        let (free, changes) = self.sort(events);
+        if let Err(error) = self.check_room(lease, &changes) {
+            return Ok(Some(Blocked::NoRoom(error)));
+        }
         self.sink.begin(lease).await?;
-        let mut changes = Vec::new();
+        let written = free
+            .into_iter()
+            .try_for_each(|event| self.projector.project(event, self.sink.writer()));
+        let committed = match written {
+            Ok(()) => self.commit(lease, to, changes).await,
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(()) => {
+                self.applied += events.len() as u64;
+                Ok(None)
+            }
+            Err(error) if error.kind() == Kind::Refused => {
+                self.sink.roll_back().await;
+                Ok(Some(Blocked::Refused(error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which events can be applied, and those that wait behind others.
+    fn sort<'e>(&self, events: &'e [RecordedEvent]) -> (Vec<&'e RecordedEvent>, Vec<Change>) {
+        let (mut free, mut changes) = (Vec::new(), Vec::new());
         for event in events {
             let partition = self.projector.partition(event);
             let state = self.state.as_ref();
-            if state.is_some_and(|state| first(state, &partition).is_some()) {
+            if state.is_some_and(|state| state.parked.first(&partition).is_some()) {
                 let reason = "waits behind an event that failed";
                 let now = self.world.now();
                 let parked = Parked::new(event, partition, reason, 0, now);
                 changes.push(Change::Park(parked));
             } else {
-                self.projector.project(event, self.sink.writer())?;
+                free.push(event);
             }
         }
-        self.commit(lease, to, changes).await?;
-        self.applied += events.len() as u64;
-        Ok(())
+        (free, changes)
+    }
+
+    /// Whether what is parked more would stay within the limit. What is parked already and parked again is no more.
+    fn check_room(&self, lease: &Lease, changes: &[Change]) -> Result<(), Error> {
+        let Some(State { parked, .. }) = &self.state else {
+            return Err(not_looked());
+        };
+        let more = changes.iter().filter_map(|change| match change {
+            Change::Park(entry) => Some(entry),
+            Change::Release(_) => None,
+        });
+        let mut more = more.filter(|entry| parked.get(entry.position).is_none());
+        let room = self.parked_max.saturating_sub(parked.len());
+        match more.nth(room) {
+            None => Ok(()),
+            Some(over) => Err(Error::invalid(format!(
+                "projection {} stops before event {} of stream {}: {} events are parked, the limit is {}; retry or skip them",
+                lease.projection,
+                over.revision,
+                over.stream,
+                parked.len(),
+                self.parked_max
+            ))),
+        }
     }
 
     async fn park(
@@ -136,21 +197,22 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     ) -> Result<(), Error> {
         let partition = self.projector.partition(event);
         let parked = Parked::new(event, partition, error.to_string(), 1, self.world.now());
+        let changes = vec![Change::Park(parked)];
+        self.check_room(lease, &changes)?;
         self.sink.begin(lease).await?;
-        self.commit(lease, to, vec![Change::Park(parked)]).await?;
+        self.commit(lease, to, changes).await?;
         self.applied += 1;
         Ok(())
     }
 
     /// Tries the first event that waits in a partition.
-    async fn try_parked(&mut self, partition: &str) -> Result<(), Error> {
+    async fn try_parked(&mut self, waiting: Parked) -> Result<(), Error> {
         let (lease, state) = self.ready().await?;
         let to = state.checkpoint;
-        let Some(waiting) = first(state, partition).cloned() else {
-            return Ok(());
-        };
+        // Before anything is begun: a sink may hold a lock from there on.
+        let event = self.read_again(&waiting).await?;
         self.sink.begin(&lease).await?;
-        let outcome = match self.read_again(&waiting).await? {
+        let outcome = match event {
             Some(event) => self.projector.project(&event, self.sink.writer()),
             None => Err(Error::refused("the event is not stored any more")),
         };
@@ -184,20 +246,8 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         changes: Vec<Change>,
     ) -> Result<(), Error> {
         let Some(state) = &mut self.state else {
-            return Err(Error::unavailable("the sink has to be looked at first"));
+            return Err(not_looked());
         };
-        let more = changes
-            .iter()
-            .filter(|change| matches!(change, Change::Park(_)))
-            .count();
-        if more > 0 && state.parked.len() + more > self.parked_max.max(state.parked.len()) {
-            let parked = state.parked.len();
-            let name = &lease.projection;
-            return Err(Error::invalid(format!(
-                "projection {name} stops: {parked} events are parked and {more} more would be, the limit is {}; retry or skip them",
-                self.parked_max
-            )));
-        }
         let advance = Advance {
             from: state.checkpoint,
             to,
@@ -222,53 +272,8 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     }
 }
 
-impl State {
-    /// What a sink has after a commit, given what it had before: the definition of what sinks do with an [`Advance`].
-    ///
-    /// An event that is parked again after an attempt takes back what was asked for its whole partition, or it would be tried for ever.
-    pub fn take_up(&mut self, advance: &Advance) {
-        self.checkpoint = advance.to;
-        for change in &advance.changes {
-            match change {
-                Change::Release(position) => {
-                    self.parked.retain(|entry| entry.position != *position);
-                }
-                Change::Park(parked) => {
-                    self.parked
-                        .retain(|entry| entry.position != parked.position);
-                    if parked.attempts > 0 {
-                        for entry in &mut self.parked {
-                            entry.wanted &= entry.partition != parked.partition;
-                        }
-                    }
-                    let at = self
-                        .parked
-                        .partition_point(|entry| entry.position < parked.position);
-                    self.parked.insert(at, parked.clone());
-                }
-            }
-        }
-    }
-}
-
-/// The first event that waits in a partition.
-fn first<'a>(state: &'a State, partition: &str) -> Option<&'a Parked> {
-    state
-        .parked
-        .iter()
-        .find(|entry| entry.partition == partition)
-}
-
-/// A partition that is to be tried: someone asked, or what it waited for is gone.
-fn wanted(state: &State) -> Option<String> {
-    let asked = state.parked.iter().find(|entry| entry.wanted);
-    let freed = || {
-        state.parked.iter().find(|entry| {
-            let first = first(state, &entry.partition);
-            entry.attempts == 0 && first.is_some_and(|first| first.position == entry.position)
-        })
-    };
-    Some(asked.or_else(freed)?.partition.clone())
+fn not_looked() -> Error {
+    Error::unavailable("the sink has to be looked at first")
 }
 
 pub(super) fn after(done: Option<Position>) -> ReadFrom {

@@ -62,7 +62,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         })
     }
 
-    /// Applies what there is, then what comes, until it is told to stop: after the batch it is at.
+    /// Applies what there is, then what comes, until it is told to stop: after the batch, or the parked event, it is at.
     ///
     /// # Errors
     /// As for [`run_until_caught_up`](Self::run_until_caught_up). Nothing is lost; act, and call it again.
@@ -103,7 +103,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     async fn catch_up(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut failures = 0;
         while !stop.is_asked() {
-            match self.step().await {
+            match self.step(stop).await {
                 Ok(last) => {
                     failures = 0;
                     self.monitor.fine();

@@ -153,7 +153,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     /// [`Kind::Fenced`], [`Kind::Unavailable`]: what the sink says; this does not wait for it.
     pub async fn parked(&mut self) -> Result<Vec<Parked>, Error> {
         self.state = None;
-        Ok(self.ready().await?.1.parked.clone())
+        Ok(self.ready().await?.1.parked.iter().cloned().collect())
     }
 
     /// Asks for another attempt at what waits in this partition, with the next batch.

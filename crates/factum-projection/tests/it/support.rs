@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use factum_framework::Stop;
 use factum_projection::{Error, MemorySink, Projector, Rows, Table, Value};
 use factum_store::{AppendBatch, EventStore, MemoryStore, Source};
 use factum_types::{
@@ -14,6 +15,8 @@ use factum_types::{
 pub(crate) struct Orders {
     /// Whether the broken event can be applied by now.
     pub(crate) fixed: Arc<AtomicBool>,
+    /// Stopped by every event.
+    pub(crate) stop: Option<Stop>,
 }
 
 impl<W: Rows> Projector<W> for Orders {
@@ -26,6 +29,9 @@ impl<W: Rows> Projector<W> for Orders {
     }
 
     fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
+        if let Some(stop) = &self.stop {
+            stop.stop();
+        }
         let id = [("id", event.stream.as_str().into())];
         let status = |status: &str| [("status", Value::from(status))];
         match event.event_type.as_str() {

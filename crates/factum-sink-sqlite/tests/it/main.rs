@@ -8,3 +8,5 @@ mod orders;
 mod rebuild;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod waiting;

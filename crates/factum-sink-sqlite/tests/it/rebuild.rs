@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use factum_projection::{Kind, Runner, Which};
+use factum_projection::{Error, Kind, Runner, Table, Which};
 use factum_sink_sqlite::SqliteSink;
 use factum_store::MemoryStore;
 use pollster::block_on;
@@ -109,4 +109,83 @@ fn readers_see_no_rebuild() {
         let polls = watching.join().unwrap();
         assert!(polls > 10, "{polls}");
     });
+}
+
+/// A number that was given once stays taken: with it the epochs would begin again, and the lease of a dropped generation would hold for
+/// another one.
+#[test]
+fn a_dropped_generation_never_comes_back() {
+    let store = Arc::new(MemoryStore::new());
+    append(&store, "loanApplication-1", "Asked", "{}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("read.db");
+    let mut desk = SqliteSink::open(&path, []).unwrap();
+    let claimed = |which| {
+        let mut runner = loans(&store, &path, which);
+        block_on(runner.run_until_caught_up()).unwrap();
+        let lease = runner.lease().unwrap().clone();
+        (runner, lease)
+    };
+    claimed(Which::Live);
+    let (mut zombie, dropped) = claimed(Which::New);
+    assert_eq!((dropped.generation, dropped.epoch), (2, 1));
+    desk.drop_generation("loans", 2).unwrap();
+
+    let (_, new) = claimed(Which::New);
+    assert_eq!((new.generation, new.epoch), (3, 1));
+    append(&store, "loanApplication-1", "Late", "{}");
+    let fenced = block_on(zombie.run_until_caught_up()).unwrap_err();
+    assert_eq!(fenced.kind(), Kind::Fenced, "{fenced}");
+    for table in ["loans__g2", "loans__g3"] {
+        let late = format!("SELECT count(*) FROM {table} WHERE last = 'Late'");
+        let read = Connection::open(&path).unwrap();
+        let found: Option<i64> = read.query_row(&late, [], |row| row.get(0)).ok();
+        assert_eq!(found, (table == "loans__g3").then_some(0), "{table}");
+    }
+
+    // Nor by its number, also when a newer one is left.
+    let mut by_number = loans(&store, &path, Which::Number(2));
+    let error = block_on(by_number.run_until_caught_up()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.to_string().contains("has no generation 2"), "{error}");
+    desk.drop_generation("loans", 3).unwrap();
+    assert_eq!(claimed(Which::New).1.generation, 4);
+}
+
+/// A table that came later would be given only what comes after the checkpoint, and no view: it needs a generation that begins at the start.
+#[test]
+fn a_table_more_needs_a_new_generation() {
+    let store = Arc::new(MemoryStore::new());
+    append(&store, "loanApplication-1", "Asked", "{}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("read.db");
+    let run = |which, tables: &[Table]| -> Result<(), Error> {
+        let sink = SqliteSink::open(&path, tables.to_vec()).unwrap();
+        let mut runner = Runner::new(Arc::clone(&store) as _, sink, Loans).generation(which);
+        block_on(runner.run_until_caught_up()).map(|_| ())
+    };
+    run(Which::Live, &[table()]).unwrap();
+    let more = [table(), Table::new("officers").text("id").key(["id"])];
+    let error = run(Which::Live, &more).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    let said = error.to_string();
+    assert!(
+        said.contains("generation 1 of projection loans has no table officers"),
+        "{said}"
+    );
+    assert!(said.contains("build a new generation"), "{said}");
+    let made = "SELECT name FROM sqlite_schema WHERE name LIKE 'officers%'";
+    assert_eq!(rows(&path, made), [""; 0]);
+    run(Which::Live, &[table()]).unwrap();
+
+    run(Which::New, &more).unwrap();
+    assert_eq!(rows(&path, made), [r#"[Text("officers__g2")]"#]);
+    // What stands where a table of a new generation would is someone else's.
+    let other = Connection::open(&path).unwrap();
+    let same = "CREATE TABLE \"officers__g3\" (\"id\" TEXT NOT NULL, PRIMARY KEY (\"id\")) STRICT";
+    other.execute_batch(same).unwrap();
+    let error = run(Which::New, &more).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    let said = error.to_string();
+    assert!(said.contains("has a table officers__g3 that no"), "{said}");
 }
