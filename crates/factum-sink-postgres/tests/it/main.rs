@@ -1,0 +1,8 @@
+//! The tests of the PostgreSQL sink, on real servers: `cargo xtask services up`.
+
+#[cfg(test)]
+mod connecting;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod support;
