@@ -387,7 +387,7 @@ mod tests {
         assert!(options.has_password());
         let config = options.config().unwrap();
         assert_eq!(config.get_password(), Some(&b"it's secret"[..]));
-        std::fs::remove_file(&path).unwrap();
+        drop(folder);
         let error = options.config().unwrap_err().to_string();
         assert!(error.contains("cannot read the password from"), "{error}");
         assert_eq!(options.tls(), Tls::Prefer);

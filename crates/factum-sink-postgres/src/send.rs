@@ -242,7 +242,8 @@ fn field(out: &mut BytesMut, column: &Column, value: Sent<'_>) -> Result<(), Str
         return Ok(());
     }
     let length = out.len().saturating_sub(at).saturating_sub(4);
-    let length = i32::try_from(length).map_err(|_| "a value over 2 GiB".to_owned())?;
+    let length =
+        i32::try_from(length).map_err(|error| format!("a value of {length} bytes: {error}"))?;
     if let Some(place) = out.get_mut(at..at.saturating_add(4)) {
         place.copy_from_slice(&length.to_be_bytes());
     }

@@ -349,29 +349,23 @@ pub(crate) fn begin_sql(lock_within: Duration) -> String {
 }
 
 /// Sends all of these before any is answered, in this order, and gives the answers in this order.
-pub(crate) async fn pipeline<T>(sent: Vec<Sent<'_, T>>) -> Vec<Result<T, Error>> {
-    let mut waiting: Vec<Result<Sent<'_, T>, Option<Result<T, Error>>>> =
-        sent.into_iter().map(Ok).collect();
+pub(crate) async fn pipeline<T>(mut sent: Vec<Sent<'_, T>>) -> Vec<Result<T, Error>> {
+    let mut answers: Vec<Option<Result<T, Error>>> = sent.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         let mut all = true;
-        for slot in &mut waiting {
-            if let Ok(future) = slot {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(done) => *slot = Err(Some(done)),
-                    Poll::Pending => all = false,
-                }
+        for (future, answer) in sent.iter_mut().zip(&mut answers) {
+            if answer.is_some() {
+                continue;
+            }
+            match future.as_mut().poll(context) {
+                Poll::Ready(done) => *answer = Some(done),
+                Poll::Pending => all = false,
             }
         }
-        if !all {
-            return Poll::Pending;
-        }
-        let done = waiting.iter_mut().filter_map(|slot| match slot {
-            Ok(_) => None,
-            Err(done) => done.take(),
-        });
-        Poll::Ready(done.collect())
+        if all { Poll::Ready(()) } else { Poll::Pending }
     })
-    .await
+    .await;
+    answers.into_iter().flatten().collect()
 }
 
 fn gone() -> Error {

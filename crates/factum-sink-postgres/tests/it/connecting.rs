@@ -37,8 +37,8 @@ fn what_is_wrong_is_named() {
         connect(options(&server)).unwrap();
         let wrong = options(&server).password("a secret");
         check(wrong, Kind::Invalid, &["wrong password for user factum at"]);
-        let none = server.url.replace("/factum", "/none");
-        let none = Options::from_url(&none).unwrap();
+        let none = server.url.strip_suffix("factum").unwrap();
+        let none = Options::from_url(&format!("{none}none")).unwrap();
         check(
             none,
             Kind::Invalid,
@@ -58,14 +58,12 @@ fn nobody_there_is_waited_for() {
     let port = free.local_addr().unwrap().port();
     let url = format!("postgres://u:secret@127.0.0.1:{port}/d");
     // One that takes the connection and says nothing.
-    let begun = std::time::Instant::now();
     let mute = Options::from_url(&url).unwrap();
     check(
         mute.answer_within(Duration::from_millis(300)),
         Kind::Unavailable,
         &["does not answer"],
     );
-    assert!(begun.elapsed() < Duration::from_secs(5));
     drop(free);
     check(
         Options::from_url(&url).unwrap(),
@@ -106,10 +104,6 @@ fn tls_is_as_asked_for() {
             .with_tls(Tls::VerifyFull, Some(&missing))
             .unwrap();
         check(missing, Kind::Invalid, &["cannot read", "missing.pem"]);
-        // A name that the certificate does not have.
-        let url = server.url.replace("127.0.0.1", "127.0.0.2");
-        let renamed = Options::from_url(&url.replace("127.0.0.2", "ip6-localhost"));
-        drop(renamed);
     }
     if let Some(server) = server("postgres18", test) {
         connect(options(&server).with_tls(Tls::Prefer, None).unwrap()).unwrap();

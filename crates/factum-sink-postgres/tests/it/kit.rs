@@ -3,21 +3,30 @@
 use factum_projection::{Table, kit};
 use pollster::block_on;
 
-use super::support::{fresh, servers};
+use super::support::{fresh, server, servers};
 
 #[test]
-fn it_passes() {
-    for server in servers("kit::it_passes") {
-        let run = fresh("kit");
-        let other = server.client();
-        block_on(kit::check_sink(async |place, tables: &[Table]| {
-            server.open(&format!("{run}_{place}"), tables)
-        }));
-        for schema in other.rows(&format!(
-            "SELECT nspname FROM pg_namespace WHERE nspname LIKE '{run}\\_%'"
-        )) {
-            other.drop_schema(&schema);
-        }
+fn it_passes_on_15() {
+    passes("postgres15", "kit::it_passes_on_15");
+}
+
+#[test]
+fn it_passes_on_18() {
+    passes("postgres18", "kit::it_passes_on_18");
+}
+
+fn passes(name: &'static str, test: &str) {
+    let Some(server) = server(name, test) else {
+        return;
+    };
+    let run = fresh("kit");
+    block_on(kit::check_sink(async |place, tables: &[Table]| {
+        server.open(&format!("{run}_{place}"), tables)
+    }));
+    let other = server.client();
+    let made = format!("SELECT nspname FROM pg_namespace WHERE nspname LIKE '{run}\\_%'");
+    for schema in other.rows(&made) {
+        other.drop_schema(&schema);
     }
 }
 

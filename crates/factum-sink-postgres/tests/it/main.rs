@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod generations;
+#[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod orders;
 #[cfg(test)]
 mod support;

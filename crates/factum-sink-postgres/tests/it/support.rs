@@ -11,7 +11,6 @@ use tokio_postgres::{Client, NoTls};
 /// A server of `cargo xtask services`.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    pub(crate) name: &'static str,
     pub(crate) url: String,
     pub(crate) place: PathBuf,
 }
@@ -29,7 +28,7 @@ pub(crate) fn server(name: &'static str, test: &str) -> Option<Server> {
         .join(name);
     if let Ok(url) = std::fs::read_to_string(place.join("url")) {
         let url = url.trim().to_owned();
-        return Some(Server { name, url, place });
+        return Some(Server { url, place });
     }
     let needs = format!("{test} needs {name}: cargo xtask services up");
     assert!(
