@@ -261,6 +261,10 @@ impl Manage for PostgresSink {
 }
 
 impl ReadBack for PostgresSink {
+    fn tables(&self) -> &[Table] {
+        self.rows.tables()
+    }
+
     fn count<'a>(
         &'a mut self,
         projection: &'a str,

@@ -41,6 +41,7 @@ mod desk;
 mod effect;
 mod error;
 mod keep;
+pub mod limit;
 mod options;
 mod schema;
 mod send;

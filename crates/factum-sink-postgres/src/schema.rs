@@ -262,17 +262,21 @@ async fn make_table(
 
 /// Columns and key.
 fn definition(table: &Table) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| {
-            let must = table.key.contains(&column.name);
-            let must = if must { " NOT NULL" } else { "" };
-            format!("{} {}{must}", quoted(&column.name), sql_type(column.holds))
-        })
-        .collect();
+    format!("{}, PRIMARY KEY ({})", columns_sql(table), key_sql(table))
+}
+
+pub(crate) fn columns_sql(table: &Table) -> String {
+    let columns = table.columns.iter().map(|column| {
+        let must = table.key.contains(&column.name);
+        let must = if must { " NOT NULL" } else { "" };
+        format!("{} {}{must}", quoted(&column.name), sql_type(column.holds))
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn key_sql(table: &Table) -> String {
     let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
-    format!("{}, PRIMARY KEY ({})", columns.join(", "), key.join(", "))
+    key.join(", ")
 }
 
 /// The names of the indexes of a table, and their columns.

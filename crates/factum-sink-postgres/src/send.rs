@@ -19,6 +19,8 @@ use crate::writer::Batch;
 const ROWS_MAX: usize = 8_192;
 /// From how many new rows on they are copied, which takes two more round trips and is faster for each.
 const COPY_ROWS_MIN: usize = 64;
+/// After how many bytes a message of a COPY is sent.
+const CHUNK_BYTES: usize = 64 << 10;
 /// The head of COPY's binary format: signature, no flags, no extension.
 const COPY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
@@ -34,7 +36,7 @@ pub(crate) enum Statement<'a> {
     Copy {
         what: String,
         sql: String,
-        bytes: Bytes,
+        chunks: Vec<Bytes>,
     },
 }
 
@@ -79,18 +81,18 @@ pub(crate) fn statements<'a>(
             target: &target,
             fates: &fates,
         };
+        let doing = || format!("cannot write to {}", table.name);
+        if what == What::Insert && effects.len() >= COPY_ROWS_MIN {
+            statements.push(Statement::Copy {
+                what: doing(),
+                sql: copy_sql(&target, table),
+                chunks: shape.copied(&effects)?,
+            });
+            continue;
+        }
         for effects in effects.chunks(ROWS_MAX) {
-            let doing = format!("cannot write to {}", table.name);
-            if what == What::Insert && effects.len() >= COPY_ROWS_MIN {
-                statements.push(Statement::Copy {
-                    what: doing,
-                    sql: shape.copy(),
-                    bytes: shape.copied(effects)?,
-                });
-                continue;
-            }
             statements.push(Statement::Bound {
-                what: doing,
+                what: doing(),
                 sql: shape.sql(what),
                 lists: shape.lists(what, effects),
             });
@@ -200,38 +202,98 @@ impl Shape<'_> {
         key.collect::<Vec<_>>().join(" AND ")
     }
 
-    fn copy(&self) -> String {
-        let columns: Vec<String> = self
-            .table
-            .columns
+    /// The rows in chunks; a value that cannot be written is named.
+    fn copied(&self, effects: &[&Effect]) -> Result<Vec<Bytes>, Error> {
+        let rows = effects
             .iter()
-            .map(|it| quoted(&it.name))
-            .collect();
-        let columns = columns.join(", ");
-        format!(
-            "COPY {} ({columns}) FROM STDIN (FORMAT binary)",
-            self.target
-        )
+            .map(|effect| effect.cells.iter().map(Cell::sent));
+        Chunks::new(self.table, rows).collect()
     }
+}
 
-    /// The rows in COPY's binary format: a count of fields, then each with its length before it, -1 for null; -1 ends it.
-    fn copied(&self, effects: &[&Effect]) -> Result<Bytes, Error> {
-        let mut out = BytesMut::with_capacity(effects.len().saturating_mul(64));
-        out.put_slice(COPY_HEAD);
-        let count = i16::try_from(self.table.columns.len());
-        let count = count.map_err(|error| Error::invalid(error.to_string()).because(error))?;
-        for effect in effects {
-            out.put_i16(count);
-            for (column, cell) in self.table.columns.iter().zip(&effect.cells) {
-                field(&mut out, column, cell.sent()).map_err(|error| {
-                    let (table, column) = (&self.table.name, &column.name);
-                    Error::refused(format!("column {column} of table {table}: {error}"))
-                })?;
+/// A COPY of all columns.
+fn copy_sql(target: &str, table: &Table) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|it| quoted(&it.name)).collect();
+    let columns = columns.join(", ");
+    format!("COPY {target} ({columns}) FROM STDIN (FORMAT binary)")
+}
+
+/// The COPY of whole rows, and what is sent for it, made while it is sent.
+pub(crate) fn copy_rows<'a>(
+    target: &str,
+    table: &'a Table,
+    rows: &'a [Vec<Value>],
+) -> (String, impl Iterator<Item = Bytes> + Send + 'a) {
+    let rows = rows.iter().map(|row| row.iter().map(Sent::Value));
+    // What is wrong ends the COPY early, and the server says so.
+    let chunks = Chunks::new(table, rows).map_while(Result::ok);
+    (copy_sql(target, table), chunks)
+}
+
+/// Rows in COPY's binary format: a count of fields, then each with its length before it, -1 for null; -1 ends it.
+struct Chunks<'a, R> {
+    table: &'a Table,
+    rows: R,
+    begun: bool,
+    ended: bool,
+}
+
+impl<'a, R> Chunks<'a, R> {
+    const fn new(table: &'a Table, rows: R) -> Self {
+        Self {
+            table,
+            rows,
+            begun: false,
+            ended: false,
+        }
+    }
+}
+
+impl<'v, R, C> Iterator for Chunks<'_, R>
+where
+    R: Iterator<Item = C>,
+    C: Iterator<Item = Sent<'v>>,
+{
+    type Item = Result<Bytes, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let mut out = BytesMut::with_capacity(CHUNK_BYTES.saturating_mul(2));
+        if !self.begun {
+            out.put_slice(COPY_HEAD);
+            self.begun = true;
+        }
+        while out.len() < CHUNK_BYTES {
+            let Some(row) = self.rows.next() else {
+                out.put_i16(-1);
+                self.ended = true;
+                break;
+            };
+            if let Err(error) = put_row(&mut out, self.table, row) {
+                self.ended = true;
+                return Some(Err(error));
             }
         }
-        out.put_i16(-1);
-        Ok(out.freeze())
+        Some(Ok(out.freeze()))
     }
+}
+
+fn put_row<'v>(
+    out: &mut BytesMut,
+    table: &Table,
+    row: impl Iterator<Item = Sent<'v>>,
+) -> Result<(), Error> {
+    let count = i16::try_from(table.columns.len());
+    out.put_i16(count.map_err(|error| Error::invalid(error.to_string()).because(error))?);
+    for (column, value) in table.columns.iter().zip(row) {
+        field(out, column, value).map_err(|error| {
+            let (table, column) = (&table.name, &column.name);
+            Error::refused(format!("column {column} of table {table}: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 fn field(out: &mut BytesMut, column: &Column, value: Sent<'_>) -> Result<(), String> {

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use factum_projection::{Error, Kind};
+use futures_util::SinkExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -174,9 +176,18 @@ impl Session {
 
     /// Ends the transaction as it went: commits, or takes back and gives the error.
     pub(crate) async fn end<T>(&mut self, done: Result<T, Error>) -> Result<T, Error> {
+        self.end_by("COMMIT", done).await
+    }
+
+    /// The same by other words, which commit too.
+    pub(crate) async fn end_by<T>(
+        &mut self,
+        commit: &str,
+        done: Result<T, Error>,
+    ) -> Result<T, Error> {
         match done {
             Ok(done) => {
-                let committed = self.batch("cannot commit", "COMMIT").await;
+                let committed = self.batch("cannot commit", commit).await;
                 if let Err(error) = committed {
                     self.lose();
                     return Err(error);
@@ -269,12 +280,13 @@ impl Session {
             .await
     }
 
-    /// A COPY into a table, of bytes that are framed already.
+    /// A COPY into a table, of bytes that are framed already, within a limit if there is one.
     pub(crate) async fn copy(
         &mut self,
         what: &str,
         sql: &str,
-        bytes: bytes::Bytes,
+        limit: Option<Duration>,
+        chunks: impl IntoIterator<Item = Bytes, IntoIter: Send>,
     ) -> Result<u64, Error> {
         if !self
             .link
@@ -282,7 +294,6 @@ impl Session {
             .is_some_and(|link| link.copies.contains_key(sql))
         {
             let prepared = self.client()?.prepare(sql);
-            let limit = Some(self.options.answer_limit());
             let prepared = self.within(what, limit, prepared).await?;
             if let Some(link) = &mut self.link {
                 link.copies.insert(sql.to_owned(), prepared);
@@ -294,13 +305,16 @@ impl Session {
         let Some(statement) = link.copies.get(sql) else {
             return Err(gone());
         };
-        let sent = async {
+        let chunks = chunks.into_iter();
+        let sent = async move {
             let sink = link.client.copy_in(statement).await?;
             let mut sink = std::pin::pin!(sink);
-            futures_util::SinkExt::send(&mut sink, bytes).await?;
+            for chunk in chunks {
+                sink.feed(chunk).await?;
+            }
             sink.finish().await
         };
-        self.within(what, None, sent).await
+        self.within(what, limit, sent).await
     }
 
     async fn within<T>(

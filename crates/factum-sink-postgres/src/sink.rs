@@ -16,6 +16,9 @@ use crate::{PostgresRows, PostgresSink};
 /// How long a commit waits for a lock: its own rows are locked by nobody but another runner and an administrator.
 const LOCK_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Whether no reader can see what a batch writes, nor will before the bulk is ended.
+struct Bulk(bool);
+
 /// What came back in a flight.
 enum Answer {
     Done,
@@ -67,17 +70,20 @@ impl PostgresSink {
         self.session.ready().await?;
         self.session.opened();
         let written = self.write(lease, advance).await;
-        if written.is_ok() {
-            self.unsure = true;
-        }
-        self.session.end(written).await?;
+        let commit = match &written {
+            // Lost with a crash of the machine, rows and checkpoint together; the end of the bulk makes all of it durable.
+            Ok(Bulk(true)) => "SET LOCAL synchronous_commit = off; COMMIT",
+            _ => "COMMIT",
+        };
+        self.unsure |= written.is_ok();
+        self.session.end_by(commit, written).await?;
         self.unsure = false;
         self.rows.clear();
         Ok(())
     }
 
     /// Everything of a batch but its COMMIT.
-    async fn write(&mut self, lease: &Lease, advance: &Advance) -> Result<(), Error> {
+    async fn write(&mut self, lease: &Lease, advance: &Advance) -> Result<Bulk, Error> {
         let schema = self.session.schema();
         let mut all = Vec::new();
         for (table, batch) in self.rows.batches() {
@@ -91,19 +97,20 @@ impl PostgresSink {
             flight.extend(ready.iter().map(|it| self.kept(it)));
             return self.land(pipeline(flight).await, lease, advance);
         }
-        self.land(pipeline(flight).await, lease, advance)?;
+        let bulk = self.land(pipeline(flight).await, lease, advance)?;
+        let limit = Some(self.session.options().answer_limit());
         for statement in all {
-            if let Statement::Copy { what, sql, bytes } = statement {
-                self.session.copy(&what, &sql, bytes).await?;
+            if let Statement::Copy { what, sql, chunks } = statement {
+                self.session.copy(&what, &sql, limit, chunks).await?;
             } else {
                 self.bound(&statement).await?;
             }
         }
         let rest = ready.iter().map(|it| self.kept(it)).collect();
-        pipeline(rest)
-            .await
-            .into_iter()
-            .try_for_each(|it| it.map(drop))
+        for answer in pipeline(rest).await {
+            answer?;
+        }
+        Ok(bulk)
     }
 
     /// What every batch begins with.
@@ -142,7 +149,8 @@ impl PostgresSink {
         answers: Vec<Result<Answer, Error>>,
         lease: &Lease,
         advance: &Advance,
-    ) -> Result<(), Error> {
+    ) -> Result<Bulk, Error> {
+        let mut bulk = Bulk(false);
         for answer in answers {
             if let Answer::Kept(kept) = answer? {
                 let kept = keep::check_epoch(lease, kept)?;
@@ -157,9 +165,10 @@ impl PostgresSink {
                 if kept.edits != advance.edits {
                     return Err(Error::changed(name));
                 }
+                bulk = Bulk(kept.bulk);
             }
         }
-        Ok(())
+        Ok(bulk)
     }
 }
 

@@ -5,8 +5,14 @@ mod connecting;
 #[cfg(test)]
 mod generations;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod orders;
+#[cfg(test)]
+mod own_server;
+#[cfg(test)]
+mod rebuild;
 #[cfg(test)]
 mod support;
