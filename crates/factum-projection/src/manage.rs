@@ -3,11 +3,18 @@
 //! What lives here: [`Manage`] and what it tells. Relies on: commits that compare [`Advance::edits`](crate::Advance::edits). Never: needs a lease,
 //! which would fence the runner.
 
+use std::time::Duration;
+
+use factum_framework::{Token, World};
 use factum_types::Position;
 use futures_core::future::BoxFuture;
 
 use crate::error::{Error, Kind};
 use crate::parked::Parked;
+
+/// How long [`reached`] waits before it asks again, at first and at the longest.
+const ASK_FIRST: Duration = Duration::from_millis(5);
+const ASK_MAX: Duration = Duration::from_millis(100);
 
 /// A generation in a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -157,6 +164,43 @@ pub trait Manage: Send {
                 .await?;
             Ok(before.number)
         })
+    }
+}
+
+/// Waits until what readers see of a projection has come so far, kept by whichever process, and says whether it has within this time. In the
+/// process of the runner, [`Monitor::reached`](crate::Monitor::reached) is faster.
+///
+/// It asks the sink again and again, at first after 5 ms and at the longest each tenth of a second. A parked write counts as reached.
+///
+/// # Errors
+/// [`Kind::Invalid`]: the sink has no live generation of this projection. [`Kind::Unavailable`]: it does not answer.
+///
+/// # Cancel safety
+/// It may be dropped at any point.
+pub async fn reached(
+    sink: &mut impl Manage,
+    projection: &str,
+    token: Token,
+    world: &World,
+    timeout: Duration,
+) -> Result<bool, Error> {
+    let now = || Duration::from_nanos(world.clock.monotonic_ns());
+    let end = now().saturating_add(timeout);
+    let mut pause = ASK_FIRST;
+    loop {
+        let Some(live) = sink.live(projection).await? else {
+            let what = format!("projection {projection} has no live generation");
+            return Err(Error::invalid(what));
+        };
+        if live.checkpoint >= token.0 {
+            return Ok(true);
+        }
+        let left = end.saturating_sub(now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        world.timer.wait(pause.min(left)).await;
+        pause = (pause * 2).min(ASK_MAX);
     }
 }
 

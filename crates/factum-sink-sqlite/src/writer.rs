@@ -2,6 +2,8 @@
 //!
 //! Relies on: a transaction that the sink began. Never: commits.
 
+use std::collections::BTreeMap;
+
 use factum_projection::{Cell, Error, Kind, Rows, Table, Value};
 use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
 use rusqlite::{Connection, ToSql};
@@ -15,7 +17,29 @@ pub struct SqliteRows {
     pub(crate) connection: Connection,
     pub(crate) tables: Vec<Table>,
     generation: u32,
+    texts: Texts,
 }
+
+/// The text of each statement that was needed, so that none is put together twice.
+#[derive(Debug, Default)]
+struct Texts {
+    by_shape: BTreeMap<Vec<u8>, String>,
+    /// The shape that is looked for.
+    shape: Vec<u8>,
+}
+
+/// What a statement does; with table and columns it is its shape.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Insert,
+    Upsert,
+    Update,
+    Delete,
+    Increment,
+}
+
+/// No more are kept; a projector that writes ever other columns does not fill the memory.
+const TEXTS_MAX: usize = 1_024;
 
 /// A value, bound.
 pub(crate) struct Bound<'a>(pub(crate) &'a Value);
@@ -41,101 +65,156 @@ impl ToSql for Bound<'_> {
 }
 
 impl SqliteRows {
-    pub(crate) const fn new(connection: Connection, tables: Vec<Table>) -> Self {
+    pub(crate) fn new(connection: Connection, tables: Vec<Table>) -> Self {
         Self {
             connection,
             tables,
             generation: 0,
+            texts: Texts::default(),
         }
     }
 
-    pub(crate) const fn point_at(&mut self, generation: u32) {
-        self.generation = generation;
+    pub(crate) fn point_at(&mut self, generation: u32) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.texts.by_shape.clear();
+        }
     }
 
-    pub(crate) fn table(&self, name: &str) -> Result<&Table, Error> {
-        let found = self.tables.iter().find(|table| table.name == name);
+    fn table(&self, name: &str) -> Result<(usize, &Table), Error> {
+        let mut tables = self.tables.iter().enumerate();
+        let found = tables.find(|(_, table)| table.name == name);
         found.ok_or_else(|| Error::refused(format!("there is no table {name}")))
     }
 
-    fn name(&self, table: &Table) -> String {
-        quoted(&table_name(&table.name, self.generation))
-    }
-
-    fn execute(&self, table: &str, sql: &str, cells: &[&[Cell<'_>]]) -> Result<(), Error> {
+    /// Does this with the cells of the key, or of the row, and those that are set.
+    fn execute(
+        &mut self,
+        what: What,
+        at: usize,
+        row: &[Cell<'_>],
+        set: &[Cell<'_>],
+    ) -> Result<(), Error> {
+        let Some(table) = self.tables.get(at) else {
+            return Err(Error::invalid("there is no such table"));
+        };
         if self.connection.is_autocommit() {
             // After some errors SQLite takes the transaction back by itself; a write would then stand alone.
-            let what = format!("a write to {table} without a transaction");
+            let what = format!("a write to {} without a transaction", table.name);
             return Err(Error::new(Kind::Unavailable, what));
         }
-        let values = cells.iter().copied().flatten();
-        let bound: Vec<Bound<'_>> = values.map(|(_, value)| Bound(value)).collect();
-        let mut statement = self
-            .connection
-            .prepare_cached(sql)
-            .map_err(|error| said(format!("cannot prepare a write to {table}"), error))?;
-        let done = statement.execute(rusqlite::params_from_iter(&bound));
-        done.map_err(|error| said(format!("cannot write to {table}"), error))?;
-        Ok(())
+        let sql = self
+            .texts
+            .find(what, at, table, self.generation, [row, set]);
+        let write = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for (index, (_, value)) in row.iter().chain(set).enumerate() {
+                statement.raw_bind_parameter(index + 1, Bound(value))?;
+            }
+            statement.raw_execute()
+        };
+        match write() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(said(format!("cannot write to {}", table.name), error)),
+        }
     }
+}
 
-    fn add(&self, table: &Table, row: &[Cell<'_>], conflict: &str) -> Result<(), Error> {
-        let columns = list(row, ", ", |name, _| name);
-        let places = list(row, ", ", |_, place| place);
-        let name = self.name(table);
-        let sql = format!("INSERT INTO {name} ({columns}) VALUES ({places}){conflict}");
-        self.execute(&table.name, &sql, &[row])
+impl Texts {
+    fn find(
+        &mut self,
+        what: What,
+        at: usize,
+        table: &Table,
+        generation: u32,
+        [row, set]: [&[Cell<'_>]; 2],
+    ) -> &str {
+        self.shape.clear();
+        self.shape.push(what as u8);
+        self.shape.extend(at.to_le_bytes());
+        for (column, _) in row.iter().chain(set) {
+            // Columns are at most as many as fit, and all are there.
+            let index = table.columns.iter().position(|it| it.name == *column);
+            let index = index.unwrap_or_default();
+            self.shape.extend(index.to_le_bytes());
+        }
+        if !self.by_shape.contains_key(&self.shape) {
+            if self.by_shape.len() >= TEXTS_MAX {
+                self.by_shape.clear();
+            }
+            let name = quoted(&table_name(&table.name, generation));
+            let text = text(what, table, row, set, &name);
+            self.by_shape.insert(self.shape.clone(), text);
+        }
+        self.by_shape.get(&self.shape).map_or("", String::as_str)
+    }
+}
+
+fn text(what: What, table: &Table, row: &[Cell<'_>], set: &[Cell<'_>], name: &str) -> String {
+    let is = || list(row, 0, " AND ", |name, place| format!("{name} = {place}"));
+    match what {
+        What::Update => {
+            let sets = list(set, row.len(), ", ", |name, place| {
+                format!("{name} = {place}")
+            });
+            return format!("UPDATE {name} SET {sets} WHERE {}", is());
+        }
+        What::Delete => return format!("DELETE FROM {name} WHERE {}", is()),
+        What::Insert | What::Upsert | What::Increment => (),
+    }
+    let all: Vec<Cell<'_>> = row.iter().chain(set).cloned().collect();
+    let columns = list(&all, 0, ", ", |name, _| name);
+    let places = list(&all, 0, ", ", |_, place| place);
+    let insert = format!("INSERT INTO {name} ({columns}) VALUES ({places})");
+    let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
+    let key = key.join(", ");
+    let others: Vec<Cell<'_>> = row
+        .iter()
+        .filter(|(name, _)| !table.key.iter().any(|key| key == name))
+        .cloned()
+        .collect();
+    let sets = match what {
+        What::Increment => list(set, 0, ", ", |name, _| {
+            format!("{name} = coalesce({name}, 0) + excluded.{name}")
+        }),
+        _ => list(&others, 0, ", ", |name, _| {
+            format!("{name} = excluded.{name}")
+        }),
+    };
+    match what {
+        What::Insert => insert,
+        _ if sets.is_empty() => format!("{insert} ON CONFLICT ({key}) DO NOTHING"),
+        _ => format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {sets}"),
     }
 }
 
 impl Rows for SqliteRows {
     fn insert(&mut self, table: &str, row: &[Cell<'_>]) -> Result<(), Error> {
-        let table = self.table(table)?;
+        let (at, table) = self.table(table)?;
         table.check_row(row)?;
-        self.add(table, row, "")
+        self.execute(What::Insert, at, row, &[])
     }
 
     fn upsert(&mut self, table: &str, row: &[Cell<'_>]) -> Result<(), Error> {
-        let table = self.table(table)?;
+        let (at, table) = self.table(table)?;
         table.check_row(row)?;
-        let sets: Vec<String> = row
-            .iter()
-            .filter(|(name, _)| !table.key.iter().any(|key| key == name))
-            .map(|(name, _)| format!("{0} = excluded.{0}", quoted(name)))
-            .collect();
-        let key = key_columns(table);
-        let conflict = if sets.is_empty() {
-            format!(" ON CONFLICT ({key}) DO NOTHING")
-        } else {
-            format!(" ON CONFLICT ({key}) DO UPDATE SET {}", sets.join(", "))
-        };
-        self.add(table, row, &conflict)
+        self.execute(What::Upsert, at, row, &[])
     }
 
     fn update(&mut self, table: &str, key: &[Cell<'_>], set: &[Cell<'_>]) -> Result<(), Error> {
-        let table = self.table(table)?;
+        let (at, table) = self.table(table)?;
         table.check_key(key)?;
         table.check_set(set)?;
         if set.is_empty() {
             return Ok(());
         }
-        let sets: Vec<String> = set
-            .iter()
-            .enumerate()
-            .map(|(index, (name, _))| format!("{} = ?{}", quoted(name), key.len() + index + 1))
-            .collect();
-        let is = list(key, " AND ", |name, place| format!("{name} = {place}"));
-        let name = self.name(table);
-        let sql = format!("UPDATE {name} SET {} WHERE {is}", sets.join(", "));
-        self.execute(&table.name, &sql, &[key, set])
+        self.execute(What::Update, at, key, set)
     }
 
     fn delete(&mut self, table: &str, key: &[Cell<'_>]) -> Result<(), Error> {
-        let table = self.table(table)?;
+        let (at, table) = self.table(table)?;
         table.check_key(key)?;
-        let is = list(key, " AND ", |name, place| format!("{name} = {place}"));
-        let sql = format!("DELETE FROM {} WHERE {is}", self.name(table));
-        self.execute(&table.name, &sql, &[key])
+        self.execute(What::Delete, at, key, &[])
     }
 
     fn increment(
@@ -145,31 +224,24 @@ impl Rows for SqliteRows {
         column: &str,
         by: i64,
     ) -> Result<(), Error> {
-        let table = self.table(table)?;
+        let (at, table) = self.table(table)?;
         table.check_key(key)?;
         table.check_sum(column)?;
-        let added = [(column, Value::Integer(by))];
-        let row: Vec<Cell<'_>> = key.iter().chain(&added).cloned().collect();
-        let conflict = format!(
-            " ON CONFLICT ({}) DO UPDATE SET {1} = coalesce({1}, 0) + excluded.{1}",
-            key_columns(table),
-            quoted(column)
-        );
-        self.add(table, &row, &conflict)
+        self.execute(What::Increment, at, key, &[(column, Value::Integer(by))])
     }
 }
 
-fn key_columns(table: &Table) -> String {
-    let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
-    key.join(", ")
-}
-
-/// Something for each cell, given its quoted name and its numbered place.
-fn list(cells: &[Cell<'_>], between: &str, each: impl Fn(String, String) -> String) -> String {
+/// Something for each cell, given its quoted name and its place, numbered after those before it.
+fn list(
+    cells: &[Cell<'_>],
+    before: usize,
+    between: &str,
+    each: impl Fn(String, String) -> String,
+) -> String {
     let all: Vec<String> = cells
         .iter()
         .enumerate()
-        .map(|(index, (name, _))| each(quoted(name), format!("?{}", index + 1)))
+        .map(|(index, (name, _))| each(quoted(name), format!("?{}", before + index + 1)))
         .collect();
     all.join(between)
 }

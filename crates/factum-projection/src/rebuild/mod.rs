@@ -23,7 +23,7 @@ pub use progress::{Phase, Progress, Watch};
 pub use verify::{Verified, Verify};
 
 /// How many events a batch has while no reader looks.
-const BULK_EVENTS: usize = 10_000;
+const BULK_EVENTS: usize = 20_000;
 /// How often it catches up again because the live generation was faster.
 const SWITCH_TRIES: u32 = 1_000;
 

@@ -120,6 +120,12 @@ impl Watch {
         }
     }
 
+    /// What troubles its runner, and whether it is paused.
+    #[must_use]
+    pub const fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
     pub(super) fn enter(&self, phase: Phase) {
         let now = self.world.clock.monotonic_ns();
         let records = passed(self.monitor.status().checkpoint);

@@ -174,6 +174,9 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
 
     /// Which events can be applied, and those that wait behind others.
     fn sort<'e>(&self, events: &'e [RecordedEvent]) -> (Vec<&'e RecordedEvent>, Vec<Change>) {
+        if self.state.as_ref().is_some_and(|it| it.parked.is_empty()) {
+            return (events.iter().collect(), Vec::new());
+        }
         let (mut free, mut changes) = (Vec::new(), Vec::new());
         for event in events {
             let partition = self.projector.partition(event);

@@ -13,7 +13,7 @@ use futures_core::Stream;
 use futures_core::future::BoxFuture;
 
 use super::batch::Left;
-use super::{CaughtUp, Runner};
+use super::{CaughtUp, Runner, is_passing};
 use crate::error::{Error, Kind};
 use crate::projector::Projector;
 use crate::sink::Sink;
@@ -86,7 +86,8 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             bell: None,
             alarm: None,
         };
-        let mut deaf = true;
+        // How often in a row the bell failed, and whether it has to be made again.
+        let (mut failures, mut deaf) = (0, true);
         while !stop.is_asked() {
             if deaf {
                 // Made before looking: what comes after that rings.
@@ -99,10 +100,18 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             }
             match std::future::poll_fn(|context| waiting.poll(context, stop)).await {
                 Ok(Woken::Stop) => break,
-                Ok(Woken::Bell) => (),
-                Ok(Woken::Alarm) => self.state = None,
+                Ok(Woken::Bell) => failures = 0,
+                Ok(Woken::Alarm) => {
+                    failures = 0;
+                    self.state = None;
+                }
                 Err(error) => {
-                    self.wait(&error, 1, stop).await;
+                    failures += 1;
+                    self.monitor.trouble(&error, failures);
+                    if !is_passing(&error) || failures >= self.backoff.attempts {
+                        return Err(error);
+                    }
+                    self.wait(&error, failures, stop).await;
                     deaf = true;
                 }
             }
@@ -124,7 +133,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
                         // The store is not read meanwhile, and nothing of it kept.
                         Left::Paused => {
                             self.events = None;
-                            self.pause(LOOK_EVERY, stop).await;
+                            stop.wait(&self.world, LOOK_EVERY).await;
                             self.state = None;
                         }
                     }
@@ -188,20 +197,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     async fn wait(&self, error: &Error, failures: u32, stop: &Stop) {
         self.monitor.trouble(error, failures);
         let delay = self.backoff.delay(failures, self.world.random.next_u64());
-        self.pause(delay, stop).await;
-    }
-
-    async fn pause(&self, delay: Duration, stop: &Stop) {
-        let mut waited = self.world.timer.wait(delay);
-        let mut asked = std::pin::pin!(stop.asked());
-        std::future::poll_fn(|context| {
-            let stopped = asked.as_mut().poll(context).is_ready();
-            if stopped || waited.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-            Poll::Pending
-        })
-        .await;
+        stop.wait(&self.world, delay).await;
     }
 
     fn bell(&self) -> Subscription {

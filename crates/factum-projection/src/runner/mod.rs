@@ -250,15 +250,20 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
 
     /// Whether waiting helps; then what was known is forgotten.
     async fn forget(&mut self, error: &Error) -> bool {
-        use factum_store::Kind as Store;
         self.state = None;
         self.events = None;
         self.sink.roll_back().await;
-        matches!(
-            error.kind(),
-            Kind::Unavailable | Kind::Store(Store::Unavailable | Store::Unknown)
-        )
+        is_passing(error)
     }
+}
+
+/// Whether waiting helps.
+fn is_passing(error: &Error) -> bool {
+    use factum_store::Kind as Store;
+    matches!(
+        error.kind(),
+        Kind::Unavailable | Kind::Store(Store::Unavailable | Store::Unknown)
+    )
 }
 
 /// By hand, over the runner's own sink.

@@ -3,9 +3,10 @@
 //! Relies on: what the runner saw last. Never: asks the sink, so it can be looked at while that is down.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use factum_framework::World;
+use factum_framework::{Token, World};
 use factum_store::{EventStore, ReadRequest, Source};
 use factum_types::Position;
 
@@ -49,7 +50,14 @@ pub struct Monitor {
     store: Arc<dyn EventStore>,
     source: Source,
     world: World,
-    status: Arc<Mutex<Status>>,
+    status: Arc<Mutex<Seen>>,
+}
+
+/// The status, and who waits for another.
+#[derive(Debug, Default)]
+struct Seen {
+    status: Status,
+    waiting: Vec<Waker>,
 }
 
 impl Monitor {
@@ -65,7 +73,53 @@ impl Monitor {
     /// What the runner saw last.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.lock().clone()
+        self.lock().status.clone()
+    }
+
+    /// Waits until the read model has come so far, and says whether it has within this time: a token of a write, and what is read after
+    /// this shows that write. At once for a token of nothing.
+    ///
+    /// A write that is parked counts as reached, and is not shown: [`Status::parked`] says whether there is any. A runner that goes over to
+    /// an empty generation begins at the start again.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any point.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use factum_framework::Token;
+    /// # use factum_projection::{MemorySink, Runner, kit};
+    /// # use factum_store::EventStore;
+    ///
+    /// # pollster::block_on(async {
+    /// # let (store, sink) = (kit::log().await, MemorySink::new(kit::orders_tables())?);
+    /// let mut runner = Runner::new(store.clone(), sink, kit::Orders::default());
+    /// let monitor = runner.monitor();
+    /// let written = Token(store.head().await?);
+    /// assert!(!monitor.reached(written, Duration::from_millis(1)).await);
+    /// runner.run_until_caught_up().await?;
+    /// assert!(monitor.reached(written, Duration::from_secs(5)).await);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn reached(&self, token: Token, timeout: Duration) -> bool {
+        if self.status().checkpoint >= token.0 {
+            return true;
+        }
+        let mut over = self.world.timer.wait(timeout);
+        std::future::poll_fn(|context| {
+            let mut seen = self.lock();
+            if seen.status.checkpoint >= token.0 {
+                return Poll::Ready(true);
+            }
+            if !seen.waiting.iter().any(|it| it.will_wake(context.waker())) {
+                seen.waiting.push(context.waker().clone());
+            }
+            drop(seen);
+            over.as_mut().poll(context).map(|()| false)
+        })
+        .await
     }
 
     /// How far the runner's checkpoint is behind the store.
@@ -92,32 +146,41 @@ impl Monitor {
     }
 
     pub(super) fn looked(&self, lease: &Lease, state: &State) {
-        let mut status = self.lock();
+        let mut seen = self.lock();
+        let status = &mut seen.status;
         if status.lease.as_ref() != Some(lease) {
             status.lease = Some(lease.clone());
         }
+        let moved = status.checkpoint != state.checkpoint;
         status.checkpoint = state.checkpoint;
         status.parked = state.parked.len();
         status.paused = state.paused;
+        let waiting = if moved {
+            std::mem::take(&mut seen.waiting)
+        } else {
+            Vec::new()
+        };
+        drop(seen);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn ends(&self, end: Option<Position>) {
-        self.lock().end = end;
+        self.lock().status.end = end;
     }
 
     pub(super) fn applied(&self, events: u64) {
-        self.lock().applied += events;
+        self.lock().status.applied += events;
     }
 
     pub(super) fn trouble(&self, error: &Error, failures: u32) {
-        self.lock().trouble = Some((error.to_string(), failures));
+        self.lock().status.trouble = Some((error.to_string(), failures));
     }
 
     pub(super) fn fine(&self) {
-        self.lock().trouble = None;
+        self.lock().status.trouble = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Status> {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

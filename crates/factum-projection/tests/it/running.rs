@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
-use factum_framework::Stop;
 use factum_framework::kit::FakeWorld;
+use factum_framework::{Stop, Token, World};
 use factum_projection::kit::{Fault, Faulty, Plan, check_exactly_once};
+use factum_projection::manage::reached;
 use factum_projection::memory::MemoryWriter;
 use factum_projection::{Edit, Error, Kind, Manage, MemorySink, Projector, Runner, Which};
-use factum_store::{MemoryStore, Source};
+use factum_store::{EventStore, MemoryStore, Source};
 use factum_types::RecordedEvent;
 use pollster::block_on;
 
@@ -89,7 +91,7 @@ fn it_follows_until_it_is_stopped_and_knows_how_far_behind_it_is() {
 #[test]
 fn waiting_has_an_end_where_one_is_set() {
     let mut backoff = factum_framework::Retry::jittered(3);
-    backoff.delay_max = std::time::Duration::ZERO;
+    backoff.delay_max = Duration::ZERO;
     // Every call from the first on fails: one plan for each call that is made.
     let plan = Plan::new(0, Fault::DownBefore);
     let once = Faulty::new(Faulty::new(sink(), plan), Plan::new(1, Fault::DownBefore));
@@ -235,4 +237,39 @@ impl Projector<MemoryWriter> for Versioned {
             _ => self.0.project(event, to),
         }
     }
+}
+
+/// Who wrote reads what was written, in the runner's process and in another.
+#[test]
+fn a_token_is_waited_for() {
+    let (store, mut sink) = (log(), sink());
+    let world = World::real();
+    let mut runner = Runner::new(Arc::clone(&store) as _, sink.clone(), Orders::default());
+    let monitor = runner.monitor();
+    let soon = Duration::from_millis(20);
+    let nothing = block_on(reached(&mut sink, "orders", Token(None), &world, soon)).unwrap_err();
+    assert_eq!(nothing.kind(), Kind::Invalid);
+    let stop = Stop::new();
+    thread::scope(|scope| {
+        let running = scope.spawn(|| block_on(runner.run(&stop)));
+        for order in 10..40 {
+            let order = format!("order-{order}");
+            append(&store, &order, &["Placed"]);
+            let written = Token(block_on(store.head()).unwrap());
+            let long = Duration::from_secs(20);
+            if order.ends_with('0') {
+                let waited = reached(&mut sink, "orders", written, &world, long);
+                assert!(block_on(waited).unwrap());
+            } else {
+                assert!(block_on(monitor.reached(written, long)));
+            }
+            assert_eq!(status(&sink, &order).as_deref(), Some("placed"));
+        }
+        stop.stop();
+        running.join().unwrap().unwrap();
+    });
+    append(&store, "order-50", &["Placed"]);
+    let written = Token(block_on(store.head()).unwrap());
+    assert!(!block_on(monitor.reached(written, soon)));
+    assert!(!block_on(reached(&mut sink, "orders", written, &world, soon)).unwrap());
 }

@@ -1,0 +1,252 @@
+//! Runners that are killed with `kill -9`, at times that nobody chose, and zombies beside them: the rows are those of a fresh fold.
+//!
+//! The parent starts itself again as a child that keeps a read model in a file, or rebuilds it, from a store of the engine, and kills it.
+//! What a child had committed must fit its checkpoint each time. `FACTUM_SEED` repeats a run. Never: ends without having killed.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test with a main function of its own"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum_engine::{Engine, Options};
+use factum_framework::Stop;
+use factum_io::Env;
+use factum_projection::kit::{Orders, all, orders_tables};
+use factum_projection::{Error, Kind, Manage, MemorySink, Rebuild, Row, Runner, Value, Which};
+use factum_sink_sqlite::SqliteSink;
+use factum_store::{AppendBatch, EventStore, ReadRequest, StreamWrite};
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+use pollster::block_on;
+use rustix::process::{Pid, Signal, kill_process};
+
+const KILLS: u32 = 50;
+const EVENTS: u64 = 3_000;
+const NAME: &str = "kit_orders";
+/// How a child ends that was fenced.
+const FENCED: u8 = 3;
+
+/// A small generator; the seed is not zero.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1..) {
+        Some([role, what, store, file, batch]) if role == "child" => {
+            let batch = batch.parse().unwrap();
+            match be_killed(what, Path::new(store), Path::new(file), batch) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) if error.kind() == Kind::Fenced => ExitCode::from(FENCED),
+                Err(error) => {
+                    eprintln!("{}: {error}", error.kind());
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        _ => {
+            kill_many();
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Keeps the live generation for ever, or rebuilds.
+fn be_killed(what: &str, store: &Path, file: &Path, batch: usize) -> Result<(), Error> {
+    let store: Arc<dyn EventStore> = Arc::new(Engine::open(Options::new(store), Env::real())?);
+    let sink = SqliteSink::open(file, orders_tables())?;
+    if what == "keep" {
+        let mut runner = Runner::new(store, sink, Orders::default()).batch_events(batch);
+        return block_on(runner.run(&Stop::new()));
+    }
+    let rebuild = Rebuild::new(store, sink, Orders::default());
+    let mut rebuild = rebuild.configure(|runner| runner.batch_events(batch));
+    block_on(rebuild.run(&Stop::new())).map(|_| ())
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+impl Place {
+    /// A child over its own copy of the store, of which the engine lets one process have one.
+    fn start(&self, what: &str, copy: &str, batch: u64) -> Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["child", what])
+            .arg(self.folder.path().join(copy))
+            .arg(&self.file)
+            .arg(batch.to_string())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+fn kill_many() {
+    let seed = match std::env::var("FACTUM_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => u64::from(std::process::id()) | 1 << 40,
+    };
+    println!("FACTUM_SEED={seed}");
+    let mut chance = Chance(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("read.db");
+    let place = Place { folder, file };
+    fill(&place.folder.path().join("a"), &mut chance);
+    copy(
+        &place.folder.path().join("a"),
+        &place.folder.path().join("b"),
+    );
+    let (mut killed, mut fenced, mut done) = (0, 0, 0);
+    let clock = Env::real().clock;
+    while killed < KILLS {
+        let what = ["keep", "rebuild"][usize::from(killed > 5 && chance.below(3) > 0)];
+        let batch = 1 + chance.below(8);
+        let mut children = vec![place.start(what, "a", batch)];
+        clock.sleep(Duration::from_millis(chance.below(250)));
+        if chance.below(4) == 0 {
+            // The first is held up, or not, and a zombie once the second has claimed.
+            let held = chance.below(2) == 0;
+            let first = Pid::from_child(&children[0]);
+            // It may have ended by itself.
+            let told = |signal| held.then(|| kill_process(first, signal).ok());
+            told(Signal::STOP);
+            children.push(place.start(what, "b", batch));
+            clock.sleep(Duration::from_millis(chance.below(150)));
+            told(Signal::CONT);
+            clock.sleep(Duration::from_millis(chance.below(100)));
+        }
+        for child in children {
+            match end(child) {
+                Ended::Killed => killed += 1,
+                Ended::Fenced => fenced += 1,
+                Ended::Done => done += 1,
+            }
+        }
+        check_halves(&place.file);
+    }
+    println!("killed {killed}, fenced {fenced}, rebuilds done {done}");
+    check_whole(&place);
+}
+
+enum Ended {
+    Killed,
+    Fenced,
+    Done,
+}
+
+fn end(mut child: Child) -> Ended {
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let status: ExitStatus = output.status;
+    match status.code() {
+        None => Ended::Killed,
+        Some(0) => Ended::Done,
+        Some(code) if code == i32::from(FENCED) => Ended::Fenced,
+        Some(code) => panic!("{code}: {}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+/// Every generation has counted as many events as it has applied, as far as it is.
+fn check_halves(file: &Path) {
+    let mut sink = SqliteSink::open(file, orders_tables()).unwrap();
+    for generation in block_on(sink.generations(NAME)).unwrap() {
+        let rows = block_on(all(&mut sink, NAME, generation.number, "kit_counts"));
+        let count = |row: &Row| match row.get("events") {
+            Some(Value::Integer(count)) => count.cast_unsigned(),
+            other => panic!("{other:?}"),
+        };
+        let counted: u64 = rows.iter().map(count).sum();
+        // All events are orders, and positions of this store are without gaps but for the end of what was appended together.
+        let applied = generation.checkpoint.map_or(0, |at| at.number() + 1);
+        assert_eq!(counted + generation.parked, applied, "{generation:?}");
+    }
+}
+
+/// Every generation, brought to the end, is the fresh fold.
+fn check_whole(place: &Place) {
+    let store = Options::new(place.folder.path().join("a"));
+    let store: Arc<dyn EventStore> = Arc::new(Engine::open(store, Env::real()).unwrap());
+    let mut memory = MemorySink::new(orders_tables()).unwrap();
+    let mut fold = Runner::new(Arc::clone(&store), memory.clone(), Orders::default());
+    block_on(fold.run_until_caught_up()).unwrap();
+    let parked = waiting(&mut memory, 1);
+    assert!(parked.len() > 10, "{parked:?}");
+    let mut sink = SqliteSink::open(&place.file, orders_tables()).unwrap();
+    let generations = block_on(sink.generations(NAME)).unwrap();
+    for generation in &generations {
+        let runner = SqliteSink::open(&place.file, orders_tables()).unwrap();
+        let mut runner = Runner::new(Arc::clone(&store), runner, Orders::default())
+            .generation(Which::Number(generation.number));
+        block_on(runner.run_until_caught_up()).unwrap();
+        for table in ["kit_orders", "kit_counts"] {
+            let ours = block_on(all(&mut sink, NAME, generation.number, table));
+            let fresh = block_on(all(&mut memory, NAME, 1, table));
+            assert_eq!(ours, fresh, "{table} of {generation:?}");
+        }
+        assert_eq!(waiting(&mut sink, generation.number), parked);
+    }
+    println!("{} generations are the fresh fold", generations.len());
+}
+
+fn waiting(sink: &mut impl Manage, generation: u32) -> Vec<(u64, String)> {
+    let parked = block_on(sink.parked(NAME, generation, usize::MAX)).unwrap();
+    let parked = parked.into_iter();
+    parked.map(|it| (it.position.raw(), it.partition)).collect()
+}
+
+/// Orders at random; some events are refused by the projector, and some by the sink.
+fn fill(path: &Path, chance: &mut Chance) {
+    let engine = Engine::open(Options::new(path), Env::real()).unwrap();
+    for number in 0..EVENTS {
+        let kind = match chance.below(200) {
+            0 => "Broken",
+            1..80 => "Looked",
+            80..160 => "Confirmed",
+            160..198 => "Placed",
+            _ => "Forgotten",
+        };
+        let stream = StreamName::new(format!("order-{}", chance.below(900))).unwrap();
+        let id = EventId::from_bytes(u128::from(number + 1).to_be_bytes());
+        let event = NewEvent::json(id, EventType::new(kind).unwrap(), "{}");
+        let write = StreamWrite::events(stream, ExpectedRevision::Any, vec![event]);
+        let batch = AppendBatch::change(write.stream, write.expected, write.change);
+        block_on(engine.append(batch)).unwrap();
+    }
+    let mut events = engine.read(ReadRequest::all());
+    let mut last = None;
+    while let Some(event) = block_on(events.next()) {
+        last = Some(event.unwrap().position.number());
+    }
+    assert_eq!(last, Some(EVENTS - 1), "positions have gaps");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
