@@ -27,6 +27,9 @@ use crate::tls;
 /// How long a lock may be waited for, unless told otherwise.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
 
+/// After how long the server ends a transaction in which it hears nothing.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
+
 /// A value and the type it is sent as.
 pub(crate) type Bound<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -356,10 +359,14 @@ impl Session {
     }
 }
 
-/// What begins a transaction: what others set as default does not count, and no lock is waited for for ever.
+/// What begins a transaction. What others set as default does not count, no lock is waited for for ever, and the server ends what a runner
+/// left that is not heard of any more; how long a statement may take is our affair.
 pub(crate) fn begin_sql(lock_within: Duration) -> String {
-    let limit = lock_within.as_millis();
-    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {limit}")
+    let (lock, idle) = (lock_within.as_millis(), IDLE_WITHIN.as_millis());
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {lock}; \
+         SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL statement_timeout = 0"
+    )
 }
 
 /// Sends all of these before any is answered, in this order, and gives the answers in this order.
