@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use factum_projection::{Error, Kind};
 use futures_util::SinkExt;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
@@ -97,6 +97,21 @@ impl Session {
             link: None,
             open: false,
         })
+    }
+
+    /// Gives the connection away, with what runs it, and leaves none behind.
+    pub(crate) fn leave(&mut self) -> Result<(Self, Handle), Error> {
+        let Some(runtime) = &self.runtime.0 else {
+            return Err(gone());
+        };
+        let handle = runtime.handle().clone();
+        let left = Self {
+            options: self.options.clone(),
+            runtime: Background(None),
+            link: None,
+            open: false,
+        };
+        Ok((std::mem::replace(self, left), handle))
     }
 
     pub(crate) const fn options(&self) -> &Options {
