@@ -20,6 +20,7 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
 impl PostgresSink {
     async fn list(&mut self, projection: &str) -> Result<Vec<Generation>, Error> {
+        drop(self.home().await);
         self.session.ready().await?;
         if !schema::is_made(&self.session).await? {
             return Ok(Vec::new());
@@ -212,6 +213,7 @@ async fn drop_generation(session: &Session, name: &str, number: u32) -> Result<(
 impl Manage for PostgresSink {
     fn projections(&mut self) -> Answer<'_, Vec<String>> {
         Box::pin(async move {
+            drop(self.home().await);
             self.session.ready().await?;
             if !schema::is_made(&self.session).await? {
                 return Ok(Vec::new());

@@ -52,7 +52,8 @@ mod value;
 mod views;
 mod writer;
 
-use factum_projection::{Error, Table};
+use factum_projection::{Error, Lease, Table};
+use tokio::task::JoinHandle;
 
 pub use options::{Options, Tls};
 pub use writer::PostgresRows;
@@ -71,6 +72,14 @@ pub struct PostgresSink {
     begun: bool,
     /// Whether a commit was sent that was not answered, so that the checkpoint may be further than a lease was told.
     unsure: bool,
+    /// The lease of a bulk, whose batches are written while the next one is made.
+    away_for: Option<Lease>,
+    /// The batch that is written meanwhile; the connection is with it.
+    away: Option<JoinHandle<(Session, Result<(), Error>)>>,
+    /// What became of it when it failed, until the sink is looked at.
+    failed: Option<Error>,
+    /// How many batches of a bulk are still waited for, because one was refused.
+    careful: u32,
 }
 
 impl PostgresSink {
@@ -87,6 +96,10 @@ impl PostgresSink {
             rows: PostgresRows::new(tables),
             begun: false,
             unsure: false,
+            away_for: None,
+            away: None,
+            failed: None,
+            careful: 0,
         })
     }
 
@@ -99,6 +112,7 @@ impl PostgresSink {
     /// # Cancel safety
     /// It may be dropped at any point.
     pub async fn connect(&mut self) -> Result<(), Error> {
+        self.home().await?;
         self.session.ready().await
     }
 }

@@ -39,7 +39,7 @@ pub enum Tls {
 /// let url = "postgres://shop@db.example/read?sslmode=verify-full&sslrootcert=/etc/ssl/shop-ca.pem";
 /// let options = Options::from_url(url)?.password("secret").schema("reports")?;
 /// assert_eq!(options.tls(), Tls::VerifyFull);
-/// assert_eq!(options.to_string(), "postgres://shop@db.example/read");
+/// assert_eq!(options.to_string(), "postgres://shop@db.example:5432/read");
 /// # Ok::<(), factum_projection::Error>(())
 /// ```
 #[derive(Clone)]

@@ -56,12 +56,12 @@ pub(crate) async fn make_own(session: &Session) -> Result<(), Error> {
     session.batch(&what, &OWN.replace("{s}", &schema)).await
 }
 
-/// Makes what is missing, and raises the epoch.
+/// Makes what is missing, and raises the epoch; says also whether the generation is filled in bulk.
 pub(crate) async fn claim(
     session: &Session,
     tables: &[Table],
     claim: Claim<'_>,
-) -> Result<Lease, Error> {
+) -> Result<(Lease, bool), Error> {
     make_own(session).await?;
     let projection = claim.projection;
     let (live, newest) = numbers(session, projection).await?;
@@ -100,11 +100,12 @@ pub(crate) async fn claim(
     if claim.which == Which::Live && live.is_none() {
         views::publish(session, projection, generation).await?;
     }
-    Ok(Lease {
+    let lease = Lease {
         projection: projection.to_owned(),
         generation,
         epoch,
-    })
+    };
+    Ok((lease, bulk))
 }
 
 /// Which generation is live, and the highest number that was ever given. One of a dropped generation is never given again: its epochs would

@@ -3,8 +3,6 @@
 //! Lists of values are bound, a list for each column, and taken apart by `unnest`; many new rows go by COPY. Relies on: names checked by
 //! `Table::check`. Never: splices a value; sends more in one message than a limit.
 
-use std::collections::BTreeMap;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use factum_projection::{Column, Error, Table, Value};
 use tokio_postgres::types::{IsNull, ToSql, Type};
@@ -53,7 +51,7 @@ impl List<'_> {
 }
 
 /// What happens to which columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Keep,
     Set,
@@ -67,15 +65,30 @@ pub(crate) fn statements<'a>(
     generation: u32,
     batch: &'a Batch,
 ) -> Result<Vec<Statement<'a>>, Error> {
-    let mut groups: BTreeMap<(u32, What, Vec<Fate>), Vec<&Effect>> = BTreeMap::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for (round, effect) in &batch.effects {
-        let fates = effect.cells.iter().map(Cell::fate).collect();
-        let group = groups.entry((*round, effect.what, fates)).or_default();
-        group.push(effect);
+        // Mostly it is the one before.
+        let mut found = groups.iter_mut().rev();
+        match found.find(|group| group.takes(*round, effect)) {
+            Some(group) => group.effects.push(effect),
+            None => groups.push(Group {
+                round: *round,
+                what: effect.what,
+                fates: effect.cells.iter().map(Cell::fate).collect(),
+                effects: vec![effect],
+            }),
+        }
     }
+    groups.sort_by_key(|group| group.round);
     let target = format!("{schema}.{}", quoted(&table_name(&table.name, generation)));
     let mut statements = Vec::new();
-    for ((_, what, fates), effects) in groups {
+    for group in groups {
+        let Group {
+            what,
+            fates,
+            effects,
+            ..
+        } = group;
         let shape = Shape {
             table,
             target: &target,
@@ -99,6 +112,21 @@ pub(crate) fn statements<'a>(
         }
     }
     Ok(statements)
+}
+
+/// Rows to which the same happens in the same round.
+struct Group<'a> {
+    round: u32,
+    what: What,
+    fates: Vec<Fate>,
+    effects: Vec<&'a Effect>,
+}
+
+impl Group<'_> {
+    fn takes(&self, round: u32, effect: &Effect) -> bool {
+        let fates = || effect.cells.iter().map(Cell::fate);
+        self.round == round && self.what == effect.what && fates().eq(self.fates.iter().copied())
+    }
 }
 
 struct Shape<'s> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use factum_projection::{Error, Kind};
 use futures_util::SinkExt;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
@@ -26,6 +26,9 @@ use crate::tls;
 
 /// How long a lock may be waited for, unless told otherwise.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
+
+/// After how long the server ends a transaction in which it hears nothing.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A value and the type it is sent as.
 pub(crate) type Bound<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -94,6 +97,21 @@ impl Session {
             link: None,
             open: false,
         })
+    }
+
+    /// Gives the connection away, with what runs it, and leaves none behind.
+    pub(crate) fn leave(&mut self) -> Result<(Self, Handle), Error> {
+        let Some(runtime) = &self.runtime.0 else {
+            return Err(gone());
+        };
+        let handle = runtime.handle().clone();
+        let left = Self {
+            options: self.options.clone(),
+            runtime: Background(None),
+            link: None,
+            open: false,
+        };
+        Ok((std::mem::replace(self, left), handle))
     }
 
     pub(crate) const fn options(&self) -> &Options {
@@ -356,10 +374,14 @@ impl Session {
     }
 }
 
-/// What begins a transaction: what others set as default does not count, and no lock is waited for for ever.
+/// What begins a transaction. What others set as default does not count, no lock is waited for for ever, and the server ends what a runner
+/// left that is not heard of any more; how long a statement may take is our affair.
 pub(crate) fn begin_sql(lock_within: Duration) -> String {
-    let limit = lock_within.as_millis();
-    format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {limit}")
+    let (lock, idle) = (lock_within.as_millis(), IDLE_WITHIN.as_millis());
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {lock}; \
+         SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL statement_timeout = 0"
+    )
 }
 
 /// Sends all of these before any is answered, in this order, and gives the answers in this order.

@@ -43,6 +43,15 @@ impl PostgresRows {
         }
     }
 
+    /// What was taken down, by itself; nothing is left.
+    pub(crate) fn take(&mut self) -> Self {
+        let left = self.tables.iter().map(|_| Batch::default()).collect();
+        Self {
+            tables: self.tables.clone(),
+            batches: std::mem::replace(&mut self.batches, left),
+        }
+    }
+
     /// What was taken down, by table.
     pub(crate) fn batches(&self) -> impl Iterator<Item = (&Table, &Batch)> {
         let all = self.tables.iter().zip(&self.batches);

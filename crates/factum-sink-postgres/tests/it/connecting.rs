@@ -93,6 +93,17 @@ fn tls_is_as_asked_for() {
             .with_tls(Tls::VerifyFull, Some(&other))
             .unwrap();
         check(mistrust, Kind::Invalid, &["certificate"]);
+        // A name that is not in the certificate.
+        let elsewhere = server.url.replace("127.0.0.1", "db.example");
+        let elsewhere = format!("{elsewhere}?hostaddr=127.0.0.1");
+        let elsewhere = Options::from_url(&elsewhere).unwrap();
+        connect(elsewhere.clone().with_tls(Tls::Require, None).unwrap()).unwrap();
+        let renamed = elsewhere.with_tls(Tls::VerifyFull, Some(&roots));
+        check(
+            renamed.unwrap(),
+            Kind::Invalid,
+            &["certificate", "db.example"],
+        );
         let empty = folder.path().join("empty.pem");
         std::fs::write(&empty, "").unwrap();
         let nobody = options(&server)

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use factum_framework::{Retry, Stop};
-use factum_projection::Runner;
+use factum_projection::{Rebuild, Runner};
 use factum_sink_postgres::{Options, PostgresSink};
 use factum_store::MemoryStore;
 use pollster::block_on;
@@ -212,6 +212,66 @@ fn servers(name: &'static str, test: &str, seeds: u64) {
             drop(ended);
             run.join().unwrap().unwrap();
         });
+        assert_eq!(seen(&own.url(), &schema), expected, "seed {seed}");
+    }
+}
+
+/// The server is killed under a rebuild, whose batches are answered for before they are written.
+#[test]
+fn rebuilds_go_on() {
+    let Some(like) = server("postgres18", "killed::rebuilds_go_on") else {
+        return;
+    };
+    let own = OwnServer::start(&like);
+    let store = orders(ORDERS);
+    // What only the server refuses: there are such rows.
+    for order in [3, 50, 119, 0] {
+        step(&*store, order, 0);
+    }
+    let url = with_schema(&own.url(), "calm");
+    let calm = block_on(runner(&store, &url, 1_000).run_until_caught_up()).unwrap();
+    assert_eq!(calm.parked, 2);
+    let expected = seen(&own.url(), "calm");
+    for seed in 3_000..3_008 {
+        let mut chance = Chance(seed);
+        let schema = format!("rebuilt_{seed}");
+        let options = Options::from_url(&with_schema(&own.url(), &schema)).unwrap();
+        let sink = PostgresSink::open(options, tables()).unwrap();
+        let batch = usize::try_from(2 + chance.below(6)).unwrap();
+        let mut backoff = Retry::jittered(u32::MAX);
+        backoff.delay_first = Duration::from_millis(10);
+        backoff.delay_max = Duration::from_millis(100);
+        let mut rebuild = Rebuild::new(Arc::clone(&store) as _, sink, Orders)
+            .configure(|runner| runner.batch_events(batch).backoff(backoff));
+        let stop = Stop::new();
+        let rebuilt = thread::scope(|scope| {
+            let ended = Ending(&stop);
+            let run = scope.spawn(|| block_on(rebuild.run(&stop)));
+            for _ in 0..2 {
+                pause(20 + chance.below(150));
+                if chance.below(2) == 0 {
+                    own.stop_at_once();
+                } else {
+                    own.kill();
+                }
+                own.restart();
+            }
+            let mut left = 2_000;
+            while !run.is_finished() {
+                left -= 1;
+                assert!(left > 0, "seed {seed}: it does not end");
+                pause(10);
+            }
+            drop(ended);
+            run.join().unwrap()
+        });
+        let rebuilt = rebuilt.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let rebuilt = rebuilt.unwrap();
+        assert_eq!(rebuilt.parked, calm.parked, "seed {seed}");
+        assert!(
+            rebuilt.verified.is_some_and(|it| it.one_in == 1),
+            "seed {seed}"
+        );
         assert_eq!(seen(&own.url(), &schema), expected, "seed {seed}");
     }
 }
