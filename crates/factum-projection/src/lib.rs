@@ -39,6 +39,8 @@
 //! # }).unwrap();
 //! ```
 
+#[cfg(feature = "declared")]
+pub mod declared;
 pub mod error;
 pub mod kit;
 pub mod lot;

@@ -20,6 +20,7 @@ pub(super) struct Expression {
     form: Option<As>,
     /// What stands in when there is none.
     default: Option<Json>,
+    missing: Missing,
     /// As the file writes it.
     shown: String,
 }
@@ -39,6 +40,23 @@ enum As {
     Since(i64),
 }
 
+/// What becomes of a column when there is no value for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Missing {
+    /// It is null.
+    #[default]
+    Null,
+    /// It is left as it is.
+    Keep,
+    /// The event is refused.
+    Fail,
+}
+
+const MISSING: &[(&str, Missing)] = &[
+    ("null", Missing::Null),
+    ("keep", Missing::Keep),
+    ("fail", Missing::Fail),
+];
 const UNITS: &[(&str, i64)] = &[
     ("seconds", 1_000_000),
     ("milliseconds", 1_000),
@@ -89,6 +107,7 @@ impl Expression {
             take,
             form: None,
             default: None,
+            missing: Missing::Null,
             shown,
         })
     }
@@ -110,15 +129,29 @@ impl Expression {
         };
         let form = form(&mut table)?;
         let default = table.take("default").map(|it| it.json()).transpose()?;
+        let missing = table
+            .take("missing")
+            .map(|it| it.word(MISSING))
+            .transpose()?;
         table.finish()?;
-        if default.as_ref().is_some_and(Json::is_null) {
-            let what = format!("`{key}`: what is missing is null anyway: leave `default` out");
-            return Err(factum_framework::declared::wrong(line, what));
+        let wrong = |what: &str| {
+            let what = format!("`{key}`: {what}");
+            Err(factum_framework::declared::wrong(line, what))
+        };
+        match (&default, missing) {
+            (Some(default), _) if default.is_null() => {
+                return wrong("what is missing is null anyway: leave `default` out");
+            }
+            (Some(_), Some(_)) => {
+                return wrong("with `default` nothing is missing: leave `missing` out");
+            }
+            _ => (),
         }
         Ok(Self {
             take,
             form,
             default,
+            missing: missing.unwrap_or_default(),
             shown,
         })
     }
@@ -136,14 +169,14 @@ impl Expression {
         }
     }
 
-    /// Whether it may be null.
-    pub(super) fn may_be_null(&self) -> bool {
-        let maybe = match &self.take {
-            Take::Constant(value) => value.is_null(),
-            Take::Data(_) => true,
-            Take::Beside(beside) => beside.may_be_null(),
-        };
-        maybe && self.default.is_none()
+    /// What becomes of the column when there is no value.
+    pub(super) const fn missing(&self) -> Missing {
+        self.missing
+    }
+
+    /// Whether it is null for every event.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.take, Take::Constant(value) if value.is_null()) && self.default.is_none()
     }
 
     /// Why a column of this type can never take it; what depends on the data is seen with each event.

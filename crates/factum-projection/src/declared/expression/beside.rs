@@ -64,7 +64,7 @@ impl Beside {
             Self::Position => whole(event.position.raw(), "position")?,
             Self::Revision => whole(event.revision.number(), "revision")?,
             Self::Stream => event.stream.as_str().into(),
-            Self::Category => event.stream.category().as_str().into(),
+            Self::Category => event.stream.category().into(),
             Self::Id => event.id.to_string().into(),
             Self::Type => event.event_type.as_str().into(),
             Self::Version => event.schema_version.into(),
@@ -72,10 +72,6 @@ impl Beside {
             Self::Correlation => metadata.correlation_id.as_deref().into(),
             Self::Causation => metadata.causation_id.as_deref().into(),
         })
-    }
-
-    pub(super) const fn may_be_null(self) -> bool {
-        matches!(self, Self::User | Self::Correlation | Self::Causation)
     }
 
     /// Why a column of this type cannot take it.
@@ -100,10 +96,7 @@ impl Beside {
                     ColumnType::Integer | ColumnType::Real | ColumnType::Json
                 ),
             ),
-            _ => (
-                "text",
-                matches!(holds, ColumnType::Text | ColumnType::Json),
-            ),
+            _ => ("text", matches!(holds, ColumnType::Text | ColumnType::Json)),
         };
         if fits {
             return Ok(());
@@ -119,7 +112,11 @@ fn happened(event: &RecordedEvent) -> Timestamp {
         return event.time;
     }
     let kept = serde_json::from_slice::<Kept>(custom).ok();
-    let kept = kept.filter(|kept| kept.source.as_ref().is_some_and(serde_json::Value::is_string));
+    let kept = kept.filter(|kept| {
+        kept.source
+            .as_ref()
+            .is_some_and(serde_json::Value::is_string)
+    });
     let time = kept.and_then(|kept| convert::time(kept.time?.as_str()?));
     time.unwrap_or(event.time)
 }

@@ -78,9 +78,7 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
         clippy::cast_possible_truncation,
         reason = "checked to be whole and small"
     )]
-    let from_real = |real: f64| {
-        (real.fract() == 0.0 && real.abs() <= EXACT).then_some(real as i64)
-    };
+    let from_real = |real: f64| (real.fract() == 0.0 && real.abs() <= EXACT).then_some(real as i64);
     number.as_i64().or_else(|| {
         if number.is_f64() {
             number.as_f64().and_then(from_real)
@@ -93,7 +91,9 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
 fn mismatch(value: &Json, holds: ColumnType) -> String {
     let shown: String = value.to_string().chars().take(60).collect();
     let advice = match (holds, value) {
-        (ColumnType::Text, Json::Number(_) | Json::Bool(_)) => "; `as = \"text\"` turns it into one",
+        (ColumnType::Text, Json::Number(_) | Json::Bool(_)) => {
+            "; `as = \"text\"` turns it into one"
+        }
         (ColumnType::Integer | ColumnType::Real, Json::String(_)) => {
             "; `as = \"number\"` turns a text into one"
         }

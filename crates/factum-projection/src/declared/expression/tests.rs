@@ -75,16 +75,29 @@ fn values_are_what_the_column_holds() {
         ColumnType::Integer,
         7_i64.into(),
     );
-    check(r#"{ from = "/n", as = "text" }"#, ColumnType::Text, "3".into());
+    check(
+        r#"{ from = "/n", as = "text" }"#,
+        ColumnType::Text,
+        "3".into(),
+    );
     check(r#""'it''s'""#, ColumnType::Text, "it's".into());
     check("12", ColumnType::Integer, 12_i64.into());
     check("true", ColumnType::Bool, true.into());
     check(r#""@time""#, ColumnType::Time, event.time.into());
-    check(r#""@time""#, ColumnType::Text, "1970-01-01T00:00:01Z".into());
+    check(
+        r#""@time""#,
+        ColumnType::Text,
+        "1970-01-01T00:00:01Z".into(),
+    );
     check(r#""@position""#, ColumnType::Integer, 9_i64.into());
     check(r#""@category""#, ColumnType::Text, "order".into());
     check(r#""@version""#, ColumnType::Integer, 2_i64.into());
-    for missing in [r#""$.gone""#, r#""$.nothing""#, r#""$.list[7]""#, r#""@user""#] {
+    for missing in [
+        r#""$.gone""#,
+        r#""$.nothing""#,
+        r#""$.list[7]""#,
+        r#""@user""#,
+    ] {
         check(missing, ColumnType::Text, Value::Null);
     }
     check(
@@ -101,15 +114,35 @@ fn what_does_not_fit_is_refused_with_its_reason() {
         let error = value(written, holds, &event).unwrap_err();
         assert!(error.contains(expected), "{written}: {error}");
     };
-    check(r#""$.half""#, ColumnType::Integer, "$.half is a number (0.5), not a whole number");
+    check(
+        r#""$.half""#,
+        ColumnType::Integer,
+        "$.half is a number (0.5), not a whole number",
+    );
     check(r#""$.big""#, ColumnType::Integer, "not a whole number");
-    check(r#""$.n""#, ColumnType::Text, "`as = \"text\"` turns it into one");
+    check(
+        r#""$.n""#,
+        ColumnType::Text,
+        "`as = \"text\"` turns it into one",
+    );
     check(r#""$.ms""#, ColumnType::Time, "say what it counts");
     check(r#""$.id""#, ColumnType::Time, "not a moment");
     check(r#""$.id""#, ColumnType::Bytes, "not bytes in base64");
-    check(r#""$.list""#, ColumnType::Text, "a list ([1,{\"x\":\"y\"}]), not text");
-    check(r#""'x'""#, ColumnType::Integer, "a text (\"x\"), not a whole number");
-    check(r#""@time""#, ColumnType::Integer, "a moment, not a whole number");
+    check(
+        r#""$.list""#,
+        ColumnType::Text,
+        "a list ([1,{\"x\":\"y\"}]), not text",
+    );
+    check(
+        r#""'x'""#,
+        ColumnType::Integer,
+        "a text (\"x\"), not a whole number",
+    );
+    check(
+        r#""@time""#,
+        ColumnType::Integer,
+        "a moment, not a whole number",
+    );
     check(r#""@now""#, ColumnType::Time, "built again from the events");
     check(r#""@clock""#, ColumnType::Time, "known are @time");
     check(r#""placed""#, ColumnType::Text, "\"'placed'\"");
@@ -117,7 +150,11 @@ fn what_does_not_fit_is_refused_with_its_reason() {
     check(r#""$.a b""#, ColumnType::Text, "is no path");
     check(r#""$[x]""#, ColumnType::Text, "is no path");
     check(r#""$..a""#, ColumnType::Text, "is no path");
-    check(r#"{ from = "/a", form = "text" }"#, ColumnType::Text, "`form` is not known here");
+    check(
+        r#"{ from = "/a", form = "text" }"#,
+        ColumnType::Text,
+        "`form` is not known here",
+    );
     check(r#"{ default = 1 }"#, ColumnType::Text, "says none of");
 }
 
@@ -127,7 +164,10 @@ fn what_was_imported_has_the_time_it_came_with() {
     let kept = r#"{"source":"/x","time":"1970-01-01T00:00:05Z"}"#;
     event.metadata.custom = kept.into();
     let five = Timestamp::from_micros(5_000_000);
-    assert_eq!(value(r#""@time""#, ColumnType::Time, &event), Ok(five.into()));
+    assert_eq!(
+        value(r#""@time""#, ColumnType::Time, &event),
+        Ok(five.into())
+    );
     let recorded = value(r#""@recorded""#, ColumnType::Time, &event);
     assert_eq!(recorded, Ok(event.time.into()));
     event.metadata.custom = r#"{"time":"1970-01-01T00:00:05Z"}"#.into();
