@@ -2,8 +2,6 @@
 //!
 //! Relies on: the reader of declared files. Never: counts comments, spaces, or where the read model lives.
 
-use std::fmt::Write as _;
-
 use factum_framework::declared;
 use serde_json::Value as Json;
 
@@ -51,8 +49,8 @@ fn canonical(value: &Json, to: &mut String) {
             names.sort_by_key(|(name, _)| *name);
             to.push('{');
             for (name, value) in names {
-                // Writing to a text cannot fail.
-                drop(write!(to, "{name:?}:"));
+                to.push_str(&Json::from(name.as_str()).to_string());
+                to.push(':');
                 canonical(value, to);
                 to.push(',');
             }
