@@ -42,6 +42,7 @@
 #[cfg(feature = "declared")]
 pub mod declared;
 pub mod error;
+pub mod inspect;
 pub mod kit;
 pub mod lot;
 pub mod manage;
@@ -57,6 +58,7 @@ pub mod table;
 pub mod value;
 
 pub use error::{Error, Kind};
+pub use inspect::Obstacle;
 pub use lot::Lot;
 pub use manage::{Behind, Edit, Generation, Manage};
 pub use memory::MemorySink;
