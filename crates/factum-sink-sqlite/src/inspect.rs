@@ -33,12 +33,12 @@ pub fn inspect(
         };
     }
     let open = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-    let connection = open.map_err(|error| said(format!("cannot open {}", path.display()), error))?;
-    look(&connection, projection, tables)
-        .map_err(|error| match error.kind() {
-            Kind::Refused => Error::invalid(error.to_string()).because(error),
-            _ => error,
-        })
+    let connection =
+        open.map_err(|error| said(format!("cannot open {}", path.display()), error))?;
+    look(&connection, projection, tables).map_err(|error| match error.kind() {
+        Kind::Refused => Error::invalid(error.to_string()).because(error),
+        _ => error,
+    })
 }
 
 fn look(
@@ -68,7 +68,9 @@ fn look(
         }
         if let Some(generation) = live {
             let differences = differences(connection, table, generation)?;
-            let differs = differences.into_iter().map(|what| Obstacle::Differs { generation, what });
+            let differs = differences
+                .into_iter()
+                .map(|what| Obstacle::Differs { generation, what });
             obstacles.extend(differs);
         }
     }

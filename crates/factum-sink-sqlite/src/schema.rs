@@ -150,7 +150,11 @@ fn version_of(
 }
 
 /// A name that readers use belongs to one projection, and not to someone else's table or view.
-pub(crate) fn check_owner(connection: &Connection, table: &Table, projection: &str) -> Result<(), Error> {
+pub(crate) fn check_owner(
+    connection: &Connection,
+    table: &Table,
+    projection: &str,
+) -> Result<(), Error> {
     let name = &table.name;
     let owner: Option<String> = connection
         .query_row(
@@ -181,7 +185,10 @@ pub(crate) fn check_free(connection: &Connection, name: &str) -> Result<(), Erro
 }
 
 /// What has this name in the file, and how it was made.
-pub(crate) fn kind_of(connection: &Connection, name: &str) -> Result<Option<(String, String)>, Error> {
+pub(crate) fn kind_of(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<(String, String)>, Error> {
     connection
         .query_row(
             "SELECT type, sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')",

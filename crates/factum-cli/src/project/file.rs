@@ -133,11 +133,16 @@ impl ProjectionArgs {
 pub(crate) fn read(path: &Path) -> Outcome<Declared> {
     Declared::read(&declaration(path)?).map_err(|mistakes| {
         let count = mistakes.iter().count();
-        let listed: Vec<_> = mistakes.iter().map(|it| format!("{}: {it}", path.display())).collect();
+        let listed: Vec<_> = mistakes
+            .iter()
+            .map(|it| format!("{}: {it}", path.display()))
+            .collect();
         let failure = Failure::new(crate::exit::Exit::Error, "invalid", listed.join("\n"));
         match count {
             1 => failure,
-            _ => failure.hint(format!("{count} mistakes; `factum help project` shows the form of a file")),
+            _ => failure.hint(format!(
+                "{count} mistakes; `factum help project` shows the form of a file"
+            )),
         }
     })
 }

@@ -68,12 +68,15 @@ impl Findings {
 
     /// Prints what was found, and fails when something cannot work.
     pub(crate) fn print(mut self, path: &Path, context: &mut Context) -> Outcome {
-        self.all.sort_by_key(|it| (it.line.is_none(), it.line, it.level));
+        self.all
+            .sort_by_key(|it| (it.line.is_none(), it.line, it.level));
         let (errors, warnings) = (self.count(Level::Error), self.count(Level::Warning));
         let ui = &mut context.ui;
         if ui.answer_format() == Format::Table {
             for found in &self.all {
-                let line = found.line.map_or_else(String::new, |line| format!("{line}:"));
+                let line = found
+                    .line
+                    .map_or_else(String::new, |line| format!("{line}:"));
                 let (word, colour) = match found.level {
                     Level::Error => ("error:", AnsiColor::Red),
                     Level::Warning => ("warning:", AnsiColor::Yellow),
@@ -85,7 +88,10 @@ impl Findings {
             if errors == 0 && !ui.quiet {
                 let also = match warnings {
                     0 => "no mistakes".to_owned(),
-                    count => format!("no mistakes, {count} warning{}", if count == 1 { "" } else { "s" }),
+                    count => format!(
+                        "no mistakes, {count} warning{}",
+                        if count == 1 { "" } else { "s" }
+                    ),
                 };
                 writeln!(ui.out(), "{}: {also}", path.display())?;
             }

@@ -47,7 +47,10 @@ pub(crate) async fn check(
             if found.is_none() {
                 findings.error(line, format!("the store has no event of type {event}"));
             } else if !seen.contains_key(event) {
-                findings.error(line, format!("`from` does not read the events of type {event} that the store has"));
+                findings.error(
+                    line,
+                    format!("`from` does not read the events of type {event} that the store has"),
+                );
             }
         }
     }
@@ -120,16 +123,24 @@ fn report(declared: &Declared, seen: &BTreeMap<EventType, Seen>, findings: &mut 
             let times = grouped(*times);
             findings.error(
                 line,
-                format!("{times} of {of} tried would be parked, the first at position {first}: {reason}"),
+                format!(
+                    "{times} of {of} tried would be parked, the first at position {first}: {reason}"
+                ),
             );
         }
         for (place, line) in declared.places(event) {
             if !seen.places.contains_key(&place.to_string()) {
-                findings.warning(line, format!("none of the {of} of type {event} that were tried has {place}"));
+                findings.warning(
+                    line,
+                    format!("none of the {of} of type {event} that were tried has {place}"),
+                );
             }
         }
         if !handled.contains_key(event) && !declared.takes(event, 1) {
-            findings.warning(None, format!("events of type {event} are read, and no handler takes them ({of} tried)"));
+            findings.warning(
+                None,
+                format!("events of type {event} are read, and no handler takes them ({of} tried)"),
+            );
         }
     }
 }

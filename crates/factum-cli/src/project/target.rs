@@ -110,6 +110,19 @@ impl Target {
         }
     }
 
+    /// Asks the read model.
+    pub(crate) fn query(
+        &self,
+        sql: &str,
+        limits: factum_query::Limits,
+        is_stopped: impl Fn() -> bool + Send + 'static,
+        out: factum_query::Out<'_>,
+    ) -> Result<factum_query::Done, factum_query::Error> {
+        match &self.scheme {
+            Scheme::Sqlite(path) => factum_query::sqlite(path, sql, limits, is_stopped, out),
+        }
+    }
+
     fn has_no(&self, what: &str) -> Failure {
         Failure::usage(format!("{} holds no {what}", self.shown()))
     }
@@ -128,7 +141,10 @@ impl Target {
     pub(crate) fn secret(&self, secret: &Secret) -> Outcome<String> {
         match secret {
             Secret::Variable(name) => variable(name).ok_or_else(|| {
-                Failure::usage(format!("the variable {name} of {} is not set", self.shown()))
+                Failure::usage(format!(
+                    "the variable {name} of {} is not set",
+                    self.shown()
+                ))
             }),
             Secret::File(path) => {
                 let path = self.base.join(path);
@@ -166,7 +182,9 @@ pub(crate) fn failed(error: &Error) -> Failure {
         Kind::Invalid if error.to_string().contains("build a new generation") => (
             Exit::Conflict,
             "changed",
-            Some("the file was changed: `factum project rebuild FILE` makes a new generation and switches to it"),
+            Some(
+                "the file was changed: `factum project rebuild FILE` makes a new generation and switches to it",
+            ),
         ),
         Kind::Store(kind) => {
             let store = factum_store::StoreError::new(kind, error.to_string());

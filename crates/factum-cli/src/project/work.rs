@@ -9,7 +9,6 @@ use factum_framework::Stop;
 use factum_projection::memory::MemoryWriter;
 use factum_projection::{CaughtUp, Error, Manage, Monitor, Projector, ReadBack, Runner, Sink};
 use factum_store::EventStore;
-use futures_util::future::{Either, select};
 
 use super::file::Project;
 use super::target::Job;
@@ -76,12 +75,8 @@ where
     if until == Until::Stopped {
         return runner.run(stop).await.map(|()| None);
     }
-    let caught_up = std::pin::pin!(runner.run_until_caught_up());
-    let asked = std::pin::pin!(stop.asked());
-    match select(caught_up, asked).await {
-        Either::Left((done, _)) => done.map(Some),
-        Either::Right(_) => Ok(None),
-    }
+    let caught_up = runner.catch_up(stop).await?;
+    Ok(Some(caught_up).filter(|_| !stop.is_asked()))
 }
 
 impl Running {
@@ -112,7 +107,10 @@ impl Running {
 
     /// What it ended with, if it has.
     pub(crate) fn ended(&self) -> Option<Ended> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// An error of it, as a failure that names it.

@@ -69,7 +69,9 @@ impl Opener {
     }
 
     /// The store as it is now, and how it is let go.
-    pub(super) fn read(&self) -> Result<(Arc<dyn EventStore>, Box<dyn FnOnce() + Send>), StoreError> {
+    pub(super) fn read(
+        &self,
+    ) -> Result<(Arc<dyn EventStore>, Box<dyn FnOnce() + Send>), StoreError> {
         let options = Options::new(&self.data).create(false).read_only(true);
         let engine = Engine::open(options, self.env.clone())?;
         let closing = engine.clone();

@@ -11,6 +11,7 @@ use factum_types::{ContentType, RecordedEvent};
 use serde_json::Value as Json;
 
 use crate::{ColumnType, Error, Value};
+pub use beside::happened;
 use beside::{Beside, WORDS};
 
 /// A value to be had from an event.

@@ -67,6 +67,7 @@ use factum_store::Source;
 use factum_types::{Category, EventType, Query, StreamName, Tag};
 
 use crate::Table;
+pub use expression::happened;
 use mistake::Found;
 pub use mistake::{Mistake, Mistakes};
 use operation::Handler;

@@ -79,7 +79,10 @@ fn check_store(
 ) -> Outcome {
     if !context.data.is_dir() {
         let data = context.data.display();
-        findings.warning(None, format!("there is no store in {data}: no event could be tried"));
+        findings.warning(
+            None,
+            format!("there is no store in {data}: no event could be tried"),
+        );
         return Ok(());
     }
     let store = store::open(context, store::Access::Read)?;
@@ -112,10 +115,14 @@ fn check_version(declared: &Declared, target: &Target, findings: &mut Findings) 
     let mut desk = match target.desk() {
         Ok(desk) => desk,
         // It is made when the projection runs.
-        Err(Failure { exit: crate::exit::Exit::NotFound, .. }) => return Ok(()),
+        Err(Failure {
+            exit: crate::exit::Exit::NotFound,
+            ..
+        }) => return Ok(()),
         Err(failure) => return Err(failure),
     };
-    let live = pollster::block_on(desk.live(declared.name())).map_err(|error| target.failed(&error))?;
+    let live =
+        pollster::block_on(desk.live(declared.name())).map_err(|error| target.failed(&error))?;
     if let Some(live) = live.filter(|live| live.version != declared.version()) {
         let what = format!(
             "the file says something else than when generation {} was filled: `factum project run` will refuse it, `factum project rebuild` makes a new one",

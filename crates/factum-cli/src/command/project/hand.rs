@@ -47,11 +47,18 @@ pub(super) fn switch(args: &SwitchArgs, context: &mut Context) -> Outcome {
     let all = generations(&mut *desk, &named.name, &named.target)?;
     let newest = all.iter().map(|it| it.number).max().unwrap_or_default();
     let number = args.generation.unwrap_or(newest);
-    let behind = if args.behind { Behind::Allow } else { Behind::Refuse };
+    let behind = if args.behind {
+        Behind::Allow
+    } else {
+        Behind::Refuse
+    };
     let name = &named.name;
-    pollster::block_on(desk.switch(name, number, behind)).map_err(|error| named.target.failed(&error))?;
+    pollster::block_on(desk.switch(name, number, behind))
+        .map_err(|error| named.target.failed(&error))?;
     let words = format!("{name}: readers see generation {number}");
-    context.ui.answer(&words, &json!({ "projection": name, "live": number }))
+    context
+        .ui
+        .answer(&words, &json!({ "projection": name, "live": number }))
 }
 
 pub(super) fn rollback(args: &HandArgs, context: &mut Context) -> Outcome {
@@ -59,9 +66,12 @@ pub(super) fn rollback(args: &HandArgs, context: &mut Context) -> Outcome {
     let mut desk = named.target.desk()?;
     let name = &named.name;
     generations(&mut *desk, name, &named.target)?;
-    let number = pollster::block_on(desk.switch_back(name)).map_err(|error| named.target.failed(&error))?;
+    let number =
+        pollster::block_on(desk.switch_back(name)).map_err(|error| named.target.failed(&error))?;
     let words = format!("{name}: readers see generation {number} again");
-    context.ui.answer(&words, &json!({ "projection": name, "live": number }))
+    context
+        .ui
+        .answer(&words, &json!({ "projection": name, "live": number }))
 }
 
 pub(super) fn drop_generation(args: &DropArgs, context: &mut Context) -> Outcome {
@@ -70,17 +80,25 @@ pub(super) fn drop_generation(args: &DropArgs, context: &mut Context) -> Outcome
     let (name, number) = (&named.name, args.generation);
     let all = generations(&mut *desk, name, &named.target)?;
     let Some(found) = all.iter().find(|it| it.number == number) else {
-        return Err(Failure::not_found(format!("projection {name} has no generation {number}")));
+        return Err(Failure::not_found(format!(
+            "projection {name} has no generation {number}"
+        )));
     };
     if found.live {
         let message = format!("readers see generation {number} of {name}");
         return Err(Failure::error(message).hint("switch to another first"));
     }
-    let question = format!("Generation {number} of {name} in {} will be gone.", named.target.shown());
+    let question = format!(
+        "Generation {number} of {name} in {} will be gone.",
+        named.target.shown()
+    );
     context.ui.confirm(&question, args.yes)?;
-    pollster::block_on(desk.drop_generation(name, number)).map_err(|error| named.target.failed(&error))?;
+    pollster::block_on(desk.drop_generation(name, number))
+        .map_err(|error| named.target.failed(&error))?;
     let words = format!("{name}: generation {number} dropped");
-    context.ui.answer(&words, &json!({ "projection": name, "dropped": number }))
+    context
+        .ui
+        .answer(&words, &json!({ "projection": name, "dropped": number }))
 }
 
 pub(super) fn pause(args: &HandArgs, context: &mut Context) -> Outcome {
@@ -97,10 +115,16 @@ fn edit(args: &HandArgs, edit: Edit, done: &str, context: &mut Context) -> Outco
     let name = &named.name;
     let all = generations(&mut *desk, name, &named.target)?;
     let Some(live) = all.iter().find(|it| it.live) else {
-        return Err(Failure::not_found(format!("readers see no generation of {name} yet")));
+        return Err(Failure::not_found(format!(
+            "readers see no generation of {name} yet"
+        )));
     };
     let number = live.number;
-    pollster::block_on(desk.edit(name, number, edit)).map_err(|error| named.target.failed(&error))?;
+    pollster::block_on(desk.edit(name, number, edit))
+        .map_err(|error| named.target.failed(&error))?;
     let words = format!("{name}: {done}, generation {number}");
-    context.ui.answer(&words, &json!({ "projection": name, "generation": number, "done": done }))
+    context.ui.answer(
+        &words,
+        &json!({ "projection": name, "generation": number, "done": done }),
+    )
 }

@@ -86,11 +86,13 @@ pub(super) fn ls(args: &LsArgs, context: &mut Context) -> Outcome {
             }
             let cells = [
                 name,
-                live.as_ref().map_or_else(|| "-".to_owned(), |it| it.number.to_string()),
+                live.as_ref()
+                    .map_or_else(|| "-".to_owned(), |it| it.number.to_string()),
                 at(live.as_ref().and_then(|it| it.checkpoint)),
                 behind.map_or_else(|| "-".to_owned(), |it| it.words()),
                 live.as_ref().map_or(0, |it| it.parked).to_string(),
-                live.as_ref().map_or_else(|| "nothing is shown".to_owned(), state),
+                live.as_ref()
+                    .map_or_else(|| "nothing is shown".to_owned(), state),
                 target.shown(),
             ];
             let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
@@ -136,7 +138,10 @@ pub(super) fn info(args: &InfoArgs, context: &mut Context) -> Outcome {
     let facts = [
         ("projection", named.name),
         ("sink", named.target.shown()),
-        ("behind", behind.map_or_else(|| "(no store to compare with)".to_owned(), |it| it.words())),
+        (
+            "behind",
+            behind.map_or_else(|| "(no store to compare with)".to_owned(), |it| it.words()),
+        ),
     ];
     table::facts(&mut context.ui, &facts)?;
     let mut rows = Table::new(GENERATIONS);
@@ -163,8 +168,10 @@ pub(super) fn generations(
     let all = pollster::block_on(desk.generations(name)).map_err(|error| target.failed(&error))?;
     if all.is_empty() {
         let message = format!("there is no projection {name} in {}", target.shown());
-        return Err(Failure::not_found(message)
-            .hint(format!("`factum project ls --sink {}` lists what there is", target.shown())));
+        return Err(Failure::not_found(message).hint(format!(
+            "`factum project ls --sink {}` lists what there is",
+            target.shown()
+        )));
     }
     Ok(all)
 }
@@ -218,7 +225,7 @@ impl Beside {
         };
         Ok(Self {
             store,
-            now: context.env.clock.now(),
+            now: Timestamp::from_micros(context.env.clock.now_us()),
         })
     }
 
@@ -235,7 +242,9 @@ impl Beside {
             let records = past(store.head().await?).saturating_sub(past(live.checkpoint));
             let request = ReadRequest::forward(Source::All).from(from).limit(1);
             let next = store.read(request).next().await.transpose()?;
-            let seconds = next.map_or(0, |next| self.now.as_micros().saturating_sub(next.time.as_micros()));
+            let seconds = next.map_or(0, |next| {
+                self.now.as_micros().saturating_sub(next.time.as_micros())
+            });
             #[expect(clippy::cast_precision_loss, reason = "a figure for display")]
             let seconds = (seconds.max(0) / 1_000) as f64 / 1e3;
             Ok(Some(Behind { records, seconds }))

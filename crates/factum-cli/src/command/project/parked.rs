@@ -109,7 +109,10 @@ impl Desk {
 
     /// What brings an attempt about.
     fn advice(&self) -> String {
-        format!("a running `factum project run {}` sees it within a second, else the next one", self.named.given)
+        format!(
+            "a running `factum project run {}` sees it within a second, else the next one",
+            self.named.given
+        )
     }
 }
 
@@ -164,7 +167,11 @@ pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> Outcome {
     let mut desk = Desk::open(&args.projection, args.of)?;
     let mut partitions: Vec<String> = match &args.stream {
         Some(stream) => vec![stream.clone()],
-        None => desk.parked(usize::MAX)?.into_iter().map(|it| it.partition).collect(),
+        None => desk
+            .parked(usize::MAX)?
+            .into_iter()
+            .map(|it| it.partition)
+            .collect(),
     };
     partitions.dedup();
     partitions.sort_unstable();
@@ -180,7 +187,10 @@ pub(super) fn retry(args: &RetryArgs, context: &mut Context) -> Outcome {
         counted(partitions.len() as u64, "stream"),
         desk.advice()
     );
-    context.ui.answer(&words, &json!({ "projection": desk.named.name, "retried": partitions }))
+    context.ui.answer(
+        &words,
+        &json!({ "projection": desk.named.name, "retried": partitions }),
+    )
 }
 
 pub(super) fn skip(args: &SkipArgs, context: &mut Context) -> Outcome {
@@ -192,6 +202,13 @@ pub(super) fn skip(args: &SkipArgs, context: &mut Context) -> Outcome {
     );
     context.ui.confirm(&question, args.yes)?;
     desk.edit(Edit::Skip { position })?;
-    let words = format!("{}: position {position} skipped; {}", desk.named.name, desk.advice());
-    context.ui.answer(&words, &json!({ "projection": desk.named.name, "skipped": position.raw() }))
+    let words = format!(
+        "{}: position {position} skipped; {}",
+        desk.named.name,
+        desk.advice()
+    );
+    context.ui.answer(
+        &words,
+        &json!({ "projection": desk.named.name, "skipped": position.raw() }),
+    )
 }

@@ -43,13 +43,20 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Outcome {
         });
         if let Some(same) = same {
             let (one, other) = (same.path.display(), project.path.display());
-            let message = format!("{one} and {other} declare the same projection {}", project.declared.name());
+            let message = format!(
+                "{one} and {other} declare the same projection {}",
+                project.declared.name()
+            );
             return Err(Failure::usage(message));
         }
     }
     let interrupt = Interrupt::watch(&context.env)?;
     let store = store::follow(context)?;
-    let until = if args.once { Until::CaughtUp } else { Until::Stopped };
+    let until = if args.once {
+        Until::CaughtUp
+    } else {
+        Until::Stopped
+    };
     let stop = Stop::new();
     let start_ns = context.env.clock.monotonic_ns();
     let running = projects
@@ -103,7 +110,8 @@ impl<'r> Watch<'r> {
             if let (false, Some(step)) = (is_begun, step) {
                 is_begun = true;
                 let total = self.head.saturating_mul(self.running.len() as u64);
-                self.progress.begin("projecting", Some(total.max(step.done)));
+                self.progress
+                    .begin("projecting", Some(total.max(step.done)));
             }
             self.progress.step(step.unwrap_or_default());
             self.tell(context);
@@ -138,7 +146,9 @@ impl<'r> Watch<'r> {
             let status = running.monitor.status();
             let trouble = match status.trouble {
                 Some((trouble, _)) => Some(trouble),
-                None if status.paused => Some("paused; `factum project resume` lets it go on".to_owned()),
+                None if status.paused => {
+                    Some("paused; `factum project resume` lets it go on".to_owned())
+                }
                 None => None,
             };
             if trouble == *told {
@@ -170,7 +180,9 @@ fn report(running: &Running, seconds: f64, context: &mut Context) -> Outcome {
     let name = running.project.declared.name();
     let applied = caught_up.map_or(0, |caught_up: CaughtUp| caught_up.applied);
     let parked = status.parked as u64;
-    let at = status.checkpoint.map_or_else(|| "the beginning".to_owned(), |at| format!("position {at}"));
+    let at = status
+        .checkpoint
+        .map_or_else(|| "the beginning".to_owned(), |at| format!("position {at}"));
     let words = match caught_up {
         Some(_) => format!(
             "{name}: caught up at {at}: {} applied, {}/s, {parked} parked, in {}",
@@ -197,6 +209,9 @@ fn report(running: &Running, seconds: f64, context: &mut Context) -> Outcome {
         return Ok(());
     }
     let message = format!("{name}: {} parked", counted(parked, "event"));
-    let hint = format!("`factum project errors {}` says why", running.project.path.display());
+    let hint = format!(
+        "`factum project errors {}` says why",
+        running.project.path.display()
+    );
     Err(Failure::new(Exit::Partial, "partial", message).hint(hint))
 }

@@ -106,7 +106,8 @@ impl Beside {
 }
 
 /// When an event happened: the time that it was imported with, else when it was recorded. It is what `factum read` prints.
-fn happened(event: &RecordedEvent) -> Timestamp {
+#[must_use]
+pub fn happened(event: &RecordedEvent) -> Timestamp {
     let custom = &event.metadata.custom;
     if custom.is_empty() {
         return event.time;
