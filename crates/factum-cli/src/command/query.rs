@@ -194,11 +194,14 @@ enum Over {
 }
 
 fn target(args: &QueryArgs) -> Outcome<Target> {
-    if let Some(path) = &args.file {
-        return Ok(args.sink.project(path)?.target);
-    }
-    let target = args.sink.target()?;
-    target.ok_or_else(|| Failure::usage("over what?").hint("--events, --file FILE or --sink URL"))
+    let target = match &args.file {
+        Some(path) => Some(args.sink.project(path)?.target),
+        None => args.sink.target()?,
+    };
+    let over_what = || Failure::usage("over what?").hint("--events, --file FILE or --sink URL");
+    let target = target.ok_or_else(over_what)?;
+    target.must_be_there()?;
+    Ok(target)
 }
 
 /// Waits until readers see everything up to a position: of the projection of the file, else of all that the sink has.

@@ -120,13 +120,16 @@ fn report(declared: &Declared, seen: &BTreeMap<EventType, Seen>, findings: &mut 
         let of = counted(seen.events, "event");
         for (reason, (times, first)) in &seen.refused {
             let line = handled.get(event).copied();
-            let times = grouped(*times);
-            findings.error(
-                line,
-                format!(
-                    "{times} of {of} tried would be parked, the first at position {first}: {reason}"
-                ),
+            let what = format!(
+                "{} of {of} tried would be parked, the first at position {first}: {reason}",
+                grouped(*times)
             );
+            // Some bad events are what parking is for; when it is all of them, it is the file.
+            if *times == seen.events {
+                findings.error(line, what);
+            } else {
+                findings.warning(line, what);
+            }
         }
         for (place, line) in declared.places(event) {
             if !seen.places.contains_key(&place.to_string()) {

@@ -72,13 +72,21 @@ impl Target {
     pub(crate) fn desk(&self) -> Outcome<Box<dyn Manage>> {
         match &self.scheme {
             Scheme::Sqlite(path) => {
-                if !path.is_file() {
-                    let message = format!("there is no file {}", path.display());
-                    return Err(Failure::not_found(message).hint("`factum project run` makes it"));
-                }
+                self.must_be_there()?;
                 let sink = SqliteSink::open(path, []).map_err(|error| self.failed(&error))?;
                 Ok(Box::new(sink))
             }
+        }
+    }
+
+    /// Fails when there is nothing to be read yet.
+    pub(crate) fn must_be_there(&self) -> Outcome {
+        match &self.scheme {
+            Scheme::Sqlite(path) if !path.is_file() => {
+                let message = format!("there is no file {}", path.display());
+                Err(Failure::not_found(message).hint("`factum project run` makes it"))
+            }
+            Scheme::Sqlite(_) => Ok(()),
         }
     }
 

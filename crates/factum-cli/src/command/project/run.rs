@@ -83,7 +83,14 @@ struct Watch<'r> {
     /// Records that were behind when it began, for each.
     begun: Vec<Option<u64>>,
     head: u64,
-    told: Vec<Option<String>>,
+    told: Vec<Told>,
+}
+
+/// What was said of a runner, and what was seen at the last look: only what lasts is said, and an error that ends a runner does not.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    said: Option<String>,
+    seen: Option<String>,
 }
 
 impl<'r> Watch<'r> {
@@ -94,7 +101,7 @@ impl<'r> Watch<'r> {
             progress: context.ui.progress(Arc::clone(&context.env.clock)),
             begun: vec![None; running.len()],
             head,
-            told: vec![None; running.len()],
+            told: vec![Told::default(); running.len()],
         })
     }
 
@@ -151,7 +158,9 @@ impl<'r> Watch<'r> {
                 }
                 None => None,
             };
-            if trouble == *told {
+            let lasts = trouble == told.seen;
+            told.seen.clone_from(&trouble);
+            if !lasts || trouble == told.said || running.ended().is_some() {
                 continue;
             }
             let path = running.project.path.display();
@@ -159,7 +168,7 @@ impl<'r> Watch<'r> {
                 Some(trouble) => context.ui.warn(format!("{path}: {trouble}; waiting")),
                 None => context.ui.note(format!("{path}: goes on")),
             }
-            *told = trouble;
+            told.said = trouble;
         }
     }
 }
