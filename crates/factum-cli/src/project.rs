@@ -4,6 +4,8 @@
 
 pub(crate) mod file;
 pub(crate) mod findings;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub(crate) mod sample;
 pub(crate) mod target;
 pub(crate) mod work;

@@ -37,9 +37,11 @@
 //! # }).unwrap();
 //! ```
 
+mod ask;
 mod desk;
 mod effect;
 mod error;
+mod inspect;
 mod keep;
 pub mod limit;
 mod options;
@@ -54,6 +56,7 @@ mod writer;
 
 use factum_projection::{Error, Table};
 
+pub use ask::Asked;
 pub use options::{Options, Tls};
 pub use writer::PostgresRows;
 

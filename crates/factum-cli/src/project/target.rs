@@ -15,15 +15,23 @@ use crate::failure::{Failure, Outcome};
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     place: SinkPlace,
-    base: PathBuf,
     scheme: Scheme,
 }
 
 /// What kind of sink.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Scheme {
     Sqlite(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres(factum_sink_postgres::Options),
 }
+
+/// What can be named as a sink.
+const KNOWN: &str = if cfg!(feature = "postgres") {
+    "sqlite:PATH and postgres://USER@HOST/DATABASE"
+} else {
+    "sqlite:PATH"
+};
 
 /// Something to be done with a sink and a projector that fit each other.
 pub(crate) trait Job {
@@ -51,14 +59,15 @@ impl Target {
                 }
                 Scheme::Sqlite(base.join(path))
             }
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Scheme::Postgres(postgres(place, base)?),
             _ => {
-                let message = format!("there is no sink {shown:?} here; known are sqlite:PATH");
+                let message = format!("there is no sink {shown:?} here; known are {KNOWN}");
                 return Err(Failure::usage(message));
             }
         };
         Ok(Self {
             place: place.clone(),
-            base: base.to_owned(),
             scheme,
         })
     }
@@ -76,6 +85,8 @@ impl Target {
                 let sink = SqliteSink::open(path, []).map_err(|error| self.failed(&error))?;
                 Ok(Box::new(sink))
             }
+            #[cfg(feature = "postgres")]
+            Scheme::Postgres(options) => Ok(Box::new(self.postgres(options, &[])?)),
         }
     }
 
@@ -86,7 +97,7 @@ impl Target {
                 let message = format!("there is no file {}", path.display());
                 Err(Failure::not_found(message).hint("`factum project run` makes it"))
             }
-            Scheme::Sqlite(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -101,14 +112,29 @@ impl Target {
                 let sink = SqliteSink::open(path, tables).map_err(|error| self.failed(&error))?;
                 Ok(job.with(sink, rows))
             }
+            #[cfg(feature = "postgres")]
+            Scheme::Postgres(options) => {
+                let Some(rows) = declared.rows() else {
+                    return Err(self.has_no("series of points: declare a [table]"));
+                };
+                let tables: Vec<_> = declared.tables().cloned().collect();
+                Ok(job.with(self.postgres(options, &tables)?, rows))
+            }
         }
     }
 
     /// What stands in the way of a projection, without making anything. `Ok` holds what is only to be noted.
     pub(crate) fn inspect(&self, declared: &Declared) -> Outcome<Vec<Obstacle>> {
         match &self.scheme {
-            Scheme::Sqlite(_) if declared.tables().next().is_none() => {
+            _ if declared.tables().next().is_none() => {
                 Err(self.has_no("series of points: declare a [table]"))
+            }
+            #[cfg(feature = "postgres")]
+            Scheme::Postgres(options) => {
+                let tables: Vec<_> = declared.tables().cloned().collect();
+                let mut sink = self.postgres(options, &tables)?;
+                pollster::block_on(sink.inspect(declared.name()))
+                    .map_err(|error| self.failed(&error))
             }
             Scheme::Sqlite(path) => {
                 let tables: Vec<_> = declared.tables().cloned().collect();
@@ -128,6 +154,11 @@ impl Target {
     ) -> Result<factum_query::Done, factum_query::Error> {
         match &self.scheme {
             Scheme::Sqlite(path) => factum_query::sqlite(path, sql, limits, is_stopped, out),
+            #[cfg(feature = "postgres")]
+            Scheme::Postgres(options) => {
+                let sink = factum_sink_postgres::PostgresSink::open(options.clone(), []);
+                super::postgres::ask(sink, sql, limits, is_stopped, out)
+            }
         }
     }
 
@@ -145,33 +176,58 @@ impl Target {
         failure
     }
 
-    /// The password, read now.
-    pub(crate) fn secret(&self, secret: &Secret) -> Outcome<String> {
-        match secret {
-            Secret::Variable(name) => variable(name).ok_or_else(|| {
-                Failure::usage(format!(
-                    "the variable {name} of {} is not set",
-                    self.shown()
-                ))
-            }),
-            Secret::File(path) => {
-                let path = self.base.join(path);
-                let bytes = crate::files::read_whole(&path, 64 << 10)?;
-                let text = String::from_utf8(bytes).map_err(|_not_text| {
-                    Failure::error(format!("{} holds no text", path.display()))
-                })?;
-                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-            }
-        }
+    #[cfg(feature = "postgres")]
+    fn postgres(
+        &self,
+        options: &factum_sink_postgres::Options,
+        tables: &[factum_projection::Table],
+    ) -> Outcome<factum_sink_postgres::PostgresSink> {
+        let sink = factum_sink_postgres::PostgresSink::open(options.clone(), tables.to_vec());
+        sink.map_err(|error| self.failed(&error))
     }
 }
 
+/// How to connect to the PostgreSQL of a place.
+#[cfg(feature = "postgres")]
+fn postgres(place: &SinkPlace, base: &Path) -> Outcome<factum_sink_postgres::Options> {
+    use factum_sink_postgres::{Options, Tls};
+    let invalid = |error: Error| Failure::usage(format!("{}: {error}", place.shown()));
+    let mut options = Options::from_url(&place.url).map_err(invalid)?;
+    options = match &place.password {
+        Some(Secret::File(path)) => options.password_file(base.join(path)),
+        Some(Secret::Variable(name)) => options.password(secret(name, place)?),
+        None => options,
+    };
+    if let Some(roots) = &place.ca_file {
+        let roots = base.join(roots);
+        options = options
+            .with_tls(Tls::VerifyFull, Some(&roots))
+            .map_err(invalid)?;
+    }
+    if place.user.is_some() || place.token.is_some() || place.api.is_some() {
+        let message = format!(
+            "{}: the user stands in the URL, postgres://USER@HOST/DATABASE, and there is no token",
+            place.shown()
+        );
+        return Err(Failure::usage(message));
+    }
+    Ok(options)
+}
+
+/// The secret in a variable.
+#[cfg(feature = "postgres")]
 #[expect(
     clippy::disallowed_methods,
     reason = "the variable that the user named for a secret"
 )]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+fn secret(name: &str, place: &SinkPlace) -> Outcome<String> {
+    std::env::var(name).map_err(|_not_set| {
+        let message = format!(
+            "the variable {name}, which holds the password of {}, is not set",
+            place.shown()
+        );
+        Failure::usage(message)
+    })
 }
 
 /// An error of a projection as a failure.
@@ -186,6 +242,13 @@ pub(crate) fn failed(error: &Error) -> Failure {
             Exit::Conflict,
             "fenced",
             Some("another `factum project run` keeps this projection; one is enough"),
+        ),
+        Kind::Invalid if is_denied(error) => (
+            Exit::Denied,
+            "denied",
+            Some(
+                "`password_file` or `password_env` under [sink] names where the password is; on the command line --password-file, --password-env",
+            ),
         ),
         Kind::Invalid if error.to_string().contains("build a new generation") => (
             Exit::Conflict,
@@ -205,4 +268,12 @@ pub(crate) fn failed(error: &Error) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
+}
+
+/// Whether a sink did not let us in. Sinks have no kind of their own for that: to a runner it is one more thing that does not pass by itself.
+fn is_denied(error: &Error) -> bool {
+    let text = error.to_string();
+    ["wrong password", "is not let in", "a password is needed"]
+        .iter()
+        .any(|words| text.contains(words))
 }
