@@ -168,14 +168,8 @@ fn endless_queries_end() {
     let is_stopped = move || counting.fetch_add(1, Ordering::SeqCst) > 100;
     let mut out = |_: Row<'_>| Ok(());
     let store = store();
-    let stopped = events(
-        &store,
-        &Filter::default(),
-        ENDLESS,
-        LIMITS,
-        is_stopped,
-        &mut out,
-    );
+    let all = Filter::default();
+    let stopped = events(&store, &all, ENDLESS, LIMITS, is_stopped, &mut out);
     let error = pollster::block_on(stopped).unwrap_err();
     assert_eq!(error.kind(), Kind::Stopped);
     assert!(asked.load(Ordering::SeqCst) > 100);
