@@ -156,6 +156,11 @@ pub(crate) enum Command {
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Copy events while they change: other types, fields, streams
     Transform(Box<commands::transform::TransformArgs>),
+    /// Keep read models that files declare, in SQL and elsewhere
+    #[command(subcommand)]
+    Project(commands::project::ProjectCommand),
+    /// Ask a read model or the events, in SQL
+    Query(Box<commands::query::QueryArgs>),
     /// Bring events in from a CloudEvents file
     Import(commands::import::ImportArgs),
     /// Write events out as CloudEvents lines

@@ -11,6 +11,8 @@ pub(crate) mod exit_codes;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod man;
+pub(crate) mod project;
+pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod restore;
 pub(crate) mod snapshot;
@@ -40,6 +42,8 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
         Command::State(args) => state::run(&args, context),
         Command::Snapshot(args) => snapshot::run(&args, context),
         Command::Transform(args) => transform::run(&args, context),
+        Command::Project(command) => project::run(&command, context),
+        Command::Query(args) => query::run(&args, context),
         Command::Import(args) => import::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),

@@ -15,6 +15,8 @@ pub(crate) enum Exit {
     NotFound,
     /// An expectation about a stream does not hold.
     Conflict,
+    /// A sink refuses the password.
+    Denied,
     /// The store cannot be had: locked by another process, or passing trouble.
     Unreachable,
     /// Stored bytes are not what was written.
@@ -25,7 +27,7 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
-/// Every code with its meaning, in the order of the numbers. Code 5 is kept for commands that talk to a server.
+/// Every code with its meaning, in the order of the numbers.
 pub(crate) const MEANINGS: &[(u8, &str)] = &[
     (0, "everything asked for was done"),
     (1, "it failed; the message says why"),
@@ -33,12 +35,12 @@ pub(crate) const MEANINGS: &[(u8, &str)] = &[
     (3, "the stream, event, file or store is not there"),
     (
         4,
-        "an expectation about a stream does not hold; nothing was written",
+        "an expectation does not hold: about a stream (nothing was written), or about a read model",
     ),
-    (5, "not allowed (kept for commands that talk to a server)"),
+    (5, "not allowed: a sink refuses the password"),
     (
         6,
-        "the store cannot be had now: another process holds it; try again",
+        "the store or a sink cannot be had now: another process holds it, or it is down; try again",
     ),
     (7, "stored bytes are damaged; everything else was read"),
     (8, "some items were skipped or failed; the others were done"),
@@ -54,6 +56,7 @@ impl Exit {
             Self::Usage => 2,
             Self::NotFound => 3,
             Self::Conflict => 4,
+            Self::Denied => 5,
             Self::Unreachable => 6,
             Self::Integrity => 7,
             Self::Partial => 8,
@@ -80,6 +83,7 @@ mod tests {
             Exit::Usage,
             Exit::NotFound,
             Exit::Conflict,
+            Exit::Denied,
             Exit::Unreachable,
             Exit::Integrity,
             Exit::Partial,

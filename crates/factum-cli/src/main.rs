@@ -19,6 +19,7 @@ mod fold;
 mod import;
 mod interrupt;
 mod printer;
+mod project;
 mod source;
 mod store;
 mod time;

@@ -3,6 +3,7 @@
 //! Everything else in this crate knows only the contract of factum-store.
 
 mod engine;
+mod follow;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +55,13 @@ impl Store {
 /// Opens the store of the data directory.
 pub(crate) fn open(context: &Context, access: Access) -> Outcome<Store> {
     open_at(&context.data, access, context)
+}
+
+/// Opens the store of the data directory to read what is in it now and what another process appends. Whoever asks for the head sees more of it.
+pub(crate) fn follow(context: &Context) -> Outcome<Arc<dyn EventStore>> {
+    must_be_there(&context.data)?;
+    let opener = engine::Opener::new(context);
+    Ok(Arc::new(follow::Follow::open(opener)?))
 }
 
 /// Opens the store of any directory.

@@ -13,7 +13,7 @@ pub mod codec;
 pub mod decider;
 pub mod decision;
 #[cfg(feature = "files")]
-mod declared;
+pub mod declared;
 pub mod emit;
 pub mod env;
 pub mod error;

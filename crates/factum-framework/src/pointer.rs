@@ -141,7 +141,8 @@ pub(crate) fn escaped(name: &str) -> String {
 }
 
 /// What a value is, with its article.
-pub(crate) const fn kind(value: &Value) -> &'static str {
+#[must_use]
+pub const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a truth value",

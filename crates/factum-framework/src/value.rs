@@ -49,14 +49,17 @@ const BESIDE: &[(&str, Beside)] = &[
 
 /// What a value is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
+    /// A number, also from its text.
     Number,
+    /// A text, also from a number or a truth value.
     Text,
+    /// A truth value, also from `true` and `false` as texts.
     Truth,
 }
 
 /// The words for forms.
-pub(crate) const FORMS: &[(&str, Form)] = &[
+pub const FORMS: &[(&str, Form)] = &[
     ("number", Form::Number),
     ("text", Form::Text),
     ("boolean", Form::Truth),
@@ -172,7 +175,10 @@ impl Beside {
 
 impl Form {
     /// The value in this form.
-    pub(crate) fn of(self, value: Value) -> Result<Value, Error> {
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid): it has none.
+    pub fn of(self, value: Value) -> Result<Value, Error> {
         let wrong = |value: &Value| {
             Error::invalid(format!(
                 "{value} cannot be made {}",

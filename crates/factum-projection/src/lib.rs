@@ -39,7 +39,10 @@
 //! # }).unwrap();
 //! ```
 
+#[cfg(feature = "declared")]
+pub mod declared;
 pub mod error;
+pub mod inspect;
 pub mod kit;
 pub mod lot;
 pub mod manage;
@@ -56,6 +59,7 @@ pub mod table;
 pub mod value;
 
 pub use error::{Error, Kind};
+pub use inspect::Obstacle;
 pub use lot::Lot;
 pub use manage::{Behind, Edit, Generation, Manage};
 pub use memory::MemorySink;

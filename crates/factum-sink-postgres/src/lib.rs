@@ -37,9 +37,11 @@
 //! # }).unwrap();
 //! ```
 
+mod ask;
 mod desk;
 mod effect;
 mod error;
+mod inspect;
 mod keep;
 pub mod limit;
 mod options;
@@ -55,6 +57,7 @@ mod writer;
 use factum_projection::{Error, Lease, Table};
 use tokio::task::JoinHandle;
 
+pub use ask::Asked;
 pub use options::{Options, Tls};
 pub use writer::PostgresRows;
 

@@ -164,7 +164,11 @@ async fn raise(
 }
 
 /// A name that readers use belongs to one projection, and not to someone else's table or view.
-async fn check_owner(session: &Session, table: &Table, projection: &str) -> Result<(), Error> {
+pub(crate) async fn check_owner(
+    session: &Session,
+    table: &Table,
+    projection: &str,
+) -> Result<(), Error> {
     let name = table.name.as_str();
     let sql = format!(
         "SELECT projection FROM {}.factum_tables WHERE name = $1 ORDER BY projection <> $2 DESC LIMIT 1",
@@ -184,7 +188,7 @@ async fn check_owner(session: &Session, table: &Table, projection: &str) -> Resu
 }
 
 /// Nothing has this name in the schema.
-async fn check_free(session: &Session, name: &str) -> Result<(), Error> {
+pub(crate) async fn check_free(session: &Session, name: &str) -> Result<(), Error> {
     let Some((kind, owner)) = kind_of(session, name).await? else {
         return Ok(());
     };
@@ -209,7 +213,7 @@ async fn kind_of(session: &Session, name: &str) -> Result<Option<(String, String
 }
 
 /// A generation keeps the tables it was made with: what it has applied is in no other.
-async fn check_table(
+pub(crate) async fn check_table(
     session: &Session,
     table: &Table,
     projection: &str,

@@ -279,6 +279,16 @@ impl Session {
             .await
     }
 
+    /// The names of the columns that a statement gives.
+    pub(crate) async fn columns(&self, what: &str, sql: &str) -> Result<Vec<String>, Error> {
+        let client = self.client()?;
+        let sent = async { client.prepare(sql).await };
+        let limit = Some(self.options.answer_limit());
+        let statement = self.within(what, limit, sent).await?;
+        let names = statement.columns().iter().map(|it| it.name().to_owned());
+        Ok(names.collect())
+    }
+
     /// How many rows it changed.
     pub(crate) async fn execute(
         &self,

@@ -39,6 +39,7 @@
 
 mod error;
 mod generations;
+mod inspect;
 mod keep;
 mod read;
 mod schema;
@@ -53,6 +54,7 @@ use futures_core::future::BoxFuture;
 use rusqlite::Connection;
 
 use error::said;
+pub use inspect::inspect;
 pub use writer::SqliteRows;
 
 /// How long one call waits for a lock before it is `Unavailable`, which the runner waits for by itself.

@@ -150,7 +150,11 @@ fn version_of(
 }
 
 /// A name that readers use belongs to one projection, and not to someone else's table or view.
-fn check_owner(connection: &Connection, table: &Table, projection: &str) -> Result<(), Error> {
+pub(crate) fn check_owner(
+    connection: &Connection,
+    table: &Table,
+    projection: &str,
+) -> Result<(), Error> {
     let name = &table.name;
     let owner: Option<String> = connection
         .query_row(
@@ -171,7 +175,7 @@ fn check_owner(connection: &Connection, table: &Table, projection: &str) -> Resu
 }
 
 /// Nothing has this name in the file.
-fn check_free(connection: &Connection, name: &str) -> Result<(), Error> {
+pub(crate) fn check_free(connection: &Connection, name: &str) -> Result<(), Error> {
     match kind_of(connection, name)? {
         None => Ok(()),
         Some((kind, _)) => Err(Error::invalid(format!(
@@ -181,7 +185,10 @@ fn check_free(connection: &Connection, name: &str) -> Result<(), Error> {
 }
 
 /// What has this name in the file, and how it was made.
-fn kind_of(connection: &Connection, name: &str) -> Result<Option<(String, String)>, Error> {
+pub(crate) fn kind_of(
+    connection: &Connection,
+    name: &str,
+) -> Result<Option<(String, String)>, Error> {
     connection
         .query_row(
             "SELECT type, sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')",
@@ -290,7 +297,7 @@ fn drop_indexes(connection: &Connection, tables: &[Table], generation: u32) -> R
     Ok(())
 }
 
-fn sql_type(holds: ColumnType) -> &'static str {
+pub(crate) fn sql_type(holds: ColumnType) -> &'static str {
     match holds {
         ColumnType::Integer | ColumnType::Bool | ColumnType::Time => "INTEGER",
         ColumnType::Real => "REAL",

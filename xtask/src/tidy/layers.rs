@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     ],
     &["factum-projection"],
     &["factum-sink-*"],
-    &["factum-replicated", "factum-ui", "factum"],
+    &["factum-replicated", "factum-ui", "factum-query", "factum"],
     &["factum-cli", "factum-sim", "factum-bench"],
 ];
 

@@ -1,13 +1,13 @@
 //! factum_engine, as the rest of this crate sees it: opens stores and puts what the engine reports into this crate's words.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use factum_engine::backup::{BackupReport, RestoreReport};
 use factum_engine::verify::{VerifyDepth, VerifyReport};
 use factum_engine::{Engine, Options};
 use factum_io::Env;
-use factum_store::EventStore;
+use factum_store::{EventStore, StoreError};
 
 use super::{Access, OnProgress, Store};
 use crate::context::{Context, LostTails};
@@ -48,6 +48,37 @@ pub(super) fn open(data: &Path, access: Access, context: &Context) -> Outcome<St
         is_live: access != Access::Read,
         close: Some(Box::new(move || Ok(closing.close()?))),
     })
+}
+
+/// Opens a store to read, again and again.
+pub(super) struct Opener {
+    data: PathBuf,
+    env: Env,
+}
+
+impl Opener {
+    pub(super) fn new(context: &Context) -> Self {
+        Self {
+            data: context.data.clone(),
+            env: context.env.clone(),
+        }
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The store as it is now, and how it is let go.
+    pub(super) fn read(
+        &self,
+    ) -> Result<(Arc<dyn EventStore>, Box<dyn FnOnce() + Send>), StoreError> {
+        let options = Options::new(&self.data).create(false).read_only(true);
+        let engine = Engine::open(options, self.env.clone())?;
+        let closing = engine.clone();
+        // What was only read leaves nothing behind that closing could fail to write.
+        let close = move || drop(closing.close());
+        Ok((Arc::new(engine), Box::new(close)))
+    }
 }
 
 /// What opening the store finds; nothing is repaired.

@@ -78,6 +78,13 @@ impl Progress {
         }
     }
 
+    /// Ends one part of several: a bar disappears, a program is told nothing.
+    pub(crate) fn end_quietly(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Ends: a bar disappears, a program is told the last figures.
     pub(crate) fn end(&mut self, step: Step) {
         if let Some(bar) = self.bar.take() {

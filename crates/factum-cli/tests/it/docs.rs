@@ -1,4 +1,4 @@
-//! The documents say what is true: every `console` block in docs/cli.md and docs/versions.md is run. `TRYCMD=overwrite` repairs them.
+//! The documents say what is true: every `console` block in docs/cli.md, docs/projections.md and docs/versions.md is run. `TRYCMD=overwrite` repairs them.
 //! A `toml` block is a file whose name is on its first line; the commands find it.
 
 use std::path::Path;
@@ -13,6 +13,12 @@ fn the_tour_is_what_the_binary_does() {
 #[test]
 fn the_guide_to_versions_is_what_the_binary_does() {
     check_document("versions", &["vocabulary.toml"]);
+}
+
+#[test]
+fn the_guide_to_projections_is_what_the_binary_does() {
+    let files = ["orders.toml", "wrong.toml", "almost.toml", "orders-2.toml"];
+    check_document("projections", &files);
 }
 
 /// Runs the commands of a document that shows these files.

@@ -18,6 +18,8 @@ mod one_writer;
 #[cfg(test)]
 mod past;
 #[cfg(test)]
+mod projections;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod terminal;

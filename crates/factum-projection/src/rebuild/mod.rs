@@ -57,6 +57,7 @@ pub struct Rebuild<S, P> {
     runner: Runner<S, P>,
     verify: Verify,
     afresh: bool,
+    switches: bool,
     watch: Watch,
 }
 
@@ -64,8 +65,10 @@ pub struct Rebuild<S, P> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rebuilt {
-    /// What readers see now.
+    /// What was filled.
     pub generation: u32,
+    /// Whether readers see it now.
+    pub switched: bool,
     /// What they saw before; `None` when there was nothing.
     pub before: Option<u32>,
     /// How many events wait in the new one.
@@ -91,6 +94,7 @@ where
             runner,
             verify: Verify::default(),
             afresh: false,
+            switches: true,
             watch,
         }
     }
@@ -114,6 +118,13 @@ where
     #[must_use]
     pub const fn afresh(mut self) -> Self {
         self.afresh = true;
+        self
+    }
+
+    /// Leaves the switch to someone else, by [`Manage::switch`]: it ends when the new generation is caught up and verified.
+    #[must_use]
+    pub const fn without_switch(mut self) -> Self {
+        self.switches = false;
         self
     }
 
@@ -167,12 +178,18 @@ where
         let Some(verified) = self.check(stop).await? else {
             return Ok(None);
         };
-        self.watch.enter(Phase::Switching);
-        let Some((generation, parked)) = self.switch(&name, stop).await? else {
+        let switched = if self.switches {
+            self.watch.enter(Phase::Switching);
+            self.switch(&name, stop).await?
+        } else {
+            self.filled(stop).await?
+        };
+        let Some((generation, parked)) = switched else {
             return Ok(None);
         };
         Ok(Some(Rebuilt {
             generation,
+            switched: self.switches,
             before,
             parked,
             verified,
@@ -223,6 +240,13 @@ where
                 done => return done,
             }
         }
+    }
+
+    /// What was filled, and how many events wait in it.
+    async fn filled(&mut self, stop: &Stop) -> Result<Option<(u32, usize)>, Error> {
+        let caught_up = self.runner.catch_up(stop).await?;
+        let lease = self.runner.lease().filter(|_| !stop.is_asked());
+        Ok(lease.map(|lease| (lease.generation, caught_up.parked)))
     }
 
     async fn switch(&mut self, name: &str, stop: &Stop) -> Result<Option<(u32, usize)>, Error> {

@@ -1,0 +1,3 @@
+//! Queries over real stores and files, and what bad ones meet.
+#[cfg(test)]
+mod over_events;
