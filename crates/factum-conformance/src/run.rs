@@ -94,6 +94,10 @@ pub fn run_named(factory: &Arc<dyn Factory>, part: &str, threads: usize) -> Repo
 ///
 /// # Errors
 /// [`Stop::Failed`] says what is wrong and with which seed, a case that hangs or panics included; [`Stop::Skipped`] what is missing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test kit brings its own threads; a store decides nothing by them"
+)]
 pub fn run_case(factory: &Arc<dyn Factory>, case: Case) -> Outcome {
     let knobs = factory.knobs();
     let (patience, seed) = (knobs.patience * CASE_PATIENCE_FACTOR, knobs.seed);

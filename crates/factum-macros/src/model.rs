@@ -289,7 +289,7 @@ mod tests {
 
     use super::Model;
 
-    fn check(on_type: TokenStream, on_variant: TokenStream, refused: Option<&str>) {
+    fn check(on_type: &TokenStream, on_variant: &TokenStream, refused: Option<&str>) {
         let error = Model::of(&parse_quote! {
             #on_type
             enum Order {
@@ -311,37 +311,40 @@ mod tests {
         }
     }
 
-    fn check_type(attr: TokenStream, refused: Option<&str>) {
-        check(attr, quote!(), refused);
+    fn check_type(attr: &TokenStream, refused: Option<&str>) {
+        check(attr, &quote!(), refused);
     }
 
-    fn check_variant(attr: TokenStream, refused: Option<&str>) {
-        check(quote!(), attr, refused);
+    fn check_variant(attr: &TokenStream, refused: Option<&str>) {
+        check(&quote!(), attr, refused);
     }
 
     #[test]
     fn what_changes_the_stored_form_is_refused() {
-        check_type(quote!(#[serde(rename_all = "snake_case")]), None);
-        check_type(quote!(#[serde(tag = "type")]), Some("tag"));
+        check_type(&quote!(#[serde(rename_all = "snake_case")]), None);
+        check_type(&quote!(#[serde(tag = "type")]), Some("tag"));
         check_type(
-            quote!(#[serde(deny_unknown_fields, untagged)]),
+            &quote!(#[serde(deny_unknown_fields, untagged)]),
             Some("untagged"),
         );
-        check_type(quote!(#[serde(from = "Old")]), Some("from"));
-        check_type(quote!(#[serde(try_from = "Old")]), Some("try_from"));
-        check_type(quote!(#[serde(into = "Old")]), Some("into"));
+        check_type(&quote!(#[serde(from = "Old")]), Some("from"));
+        check_type(&quote!(#[serde(try_from = "Old")]), Some("try_from"));
+        check_type(&quote!(#[serde(into = "Old")]), Some("into"));
     }
 
     #[test]
     fn what_shifts_the_numbers_of_variants_is_refused() {
-        check_variant(quote!(#[serde(rename = "skip")]), None);
-        check_variant(quote!(#[serde(alias = "a,skip,b")]), None);
-        check_variant(quote!(#[serde(skip)]), Some("skip"));
-        check_variant(quote!(#[serde(skip_serializing)]), Some("skip_serializing"));
+        check_variant(&quote!(#[serde(rename = "skip")]), None);
+        check_variant(&quote!(#[serde(alias = "a,skip,b")]), None);
+        check_variant(&quote!(#[serde(skip)]), Some("skip"));
         check_variant(
-            quote!(#[serde(skip_deserializing)]),
+            &quote!(#[serde(skip_serializing)]),
+            Some("skip_serializing"),
+        );
+        check_variant(
+            &quote!(#[serde(skip_deserializing)]),
             Some("skip_deserializing"),
         );
-        check_variant(quote!(#[serde(rename = "x", other)]), Some("other"));
+        check_variant(&quote!(#[serde(rename = "x", other)]), Some("other"));
     }
 }

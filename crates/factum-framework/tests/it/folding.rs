@@ -527,7 +527,8 @@ fn numbers_stay_what_they_are() {
     block_on(repository.snapshot_folded(STREAM, &Fold::merge())).unwrap();
     let loaded = folded(&repository, &Fold::merge(), None);
     assert_eq!(loaded.origin, Origin::Snapshot(1));
-    assert!(loaded.state["n"].to_string() == list, "seed {seed}");
+    let shown = loaded.state["n"].to_string();
+    assert!(shown == list, "seed {seed}");
     let file = "format = 1\n[[step]]\nevent = \"A\"\nfields = [{ move = \"/n\", to = \"/m\" }]";
     let steps = DeclaredSteps::read(file).unwrap();
     let to = MemoryStore::with_clock(Arc::new(|| factum_types::Timestamp::from_micros(1 << 52)));

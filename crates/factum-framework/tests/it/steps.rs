@@ -301,7 +301,7 @@ fn data_do_not_grow_without_bound() {
 #[test]
 fn splits_of_splits_are_bounded() {
     let split = |times: usize| {
-        let parts = vec!["{ rename = \"A\" }"; 10].join(", ");
+        let parts = ["{ rename = \"A\" }"; 10].join(", ");
         let step = format!("[[step]]\nevent = \"A\"\nsplit = [{parts}]\n");
         one(&format!("format = 1\n{}", step.repeat(times)), &json!({}))
     };
