@@ -17,6 +17,8 @@ pub enum Kind {
     Refused,
     /// Stop: another runner has claimed the projection, or something moved its checkpoint. Nothing was written.
     Fenced,
+    /// Look again: what waits was changed by hand, or the projection paused. Nothing was written. The runner does that by itself.
+    Changed,
     /// Fix the call or the sink: a name, a table, a limit. Nothing was written.
     Invalid,
     /// The store failed; do as its kind says.
@@ -29,6 +31,7 @@ impl fmt::Display for Kind {
             Self::Unavailable => f.write_str("unavailable"),
             Self::Refused => f.write_str("refused"),
             Self::Fenced => f.write_str("fenced"),
+            Self::Changed => f.write_str("changed"),
             Self::Invalid => f.write_str("invalid"),
             Self::Store(kind) => kind.fmt(f),
         }
@@ -87,6 +90,31 @@ impl Error {
             "projection {projection} was claimed by another runner: its epoch is {theirs}, this runner's is {ours}"
         );
         Self::new(Kind::Fenced, what)
+    }
+
+    /// An error of kind [`Kind::Fenced`]: the checkpoint of this projection is not where its runner left it.
+    #[must_use]
+    pub fn moved(projection: &str) -> Self {
+        let what = format!("the checkpoint of projection {projection} was moved by another");
+        Self::new(Kind::Fenced, what)
+    }
+
+    /// An error of kind [`Kind::Changed`], over this projection.
+    #[must_use]
+    pub fn changed(projection: &str) -> Self {
+        let what = format!("projection {projection} was changed by hand meanwhile");
+        Self::new(Kind::Changed, what)
+    }
+
+    /// The same, where it is no fault of an event.
+    pub(crate) fn into_invalid(self) -> Self {
+        match self.kind {
+            Kind::Refused => Self {
+                kind: Kind::Invalid,
+                ..self
+            },
+            _ => self,
+        }
     }
 
     /// The same error, with what caused it.

@@ -15,6 +15,12 @@ pub trait Projector<W: ?Sized>: Send + Sync {
     /// The name of the projection, by which its progress is stored. Never changes.
     fn name(&self) -> &str;
 
+    /// The version of what it writes, at most 64 bytes; changed with every change that makes other rows of the same events. A generation
+    /// that was filled by another version is not gone on with but rebuilt.
+    fn version(&self) -> &str {
+        "1"
+    }
+
     /// Which events it is given. A single stream, a category, a query, or everything.
     fn source(&self) -> Source;
 

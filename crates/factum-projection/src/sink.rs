@@ -2,14 +2,16 @@
 //!
 //! What lives here: [`Sink`] and what is passed to it. Relies on: nothing. Never: names a sink.
 //!
-//! The runner calls `claim`, then again and again `begin`, the projector with `writer`, and `commit` or `roll_back`. After any error of kind
-//! [`Unavailable`](crate::Kind::Unavailable) it calls `roll_back` and, some time later, `look`, until that succeeds.
+//! The runner calls `claim`, then again and again `begin`, the projector with `writer` for each event, and `commit` or `roll_back`. After
+//! any error of kind [`Unavailable`](crate::Kind::Unavailable) it calls `roll_back` and, some time later, `look`, until that succeeds. What is done
+//! by hand goes past the lease, through [`Manage`](crate::Manage); a commit notices it by [`Advance::edits`].
 
-use factum_types::Position;
+use factum_types::{Position, RecordedEvent};
 use futures_core::future::BoxFuture;
 
 use crate::error::Error;
 use crate::lot::Lot;
+use crate::manage::Edit;
 use crate::parked::Parked;
 
 /// Which generation of a projection a runner fills.
@@ -19,10 +21,25 @@ pub enum Which {
     /// The one that readers see; the first claim makes it.
     #[default]
     Live,
-    /// A new one, empty, that readers do not see yet.
+    /// A new one, empty, that readers do not see yet. Its number is higher than every one that was given before.
     New,
     /// This one.
     Number(u32),
+}
+
+/// What a runner asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Claim<'a> {
+    /// The projection.
+    pub projection: &'a str,
+    /// Its generation.
+    pub which: Which,
+    /// The version of the projector, kept with a new generation. A generation that has another is
+    /// [`Invalid`](crate::Kind::Invalid): it needs a rebuild.
+    pub version: &'a str,
+    /// A generation that no reader sees is to be filled in bulk, until [`Sink::finish_bulk`]. Of no effect on a live one. A claim without it
+    /// ends a bulk that was not finished.
+    pub bulk: bool,
 }
 
 /// The right to write a generation of a projection, until another claims it.
@@ -43,6 +60,10 @@ pub struct State {
     pub checkpoint: Option<Position>,
     /// What waits.
     pub parked: Lot,
+    /// Whether nothing is to be applied for now. A commit does not look at it.
+    pub paused: bool,
+    /// How often something was done by hand: raised by every [`Edit`].
+    pub edits: u64,
 }
 
 impl State {
@@ -55,6 +76,32 @@ impl State {
                 Change::Park(parked) => self.parked.park(parked.clone()),
             }
         }
+    }
+
+    /// What a sink has after something was done by hand: the definition of what sinks do with an [`Edit`]. A refused one changes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid): nothing waits in this partition, or the event is not parked.
+    pub fn edit(&mut self, edit: &Edit) -> Result<(), Error> {
+        match edit {
+            Edit::Pause => self.paused = true,
+            Edit::Resume => self.paused = false,
+            Edit::Retry { partition } => {
+                if self.parked.want(partition) == 0 {
+                    let what = format!("nothing is parked in the partition {partition}");
+                    return Err(Error::invalid(what));
+                }
+            }
+            Edit::Skip { position } => match self.parked.release(*position) {
+                Some(skipped) => drop(self.parked.want(&skipped.partition)),
+                None => {
+                    let what = format!("the event at position {position} is not parked");
+                    return Err(Error::invalid(what));
+                }
+            },
+        }
+        self.edits += 1;
+        Ok(())
     }
 }
 
@@ -74,14 +121,17 @@ pub struct Advance {
     pub from: Option<Position>,
     /// The checkpoint afterwards, not before `from`.
     pub to: Option<Position>,
+    /// [`State::edits`] as the runner saw it; the commit is refused as [`Changed`](crate::Kind::Changed) when it is another.
+    pub edits: u64,
     /// In this order.
     pub changes: Vec<Change>,
 }
 
 /// Where a read model lives.
 ///
-/// A sink says whether [`Sink::commit`] is one transaction (*exactly once*) or only such that a repeat changes nothing (*effectively once*).
-/// In both a checkpoint is never ahead of its rows. [`kit::check_exactly_once`](crate::kit::check_exactly_once) tests one.
+/// A sink says whether [`Sink::commit`] is one transaction (*exactly once*) or only such that a repeat changes nothing (*effectively once*):
+/// then it writes the rows first and the checkpoint after them, and what it cannot keep of the rules below is said in its own docs.
+/// In both a checkpoint is never ahead of its rows. [`kit`](crate::kit) tests one.
 pub trait Sink: Send {
     /// What a projector is given.
     type Writer: Send;
@@ -89,12 +139,9 @@ pub trait Sink: Send {
     /// Takes a generation over: its epoch is raised, so that every earlier lease is worth nothing. Makes what is not there yet.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`](crate::Kind::Unavailable), or [`Kind::Invalid`](crate::Kind::Invalid): the sink cannot hold this projection.
-    fn claim<'a>(
-        &'a mut self,
-        projection: &'a str,
-        which: Which,
-    ) -> BoxFuture<'a, Result<Lease, Error>>;
+    /// [`Kind::Unavailable`](crate::Kind::Unavailable), or [`Kind::Invalid`](crate::Kind::Invalid): the sink cannot hold this projection, there is no
+    /// such generation, or it was filled by another version or with other tables.
+    fn claim<'a>(&'a mut self, claim: Claim<'a>) -> BoxFuture<'a, Result<Lease, Error>>;
 
     /// What is stored now.
     ///
@@ -108,14 +155,19 @@ pub trait Sink: Send {
     /// [`Kind::Fenced`](crate::Kind::Fenced), [`Kind::Unavailable`](crate::Kind::Unavailable). A sink may also notice at commit only.
     fn begin<'a>(&'a mut self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// What the projector writes with, between `begin` and `commit`. Whether it writes at once or at commit is the sink's affair.
-    fn writer(&mut self) -> &mut Self::Writer;
+    /// What the projector writes this event with, between `begin` and `commit`: asked for once for each event. A sink that makes writes
+    /// repeatable by the event takes its position, id and time from here. Whether it writes at once or at commit is its affair.
+    fn writer(&mut self, event: &RecordedEvent) -> &mut Self::Writer;
 
     /// Makes the batch durable and visible, with the checkpoint and the changes of what waits: all or nothing.
+    ///
+    /// Epoch, checkpoint and edits are compared in the same step in which the checkpoint is stored, so a skip or a pause that got in
+    /// between is not undone: the runner looks again and does what it then should.
     ///
     /// # Errors
     /// - [`Kind::Refused`](crate::Kind::Refused): something written will never be taken. Nothing was stored.
     /// - [`Kind::Fenced`](crate::Kind::Fenced): the lease or `from` does not hold. Nothing was stored.
+    /// - [`Kind::Changed`](crate::Kind::Changed): something was done by hand since `look`. Nothing was stored.
     /// - [`Kind::Unavailable`](crate::Kind::Unavailable): it is not known whether it was stored; `look` says.
     fn commit<'a>(
         &'a mut self,
@@ -126,23 +178,10 @@ pub trait Sink: Send {
     /// Takes back what was written since `begin`. Cannot fail: what is not committed is lost anyway.
     fn roll_back(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Asks for another attempt at what waits in a partition of a generation; the runner finds it marked in what it looks at.
+    /// Ends a bulk that [`Claim::bulk`] began: makes the indexes that were left out. Nothing when there is none. May take long; repeated
+    /// after a failure. Only then can the generation be switched to.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid): nothing waits there.
-    fn retry_parked<'a>(
-        &'a mut self,
-        lease: &'a Lease,
-        partition: &'a str,
-    ) -> BoxFuture<'a, Result<(), Error>>;
-
-    /// Gives a parked event up, and asks for an attempt at what waits behind it.
-    ///
-    /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid): it is not parked.
-    fn skip_parked<'a>(
-        &'a mut self,
-        lease: &'a Lease,
-        position: Position,
-    ) -> BoxFuture<'a, Result<(), Error>>;
+    /// [`Kind::Fenced`](crate::Kind::Fenced), [`Kind::Unavailable`](crate::Kind::Unavailable).
+    fn finish_bulk<'a>(&'a mut self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>>;
 }

@@ -2,7 +2,8 @@
 //!
 //! Relies on: a transaction around each call. Never: moves a checkpoint under another's epoch.
 
-use factum_projection::{Advance, Change, Error, Kind, Lease, Parked, State};
+use factum_projection::manage::no_generation;
+use factum_projection::{Advance, Change, Edit, Error, Kind, Lease, Parked, State};
 use factum_types::{EventId, EventType, Position, Revision, StreamName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
@@ -17,25 +18,20 @@ pub(crate) fn position(number: i64) -> Position {
     Position::from_raw(number.cast_unsigned())
 }
 
-/// The checkpoint, if the lease holds.
-pub(crate) fn check_epoch(
-    connection: &Connection,
-    lease: &Lease,
-) -> Result<Option<Position>, Error> {
+/// What stands with a generation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    pub(crate) checkpoint: Option<Position>,
+    pub(crate) edits: u64,
+    pub(crate) paused: bool,
+}
+
+/// What stands with the generation, if the lease holds.
+pub(crate) fn check_epoch(connection: &Connection, lease: &Lease) -> Result<Kept, Error> {
     let name = &lease.projection;
-    let found: Option<(i64, Option<i64>)> = connection
-        .prepare_cached(
-            "SELECT epoch, position FROM factum_generations WHERE projection = ?1 AND generation = ?2",
-        )
-        .and_then(|mut statement| {
-            let row = params![name, lease.generation];
-            let read = statement.query_row(row, |row| Ok((row.get(0)?, row.get(1)?)));
-            read.optional()
-        })
-        .map_err(|error| said(format!("cannot read the checkpoint of {name}"), error))?;
-    match found {
-        Some((epoch, at)) if epoch.cast_unsigned() == lease.epoch => Ok(at.map(position)),
-        Some((epoch, _)) => Err(Error::fenced(name, lease.epoch, epoch.cast_unsigned())),
+    match kept(connection, name, lease.generation)? {
+        Some((kept, epoch)) if epoch == lease.epoch => Ok(kept),
+        Some((_, epoch)) => Err(Error::fenced(name, lease.epoch, epoch)),
         None => {
             let what = format!("generation {} of {name} was dropped", lease.generation);
             Err(Error::new(Kind::Fenced, what))
@@ -43,14 +39,53 @@ pub(crate) fn check_epoch(
     }
 }
 
-pub(crate) fn state(connection: &Connection, lease: &Lease) -> Result<State, Error> {
-    let checkpoint = check_epoch(connection, lease)?;
-    let trouble = |error| {
-        said(
-            format!("cannot list what {} parked", lease.projection),
-            error,
+fn kept(
+    connection: &Connection,
+    name: &str,
+    generation: u32,
+) -> Result<Option<(Kept, u64)>, Error> {
+    connection
+        .prepare_cached(
+            "SELECT epoch, position, edits, paused FROM factum_generations WHERE projection = ?1 AND generation = ?2",
         )
-    };
+        .and_then(|mut statement| {
+            let read = statement.query_row(params![name, generation], |row| {
+                let kept = Kept {
+                    checkpoint: row.get::<_, Option<i64>>(1)?.map(position),
+                    edits: row.get::<_, i64>(2)?.cast_unsigned(),
+                    paused: row.get(3)?,
+                };
+                Ok((kept, row.get::<_, i64>(0)?.cast_unsigned()))
+            });
+            read.optional()
+        })
+        .map_err(|error| said(format!("cannot read the checkpoint of {name}"), error))
+}
+
+pub(crate) fn state(connection: &Connection, lease: &Lease) -> Result<State, Error> {
+    let kept = check_epoch(connection, lease)?;
+    with_parked(connection, &lease.projection, lease.generation, kept)
+}
+
+/// The state of a generation, whoever has claimed it.
+pub(crate) fn state_of(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+) -> Result<State, Error> {
+    match kept(connection, projection, generation)? {
+        Some((kept, _)) => with_parked(connection, projection, generation, kept),
+        None => Err(no_generation(projection, generation)),
+    }
+}
+
+fn with_parked(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+    kept: Kept,
+) -> Result<State, Error> {
+    let trouble = |error| said(format!("cannot list what {projection} parked"), error);
     let mut statement = connection
         .prepare_cached(
             "SELECT partition, position, event, stream, revision, event_type, reason, attempts, since, wanted
@@ -58,7 +93,7 @@ pub(crate) fn state(connection: &Connection, lease: &Lease) -> Result<State, Err
         )
         .map_err(trouble)?;
     let mut rows = statement
-        .query(params![lease.projection, lease.generation])
+        .query(params![projection, generation])
         .map_err(trouble)?;
     let mut parked = Vec::new();
     while let Some(row) = rows.next().map_err(trouble)? {
@@ -66,7 +101,12 @@ pub(crate) fn state(connection: &Connection, lease: &Lease) -> Result<State, Err
     }
     // Sorted here: positions of high partitions are negative numbers in SQLite.
     let parked = parked.into_iter().collect();
-    Ok(State { checkpoint, parked })
+    Ok(State {
+        checkpoint: kept.checkpoint,
+        parked,
+        paused: kept.paused,
+        edits: kept.edits,
+    })
 }
 
 fn read(row: &Row<'_>) -> Result<Parked, Error> {
@@ -105,7 +145,7 @@ pub(crate) fn advance(
     let moved = connection
         .prepare_cached(
             "UPDATE factum_generations SET position = ?1
-             WHERE projection = ?2 AND generation = ?3 AND epoch = ?4 AND position IS ?5",
+             WHERE projection = ?2 AND generation = ?3 AND epoch = ?4 AND position IS ?5 AND edits = ?6",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -114,13 +154,17 @@ pub(crate) fn advance(
                 lease.generation,
                 lease.epoch.cast_signed(),
                 advance.from.map(number),
+                advance.edits.cast_signed(),
             ])
         })
         .map_err(|error| said(format!("cannot move the checkpoint of {name}"), error))?;
     if moved != 1 {
-        check_epoch(connection, lease)?;
-        let what = format!("the checkpoint of projection {name} was moved by another");
-        return Err(Error::new(Kind::Fenced, what));
+        let kept = check_epoch(connection, lease)?;
+        return Err(if kept.checkpoint == advance.from {
+            Error::changed(name)
+        } else {
+            Error::moved(name)
+        });
     }
     advance.changes.iter().try_for_each(|change| {
         let changed = match change {
@@ -174,36 +218,55 @@ fn release(connection: &Connection, lease: &Lease, at: Position) -> rusqlite::Re
     )
 }
 
-fn want(connection: &Connection, lease: &Lease, partition: &str) -> Result<usize, Error> {
+pub(crate) fn end_bulk(connection: &Connection, lease: &Lease) -> Result<(), Error> {
     connection
         .execute(
-            "UPDATE factum_parked SET wanted = 1 WHERE projection = ?1 AND generation = ?2 AND partition = ?3",
-            params![lease.projection, lease.generation, partition],
+            "UPDATE factum_generations SET bulk = 0 WHERE projection = ?1 AND generation = ?2",
+            params![lease.projection, lease.generation],
         )
-        .map_err(|error| said(format!("cannot mark partition {partition}"), error))
+        .map_err(|error| {
+            said(
+                format!("cannot end the bulk of {}", lease.projection),
+                error,
+            )
+        })?;
+    Ok(())
 }
 
-pub(crate) fn retry(connection: &Connection, lease: &Lease, partition: &str) -> Result<(), Error> {
-    check_epoch(connection, lease)?;
-    if want(connection, lease, partition)? > 0 {
-        return Ok(());
+/// Does something by hand.
+pub(crate) fn edit(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+    edit: &Edit,
+) -> Result<(), Error> {
+    let mut state = state_of(connection, projection, generation)?;
+    state.edit(edit)?;
+    let trouble = |error| said(format!("cannot change {projection} by hand"), error);
+    let mark = "UPDATE factum_parked SET wanted = 1 WHERE projection = ?1 AND generation = ?2 AND partition = ";
+    match edit {
+        Edit::Pause | Edit::Resume => (),
+        Edit::Retry { partition } => {
+            let key = params![projection, generation, partition];
+            connection
+                .execute(&format!("{mark}?3"), key)
+                .map_err(trouble)?;
+        }
+        Edit::Skip { position } => {
+            let key = params![projection, generation, number(*position)];
+            let of = "(SELECT partition FROM factum_parked WHERE projection = ?1 AND generation = ?2 AND position = ?3)";
+            connection
+                .execute(&format!("{mark}{of}"), key)
+                .map_err(trouble)?;
+            let gone = "DELETE FROM factum_parked WHERE projection = ?1 AND generation = ?2 AND position = ?3";
+            connection.execute(gone, key).map_err(trouble)?;
+        }
     }
-    let name = &lease.projection;
-    Err(Error::invalid(format!(
-        "projection {name} has nothing parked in the partition {partition}"
-    )))
-}
-
-pub(crate) fn skip(connection: &Connection, lease: &Lease, at: Position) -> Result<(), Error> {
-    let state = state(connection, lease)?;
-    let name = &lease.projection;
-    let Some(parked) = state.parked.get(at) else {
-        return Err(Error::invalid(format!(
-            "the event at position {at} is not parked by projection {name}"
-        )));
-    };
-    release(connection, lease, at)
-        .map_err(|error| said(format!("cannot skip position {at}"), error))?;
-    want(connection, lease, &parked.partition)?;
+    connection
+        .execute(
+            "UPDATE factum_generations SET edits = ?3, paused = ?4 WHERE projection = ?1 AND generation = ?2",
+            params![projection, generation, state.edits.cast_signed(), state.paused],
+        )
+        .map_err(trouble)?;
     Ok(())
 }

@@ -40,19 +40,19 @@
 mod error;
 mod generations;
 mod keep;
+mod read;
 mod schema;
 mod writer;
 
 use std::path::Path;
 use std::time::Duration;
 
-use factum_projection::{Advance, Error, Kind, Lease, Sink, State, Table, Which};
-use factum_types::Position;
+use factum_projection::{Advance, Claim, Error, Kind, Lease, Sink, State, Table};
+use factum_types::RecordedEvent;
 use futures_core::future::BoxFuture;
 use rusqlite::Connection;
 
 use error::said;
-pub use generations::Generation;
 pub use writer::SqliteRows;
 
 /// How long one call waits for a lock before it is `Unavailable`, which the runner waits for by itself.
@@ -81,16 +81,7 @@ impl SqliteSink {
     ) -> Result<Self, Error> {
         let path = path.as_ref();
         let tables: Vec<Table> = tables.into_iter().collect();
-        for (index, table) in tables.iter().enumerate() {
-            table.check()?;
-            let mut before = tables.iter().take(index);
-            if before.any(|other| other.name == table.name) {
-                return Err(Error::invalid(format!(
-                    "table {} is given twice",
-                    table.name
-                )));
-            }
-        }
+        Table::check_all(&tables)?;
         let (connection, mode) = connect(path)
             .map_err(|error| said(format!("cannot open {}", path.display()), error))?;
         if mode != "wal" {
@@ -156,15 +147,9 @@ impl SqliteSink {
 impl Sink for SqliteSink {
     type Writer = SqliteRows;
 
-    fn claim<'a>(
-        &'a mut self,
-        projection: &'a str,
-        which: Which,
-    ) -> BoxFuture<'a, Result<Lease, Error>> {
+    fn claim<'a>(&'a mut self, claim: Claim<'a>) -> BoxFuture<'a, Result<Lease, Error>> {
         Box::pin(async move {
-            self.within(|sink| {
-                schema::claim(sink.connection(), &sink.rows.tables, projection, which)
-            })
+            self.within(|sink| schema::claim(sink.connection(), &sink.rows.tables, claim))
         })
     }
 
@@ -176,7 +161,7 @@ impl Sink for SqliteSink {
         Box::pin(async move { self.begin_batch(lease) })
     }
 
-    fn writer(&mut self) -> &mut SqliteRows {
+    fn writer(&mut self, _: &RecordedEvent) -> &mut SqliteRows {
         &mut self.rows
     }
 
@@ -200,22 +185,14 @@ impl Sink for SqliteSink {
         Box::pin(std::future::ready(()))
     }
 
-    fn retry_parked<'a>(
-        &'a mut self,
-        lease: &'a Lease,
-        partition: &'a str,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(
-            async move { self.within(|sink| keep::retry(sink.connection(), lease, partition)) },
-        )
-    }
-
-    fn skip_parked<'a>(
-        &'a mut self,
-        lease: &'a Lease,
-        position: Position,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move { self.within(|sink| keep::skip(sink.connection(), lease, position)) })
+    fn finish_bulk<'a>(&'a mut self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.within(|sink| {
+                keep::check_epoch(sink.connection(), lease)?;
+                schema::make_indexes(sink.connection(), &sink.rows.tables, lease.generation)?;
+                keep::end_bulk(sink.connection(), lease)
+            })
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Relies on: names checked by `Table::check`. Never: takes over what something else made.
 
-use factum_projection::{ColumnType, Error, Lease, Table, Which};
+use factum_projection::manage::{no_generation, other_version};
+use factum_projection::{Claim, ColumnType, Error, Lease, Table, Which};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::said;
@@ -12,7 +13,8 @@ const OWN: &str = "
 CREATE TABLE IF NOT EXISTS factum_projections (
   projection TEXT PRIMARY KEY, live INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS factum_generations (
-  projection TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, position INTEGER,
+  projection TEXT NOT NULL, generation INTEGER NOT NULL, version TEXT NOT NULL, epoch INTEGER NOT NULL, position INTEGER,
+  edits INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, bulk INTEGER NOT NULL DEFAULT 0, published INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (projection, generation)) STRICT;
 CREATE TABLE IF NOT EXISTS factum_dropped (
   projection TEXT PRIMARY KEY, newest INTEGER NOT NULL) STRICT;
@@ -30,39 +32,53 @@ CREATE TABLE IF NOT EXISTS factum_parked (
 pub(crate) fn claim(
     connection: &Connection,
     tables: &[Table],
-    projection: &str,
-    which: Which,
+    claim: Claim<'_>,
 ) -> Result<Lease, Error> {
     make_own(connection)?;
+    let projection = claim.projection;
     let live = live(connection, projection)?;
     let newest = newest(connection, projection)?;
-    let generation = match which {
+    let generation = match claim.which {
         Which::Live => live.unwrap_or(newest + 1),
         Which::New => newest + 1,
-        Which::Number(number) if exists(connection, projection, number)? => number,
-        Which::Number(number) => return Err(no_generation(projection, number)),
+        Which::Number(number) => number,
         _ => return Err(Error::invalid("this sink does not know such a generation")),
     };
-    let made = exists(connection, projection, generation)?;
+    let made = version_of(connection, projection, generation)?;
+    match &made {
+        None if matches!(claim.which, Which::Number(_)) => {
+            return Err(no_generation(projection, generation));
+        }
+        Some(theirs) if theirs != claim.version => {
+            return Err(other_version(projection, generation, theirs, claim.version));
+        }
+        _ => (),
+    }
     for table in tables {
         check_owner(connection, table, projection)?;
-        if made {
+        if made.is_some() {
             check_table(connection, table, projection, generation)?;
         } else {
             make_table(connection, table, projection, generation)?;
         }
     }
-    if which == Which::Live && live.is_none() {
-        publish(connection, projection, generation)?;
+    let bulk = claim.bulk && live != Some(generation) && claim.which != Which::Live;
+    if bulk {
+        drop_indexes(connection, tables, generation)?;
+    } else {
+        make_indexes(connection, tables, generation)?;
     }
     let epoch: i64 = connection
         .query_row(
-            "INSERT INTO factum_generations (projection, generation, epoch) VALUES (?1, ?2, 1)
-             ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
-            params![projection, generation],
+            "INSERT INTO factum_generations (projection, generation, version, epoch, bulk) VALUES (?1, ?2, ?3, 1, ?4)
+             ON CONFLICT DO UPDATE SET epoch = epoch + 1, bulk = excluded.bulk RETURNING epoch",
+            params![projection, generation, claim.version, bulk],
             |row| row.get(0),
         )
         .map_err(|error| said(format!("cannot claim {projection}"), error))?;
+    if claim.which == Which::Live && live.is_none() {
+        publish(connection, projection, generation)?;
+    }
     Ok(Lease {
         projection: projection.to_owned(),
         generation,
@@ -117,13 +133,19 @@ pub(crate) fn note_dropped(
     Ok(())
 }
 
-fn exists(connection: &Connection, projection: &str, generation: u32) -> Result<bool, Error> {
+/// The version of the projector that fills a generation; `None` when there is no such one.
+fn version_of(
+    connection: &Connection,
+    projection: &str,
+    generation: u32,
+) -> Result<Option<String>, Error> {
     connection
         .query_row(
-            "SELECT count(*) FROM factum_generations WHERE projection = ?1 AND generation = ?2",
+            "SELECT version FROM factum_generations WHERE projection = ?1 AND generation = ?2",
             params![projection, generation],
             |row| row.get(0),
         )
+        .optional()
         .map_err(|error| said(format!("cannot find generation {generation}"), error))
 }
 
@@ -232,6 +254,42 @@ fn create(table: &Table, name: &str) -> String {
     )
 }
 
+/// The names of the indexes of a table, and their columns.
+fn indexes(table: &Table, generation: u32) -> impl Iterator<Item = (String, &Vec<String>)> {
+    let name = table_name(&table.name, generation);
+    let numbered = table.indexes.iter().enumerate();
+    numbered.map(move |(index, columns)| (quoted(&format!("{name}_i{index}")), columns))
+}
+
+/// Makes those that are missing.
+pub(crate) fn make_indexes(
+    connection: &Connection,
+    tables: &[Table],
+    generation: u32,
+) -> Result<(), Error> {
+    for table in tables {
+        for (name, columns) in indexes(table, generation) {
+            let on = quoted(&table_name(&table.name, generation));
+            let columns: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+            let columns = columns.join(", ");
+            let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {on} ({columns})");
+            let made = connection.execute_batch(&sql);
+            made.map_err(|error| said(format!("cannot make the index {name}"), error))?;
+        }
+    }
+    Ok(())
+}
+
+fn drop_indexes(connection: &Connection, tables: &[Table], generation: u32) -> Result<(), Error> {
+    for table in tables {
+        for (name, _) in indexes(table, generation) {
+            let dropped = connection.execute_batch(&format!("DROP INDEX IF EXISTS {name}"));
+            dropped.map_err(|error| said(format!("cannot drop the index {name}"), error))?;
+        }
+    }
+    Ok(())
+}
+
 fn sql_type(holds: ColumnType) -> &'static str {
     match holds {
         ColumnType::Integer | ColumnType::Bool | ColumnType::Time => "INTEGER",
@@ -279,6 +337,12 @@ pub(crate) fn publish(
             params![projection, generation],
         )
         .map_err(trouble)?;
+    connection
+        .execute(
+            "UPDATE factum_generations SET published = 1 WHERE projection = ?1 AND generation = ?2",
+            params![projection, generation],
+        )
+        .map_err(trouble)?;
     Ok(())
 }
 
@@ -298,12 +362,6 @@ pub(crate) fn tables_of(
         rows.collect::<rusqlite::Result<_>>()
     };
     read().map_err(|error| said(format!("cannot list the tables of {projection}"), error))
-}
-
-pub(crate) fn no_generation(projection: &str, number: u32) -> Error {
-    Error::invalid(format!(
-        "projection {projection} has no generation {number}"
-    ))
 }
 
 pub(crate) fn table_name(table: &str, generation: u32) -> String {

@@ -20,6 +20,17 @@ struct Batch {
     last: bool,
 }
 
+/// What is left after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// There may be more.
+    More,
+    /// Nothing that the store had.
+    Nothing,
+    /// The projection is paused.
+    Paused,
+}
+
 /// What keeps events from being committed together; fewer of them may be.
 enum Blocked {
     /// One of them will never be taken.
@@ -29,13 +40,15 @@ enum Blocked {
 }
 
 impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
-    /// Does what is to be done next; says whether nothing was left then. What is parked and to be tried may be much, so it is stopped
+    /// Does what is to be done next; says what is left then. What is parked and to be tried may be much, so it is stopped
     /// between two of that.
-    pub(super) async fn step(&mut self, stop: &Stop) -> Result<bool, Error> {
-        self.ready().await?;
+    pub(super) async fn step(&mut self, stop: &Stop) -> Result<Left, Error> {
+        if self.ready().await?.1.paused {
+            return Ok(Left::Paused);
+        }
         while let Some(waiting) = self.state.as_ref().and_then(|state| state.parked.due()) {
             if stop.is_asked() {
-                return Ok(false);
+                return Ok(Left::More);
             }
             let waiting = waiting.clone();
             self.try_parked(waiting).await?;
@@ -43,7 +56,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         let batch = self.next_batch().await?;
         let last = batch.last;
         self.apply(batch.events, batch.to).await?;
-        Ok(last)
+        Ok(if last { Left::Nothing } else { Left::More })
     }
 
     async fn next_batch(&mut self) -> Result<Batch, Error> {
@@ -128,7 +141,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         self.sink.begin(lease).await?;
         let written = free
             .into_iter()
-            .try_for_each(|event| self.projector.project(event, self.sink.writer()));
+            .try_for_each(|event| self.projector.project(event, self.sink.writer(event)));
         let committed = match written {
             Ok(()) => self.commit(lease, to, changes).await,
             Err(error) => Err(error),
@@ -213,7 +226,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         let event = self.read_again(&waiting).await?;
         self.sink.begin(&lease).await?;
         let outcome = match event {
-            Some(event) => self.projector.project(&event, self.sink.writer()),
+            Some(event) => self.projector.project(&event, self.sink.writer(&event)),
             None => Err(Error::refused("the event is not stored any more")),
         };
         let release = vec![Change::Release(waiting.position)];
@@ -251,6 +264,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         let advance = Advance {
             from: state.checkpoint,
             to,
+            edits: state.edits,
             changes,
         };
         self.sink.commit(lease, &advance).await?;

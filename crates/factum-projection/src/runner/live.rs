@@ -12,6 +12,7 @@ use factum_store::{SubscribeFrom, SubscribeRequest, Subscription, SubscriptionIt
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 
+use super::batch::Left;
 use super::{CaughtUp, Runner};
 use crate::error::{Error, Kind};
 use crate::projector::Projector;
@@ -39,7 +40,7 @@ enum Woken {
 impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     /// Applies everything up to what the store has now, and what is parked and to be tried again.
     ///
-    /// It waits for a sink or a store that is down. The runner can be used again.
+    /// It waits for a sink or a store that is down, and while the projection is paused. The runner can be used again.
     ///
     /// # Errors
     /// - [`Kind::Fenced`]: another runner claimed the projection.
@@ -104,13 +105,22 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         let mut failures = 0;
         while !stop.is_asked() {
             match self.step(stop).await {
-                Ok(last) => {
+                Ok(left) => {
                     failures = 0;
                     self.monitor.fine();
-                    if last {
-                        break;
+                    match left {
+                        Left::More => (),
+                        Left::Nothing => break,
+                        // The store is not read meanwhile, and nothing of it kept.
+                        Left::Paused => {
+                            self.events = None;
+                            self.pause(LOOK_EVERY, stop).await;
+                            self.state = None;
+                        }
                     }
                 }
+                // What was done by hand is seen by looking again.
+                Err(error) if error.kind() == Kind::Changed => drop(self.forget(&error).await),
                 Err(error) => {
                     failures += 1;
                     self.monitor.trouble(&error, failures);
@@ -127,6 +137,10 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     async fn wait(&self, error: &Error, failures: u32, stop: &Stop) {
         self.monitor.trouble(error, failures);
         let delay = self.backoff.delay(failures, self.world.random.next_u64());
+        self.pause(delay, stop).await;
+    }
+
+    async fn pause(&self, delay: Duration, stop: &Stop) {
         let mut waited = self.world.timer.wait(delay);
         let mut asked = std::pin::pin!(stop.asked());
         std::future::poll_fn(|context| {

@@ -15,9 +15,10 @@ use factum_store::{EventStore, EventStream};
 use factum_types::Position;
 
 use crate::error::{Error, Kind};
+use crate::manage::{Edit, Manage};
 use crate::parked::Parked;
 use crate::projector::Projector;
-use crate::sink::{Lease, Sink, State, Which};
+use crate::sink::{Claim, Lease, Sink, State, Which};
 
 pub use monitor::{Lag, Monitor, Status};
 
@@ -35,6 +36,7 @@ pub struct Runner<S, P> {
     projector: P,
     world: World,
     which: Which,
+    bulk: bool,
     batch_events: usize,
     parked_max: usize,
     backoff: Retry,
@@ -79,6 +81,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             projector,
             world,
             which: Which::Live,
+            bulk: false,
             batch_events: BATCH_EVENTS,
             parked_max: PARKED_MAX,
             backoff,
@@ -147,41 +150,18 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         self.lease.as_ref()
     }
 
-    /// What waits, by position, as the sink has it now.
-    ///
-    /// # Errors
-    /// [`Kind::Fenced`], [`Kind::Unavailable`]: what the sink says; this does not wait for it.
-    pub async fn parked(&mut self) -> Result<Vec<Parked>, Error> {
-        self.state = None;
-        Ok(self.ready().await?.1.parked.iter().cloned().collect())
-    }
-
-    /// Asks for another attempt at what waits in this partition, with the next batch.
-    ///
-    /// # Errors
-    /// [`Kind::Invalid`]: nothing waits there.
-    pub async fn retry_parked(&mut self, partition: &str) -> Result<(), Error> {
-        let lease = self.ready().await?.0;
-        self.state = None;
-        self.sink.retry_parked(&lease, partition).await
-    }
-
-    /// Gives a parked event up; what waits behind it is tried with the next batch.
-    ///
-    /// # Errors
-    /// [`Kind::Invalid`]: it is not parked.
-    pub async fn skip_parked(&mut self, position: Position) -> Result<(), Error> {
-        let lease = self.ready().await?.0;
-        self.state = None;
-        self.sink.skip_parked(&lease, position).await
-    }
-
     /// Claims if that was not done, and asks the sink what it has if that is not known.
     async fn ready(&mut self) -> Result<(Lease, &State), Error> {
         let lease = match &self.lease {
             Some(lease) => lease.clone(),
             None => {
-                let claimed = self.sink.claim(self.projector.name(), self.which).await?;
+                let claim = Claim {
+                    projection: self.projector.name(),
+                    which: self.which,
+                    version: self.projector.version(),
+                    bulk: self.bulk,
+                };
+                let claimed = self.sink.claim(claim).await?;
                 // A claim that is repeated must not make a generation more.
                 self.which = match self.which {
                     Which::New => Which::Number(claimed.generation),
@@ -213,6 +193,46 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             error.kind(),
             Kind::Unavailable | Kind::Store(Store::Unavailable | Store::Unknown)
         )
+    }
+}
+
+/// By hand, over the runner's own sink.
+impl<S: Sink + Manage, P: Projector<S::Writer>> Runner<S, P> {
+    /// What waits, by position.
+    ///
+    /// # Errors
+    /// What the sink says; this does not wait for it.
+    pub async fn parked(&mut self) -> Result<Vec<Parked>, Error> {
+        let lease = self.ready().await?.0;
+        let all = self
+            .sink
+            .parked(&lease.projection, lease.generation, usize::MAX);
+        all.await
+    }
+
+    /// Asks for another attempt at what waits in this partition, with the next batch.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`]: nothing waits there.
+    pub async fn retry_parked(&mut self, partition: &str) -> Result<(), Error> {
+        let partition = partition.to_owned();
+        self.edit(Edit::Retry { partition }).await
+    }
+
+    /// Gives a parked event up; what waits behind it is tried with the next batch.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`]: it is not parked.
+    pub async fn skip_parked(&mut self, position: Position) -> Result<(), Error> {
+        self.edit(Edit::Skip { position }).await
+    }
+
+    async fn edit(&mut self, edit: Edit) -> Result<(), Error> {
+        let lease = self.ready().await?.0;
+        self.state = None;
+        self.sink
+            .edit(&lease.projection, lease.generation, edit)
+            .await
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Status {
     pub checkpoint: Option<Position>,
     /// How many events wait.
     pub parked: usize,
+    /// Whether it is paused, and so waits.
+    pub paused: bool,
     /// What failed last, and how often in a row; `None` when the last attempt went well.
     pub trouble: Option<(String, u32)>,
 }
@@ -74,9 +76,11 @@ impl Monitor {
             Some(Err(error)) if is_nothing(&error) => return Ok(Lag::default()),
             Some(next) => next?,
         };
-        let past = |position: Option<Position>| position.map_or(0, |it| it.number() + 1);
+        let past =
+            |position: Option<Position>| position.map_or(0, |it| it.number().saturating_add(1));
         let head = self.store.head().await?;
-        let age = self.world.now().as_micros() - next.time.as_micros();
+        let now = self.world.now().as_micros();
+        let age = now.saturating_sub(next.time.as_micros());
         Ok(Lag {
             events: past(head).saturating_sub(past(done)),
             age: Duration::from_micros(u64::try_from(age).unwrap_or(0)),
@@ -90,6 +94,7 @@ impl Monitor {
         }
         status.checkpoint = state.checkpoint;
         status.parked = state.parked.len();
+        status.paused = state.paused;
     }
 
     pub(super) fn trouble(&self, error: &Error, failures: u32) {

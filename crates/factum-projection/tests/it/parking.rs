@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use factum_framework::Stop;
-use factum_projection::{Kind, MemorySink, Runner, Sink};
+use factum_projection::{Edit, Kind, Manage, MemorySink, Runner};
 use factum_store::MemoryStore;
 use pollster::block_on;
 
@@ -173,9 +173,9 @@ fn many_partitions_may_wait() {
     let parked = block_on(runner.run_until_caught_up()).unwrap().parked;
     assert_eq!(parked, 6_000);
     orders.fixed.store(true, Ordering::SeqCst);
-    let lease = runner.lease().unwrap().clone();
     for order in 0..3_000 {
-        block_on(sink.retry_parked(&lease, &format!("order-{order}"))).unwrap();
+        let partition = format!("order-{order}");
+        block_on(sink.edit("orders", 1, Edit::Retry { partition })).unwrap();
     }
     assert_eq!(block_on(runner.run_until_caught_up()).unwrap().parked, 0);
 }

@@ -1,13 +1,16 @@
 //! Catching up, following, failing and being fenced.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use factum_framework::Stop;
 use factum_framework::kit::FakeWorld;
 use factum_projection::kit::{Fault, Faulty, Plan, check_exactly_once};
-use factum_projection::{Kind, Runner, Which};
-use factum_store::MemoryStore;
+use factum_projection::memory::MemoryWriter;
+use factum_projection::{Edit, Error, Kind, Manage, MemorySink, Projector, Runner, Which};
+use factum_store::{MemoryStore, Source};
+use factum_types::RecordedEvent;
 use pollster::block_on;
 
 use super::support::{Orders, append, sink, status};
@@ -26,15 +29,14 @@ fn log() -> Arc<MemoryStore> {
 #[test]
 fn a_failure_at_any_call_changes_nothing() {
     let store = log();
-    let mut sinks = std::collections::BTreeMap::new();
-    let cell = std::cell::RefCell::new(&mut sinks);
+    let sinks = std::cell::RefCell::new(std::collections::BTreeMap::new());
     let runs = block_on(check_exactly_once(
         store,
         Orders::default(),
         3,
-        |run| cell.borrow_mut().entry(run).or_insert_with(sink).clone(),
-        |run| {
-            let sinks = cell.borrow();
+        async |run| sinks.borrow_mut().entry(run).or_insert_with(sink).clone(),
+        async |run| {
+            let sinks = sinks.borrow();
             (sinks[&run].rows("orders"), sinks[&run].rows("counts"))
         },
     ));
@@ -115,4 +117,122 @@ fn a_new_generation_is_not_seen() {
     assert_eq!(new.lease().unwrap().generation, 2);
     assert_eq!(caught_up.applied, 17);
     assert_eq!(sink.rows("counts"), seen);
+}
+
+/// Someone pauses, skips or retries past a runner that goes on; it is not fenced, and waits.
+#[test]
+fn a_pause_is_waited_for_and_seen() {
+    let (store, sink) = (log(), sink());
+    let mut runner = Runner::new(Arc::clone(&store) as _, sink.clone(), Orders::default());
+    block_on(runner.run_until_caught_up()).unwrap();
+    let (monitor, mut desk) = (runner.monitor(), sink.clone());
+    block_on(desk.edit("orders", 1, Edit::Pause)).unwrap();
+    append(&store, "order-7", &["Placed"]);
+    let mut runner = runner.with_world(FakeWorld::new(1).world());
+    let monitors = [monitor, runner.monitor()];
+    let stop = Stop::new();
+    thread::scope(|scope| {
+        let running = scope.spawn(|| block_on(runner.run(&stop)));
+        while !monitors[1].status().paused {
+            thread::yield_now();
+        }
+        assert_eq!(status(&sink, "order-7"), None);
+        // What is parked can be skipped meanwhile; it is done afterwards.
+        let parked = block_on(desk.parked("orders", 1, 9)).unwrap();
+        let position = parked[0].position;
+        block_on(desk.edit("orders", 1, Edit::Skip { position })).unwrap();
+        block_on(desk.edit("orders", 1, Edit::Resume)).unwrap();
+        while status(&sink, "order-7").is_none() {
+            thread::yield_now();
+        }
+        stop.stop();
+        running.join().unwrap().unwrap();
+    });
+    assert_eq!(block_on(desk.parked("orders", 1, 9)).unwrap(), []);
+    assert!(!monitors[1].status().paused);
+    assert_eq!(runner.lease().unwrap().epoch, 1);
+}
+
+/// A projector that skips its own event by hand while it is tried: the runner sees it and does not bring it back.
+#[test]
+fn a_skip_while_the_event_is_tried_stays() {
+    let (store, sink) = (log(), sink());
+    let mut runner = Runner::new(Arc::clone(&store) as _, sink.clone(), Orders::default());
+    block_on(runner.run_until_caught_up()).unwrap();
+    let skipping = Skipping {
+        orders: Orders::default(),
+        desk: Mutex::new(sink.clone()),
+        armed: AtomicBool::new(true),
+    };
+    let mut runner = Runner::new(Arc::clone(&store) as _, sink.clone(), skipping);
+    block_on(runner.retry_parked("order-2")).unwrap();
+    assert_eq!(block_on(runner.run_until_caught_up()).unwrap().parked, 0);
+}
+
+struct Skipping {
+    orders: Orders,
+    desk: Mutex<MemorySink>,
+    armed: AtomicBool,
+}
+
+impl Projector<MemoryWriter> for Skipping {
+    fn name(&self) -> &'static str {
+        "orders"
+    }
+
+    fn source(&self) -> Source {
+        Source::All
+    }
+
+    fn project(&self, event: &RecordedEvent, to: &mut MemoryWriter) -> Result<(), Error> {
+        if event.event_type.as_str() == "Broken" && self.armed.swap(false, Ordering::SeqCst) {
+            let position = event.position;
+            let edit = Edit::Skip { position };
+            let mut desk = self.desk.lock().expect("one thread");
+            block_on(desk.edit("orders", 1, edit))?;
+        }
+        self.orders.project(event, to)
+    }
+}
+
+#[test]
+fn another_version_is_another_generation() {
+    let (store, sink) = (log(), sink());
+    let run = |version, which| {
+        let projector = Versioned(Orders::default(), version);
+        let mut runner = Runner::new(Arc::clone(&store) as _, sink.clone(), projector);
+        runner = runner.generation(which);
+        block_on(runner.run_until_caught_up())
+    };
+    run("1", Which::Live).unwrap();
+    let error = run("2", Which::Live).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(
+        error.to_string().contains("build a new generation"),
+        "{error}"
+    );
+    run("2", Which::New).unwrap();
+}
+
+struct Versioned(Orders, &'static str);
+
+impl Projector<MemoryWriter> for Versioned {
+    fn name(&self) -> &'static str {
+        "orders"
+    }
+
+    fn version(&self) -> &'static str {
+        self.1
+    }
+
+    fn source(&self) -> Source {
+        Source::All
+    }
+
+    fn project(&self, event: &RecordedEvent, to: &mut MemoryWriter) -> Result<(), Error> {
+        match event.stream.as_str() {
+            "other-1" => Ok(()),
+            _ => self.0.project(event, to),
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! The tests of the SQLite sink, on files.
 
 #[cfg(test)]
+mod kit;
+#[cfg(test)]
 mod loans;
 #[cfg(test)]
 mod orders;

@@ -42,8 +42,8 @@ fn a_failure_at_any_call_changes_nothing() {
         store,
         OrderDetails::default(),
         4,
-        |run| open(&path(run)),
-        |run| {
+        async |run| open(&path(run)),
+        async |run| {
             let mut seen = details(&path(run));
             let parked = "SELECT partition, position, reason, attempts FROM factum_parked";
             seen.extend(rows(&path(run), parked));

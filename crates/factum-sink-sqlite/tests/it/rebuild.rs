@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use factum_projection::{Error, Kind, Runner, Table, Which};
+use factum_projection::{Behind, Error, Kind, Manage, Runner, Table, Which};
 use factum_sink_sqlite::SqliteSink;
 use factum_store::MemoryStore;
 use pollster::block_on;
@@ -75,7 +75,9 @@ fn readers_see_no_rebuild() {
         // The live one is further: its readers would see the past.
         append(&store, "loanApplication-1", "Late", "{}");
         block_on(live.run_until_caught_up()).unwrap();
-        let behind = desk.switch(&lease).unwrap_err();
+        let number = lease.generation;
+        let switch = |desk: &mut SqliteSink| block_on(desk.switch("loans", number, Behind::Refuse));
+        let behind = switch(&mut desk).unwrap_err();
         assert_eq!(behind.kind(), Kind::Invalid);
         assert!(
             behind.to_string().contains("is behind generation 1"),
@@ -83,22 +85,22 @@ fn readers_see_no_rebuild() {
         );
 
         block_on(new.run_until_caught_up()).unwrap();
-        desk.switch(&lease).unwrap();
+        switch(&mut desk).unwrap();
         append(&store, "loanApplication-1", "Late", "{}");
         block_on(new.run_until_caught_up()).unwrap();
         assert_eq!(rows(&path, totals), counted(2));
 
         // Back, when that has caught up; then the new one is dropped, and its runner fenced.
         block_on(live.run_until_caught_up()).unwrap();
-        desk.switch_back("loans", 1).unwrap();
+        assert_eq!(block_on(desk.switch_back("loans")).unwrap(), 1);
         append(&store, "loanApplication-1", "Late", "{}");
         block_on(live.run_until_caught_up()).unwrap();
         assert_eq!(rows(&path, totals), counted(3));
-        assert!(desk.drop_generation("loans", 1).is_err());
-        desk.drop_generation("loans", 2).unwrap();
+        assert!(block_on(desk.drop_generation("loans", 1)).is_err());
+        block_on(desk.drop_generation("loans", 2)).unwrap();
         let fenced = block_on(new.run_until_caught_up()).unwrap_err();
         assert_eq!(fenced.kind(), Kind::Fenced);
-        let left = desk.generations("loans").unwrap();
+        let left = block_on(desk.generations("loans")).unwrap();
         assert_eq!(
             left.iter()
                 .map(|it| (it.number, it.live))
@@ -129,7 +131,7 @@ fn a_dropped_generation_never_comes_back() {
     claimed(Which::Live);
     let (mut zombie, dropped) = claimed(Which::New);
     assert_eq!((dropped.generation, dropped.epoch), (2, 1));
-    desk.drop_generation("loans", 2).unwrap();
+    block_on(desk.drop_generation("loans", 2)).unwrap();
 
     let (_, new) = claimed(Which::New);
     assert_eq!((new.generation, new.epoch), (3, 1));
@@ -148,7 +150,7 @@ fn a_dropped_generation_never_comes_back() {
     let error = block_on(by_number.run_until_caught_up()).unwrap_err();
     assert_eq!(error.kind(), Kind::Invalid);
     assert!(error.to_string().contains("has no generation 2"), "{error}");
-    desk.drop_generation("loans", 3).unwrap();
+    block_on(desk.drop_generation("loans", 3)).unwrap();
     assert_eq!(claimed(Which::New).1.generation, 4);
 }
 

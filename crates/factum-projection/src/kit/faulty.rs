@@ -1,21 +1,17 @@
-//! The test kit for sinks and projectors: every call fails once, and the read model must come out the same.
+//! A sink and a projector that fail by plan.
 //!
-//! Relies on: a way to open the sink again. Never: is needed outside of tests.
+//! Relies on: the one inside. Never: changes what a call that does not fail does.
 
-#![expect(clippy::panic, reason = "a failed expectation of a test is a panic")]
-
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use factum_store::{EventStore, Source};
-use factum_types::{Position, RecordedEvent};
+use factum_store::Source;
+use factum_types::RecordedEvent;
 use futures_core::future::BoxFuture;
 
 use crate::error::{Error, Kind};
 use crate::projector::Projector;
-use crate::runner::Runner;
-use crate::sink::{Advance, Lease, Sink, State, Which};
+use crate::sink::{Advance, Claim, Lease, Sink, State};
 
 /// What goes wrong at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,12 +106,8 @@ macro_rules! faulty {
 impl<S: Sink> Sink for Faulty<S> {
     type Writer = S::Writer;
 
-    fn claim<'a>(
-        &'a mut self,
-        projection: &'a str,
-        which: Which,
-    ) -> BoxFuture<'a, Result<Lease, Error>> {
-        faulty!(self.claim(projection, which))
+    fn claim<'a>(&'a mut self, claim: Claim<'a>) -> BoxFuture<'a, Result<Lease, Error>> {
+        faulty!(self.claim(claim))
     }
 
     fn look<'a>(&'a mut self, lease: &'a Lease) -> BoxFuture<'a, Result<State, Error>> {
@@ -126,8 +118,8 @@ impl<S: Sink> Sink for Faulty<S> {
         faulty!(self.begin(lease))
     }
 
-    fn writer(&mut self) -> &mut S::Writer {
-        self.inner.writer()
+    fn writer(&mut self, event: &RecordedEvent) -> &mut S::Writer {
+        self.inner.writer(event)
     }
 
     fn commit<'a>(
@@ -142,26 +134,18 @@ impl<S: Sink> Sink for Faulty<S> {
         self.inner.roll_back()
     }
 
-    fn retry_parked<'a>(
-        &'a mut self,
-        lease: &'a Lease,
-        partition: &'a str,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        faulty!(self.retry_parked(lease, partition))
-    }
-
-    fn skip_parked<'a>(
-        &'a mut self,
-        lease: &'a Lease,
-        position: Position,
-    ) -> BoxFuture<'a, Result<(), Error>> {
-        faulty!(self.skip_parked(lease, position))
+    fn finish_bulk<'a>(&'a mut self, lease: &'a Lease) -> BoxFuture<'a, Result<(), Error>> {
+        faulty!(self.finish_bulk(lease))
     }
 }
 
 impl<W, P: Projector<W>> Projector<W> for Faulty<P> {
     fn name(&self) -> &str {
         self.inner.name()
+    }
+
+    fn version(&self) -> &str {
+        self.inner.version()
     }
 
     fn source(&self) -> Source {
@@ -179,58 +163,4 @@ impl<W, P: Projector<W>> Projector<W> for Faulty<P> {
         Fault::after(fault)?;
         done
     }
-}
-
-/// Folds what the store has, with a failure at every call to the sink and to the projector in turn, of every kind, and once with none;
-/// says how many runs that were.
-///
-/// `open` opens the sink of a run, again after the runner was killed; `read` reads its read model. Runs must not share one.
-///
-/// # Panics
-/// A read model is another than without failures, or a failure was not noticed.
-pub async fn check_exactly_once<S, P, T>(
-    store: Arc<dyn EventStore>,
-    projector: P,
-    batch_events: usize,
-    mut open: impl FnMut(u64) -> S,
-    mut read: impl FnMut(u64) -> T,
-) -> u64
-where
-    S: Sink,
-    P: Projector<S::Writer> + Clone,
-    T: PartialEq + Debug,
-{
-    let mut start = |run: u64, plan: &Plan| {
-        let sink = Faulty::new(open(run), plan.clone());
-        let projector = Faulty::new(projector.clone(), plan.clone());
-        Runner::new(Arc::clone(&store), sink, projector).batch_events(batch_events)
-    };
-    let calm = Plan::new(u64::MAX, Fault::DownBefore);
-    if let Err(error) = start(0, &calm).run_until_caught_up().await {
-        panic!("without a failure: {error}");
-    }
-    let expected = read(0);
-    let mut run = 0;
-    for at in 0..calm.calls() {
-        for fault in [
-            Fault::KilledBefore,
-            Fault::KilledAfter,
-            Fault::DownBefore,
-            Fault::DownAfter,
-        ] {
-            run += 1;
-            let plan = Plan::new(at, fault);
-            let killed = start(run, &plan).run_until_caught_up().await;
-            let kills = matches!(fault, Fault::KilledBefore | Fault::KilledAfter);
-            assert_eq!(killed.is_err(), kills, "{fault:?} at call {at}: {killed:?}");
-            if killed.is_err() {
-                let again = Plan::new(u64::MAX, fault);
-                if let Err(error) = start(run, &again).run_until_caught_up().await {
-                    panic!("after {fault:?} at call {at}: {error}");
-                }
-            }
-            assert_eq!(read(run), expected, "after {fault:?} at call {at}");
-        }
-    }
-    run + 1
 }
