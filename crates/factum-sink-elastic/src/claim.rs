@@ -2,7 +2,8 @@
 //!
 //! Relies on: documents of ours that are written under a condition, so that two claims at once make one thing. Never: gives a number twice.
 
-use factum_projection::{Claim, Error, Lease, Table, Which, no_generation, other_version};
+use factum_projection::manage::{no_generation, other_version};
+use factum_projection::{Claim, Error, Lease, Table, Which};
 
 use crate::ElasticSink;
 use crate::head::{self, Head, Owner, Projection};

@@ -100,7 +100,7 @@ impl ElasticSink {
             self.undo(&changed, &done).await?;
             return Ok(outcome);
         }
-        self.finish(lease, &found, &new, advance, &changed, &done).await
+        self.make_count(lease, &found, &new, advance, &changed, &done).await
     }
 
     /// The head and the documents that are asked about.
@@ -282,7 +282,7 @@ impl ElasticSink {
     }
 
     /// Makes it count.
-    async fn finish(
+    async fn make_count(
         &mut self,
         lease: &Lease,
         old: &Found<Head>,

@@ -4,8 +4,9 @@
 
 use factum_http_client::Method;
 use factum_projection::{
-    Behind, Edit, Error, Generation, Manage, Parked, check_drop, check_switch, no_generation,
+    Behind, Edit, Error, Generation, Manage, Parked,
 };
+use factum_projection::manage::{check_drop, check_switch, no_generation};
 use futures_core::future::BoxFuture;
 use serde_json::{Value as Json, json};
 

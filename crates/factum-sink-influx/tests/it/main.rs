@@ -1,0 +1,3 @@
+//! The sink against a real server.
+
+fn main() {}
