@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use futures_core::future::BoxFuture;
 
 use crate::error::Error;
+use crate::table::Table;
 use crate::value::Value;
 
 /// A row: all columns of its table by name, [`Null`](Value::Null) where nothing is.
@@ -16,6 +17,9 @@ pub type Row = BTreeMap<String, Value>;
 ///
 /// Values come in the types of the columns: a whole number in a [`Real`](crate::ColumnType::Real) column as [`Value::Real`]. It sees what is committed.
 pub trait ReadBack: Send {
+    /// The tables that the sink was given.
+    fn tables(&self) -> &[Table];
+
     /// How many rows a table has.
     ///
     /// # Errors

@@ -13,6 +13,10 @@ use crate::schema::{self, quoted, table_name};
 use crate::writer::Bound;
 
 impl ReadBack for SqliteSink {
+    fn tables(&self) -> &[Table] {
+        &self.rows.tables
+    }
+
     fn count<'a>(
         &'a mut self,
         projection: &'a str,

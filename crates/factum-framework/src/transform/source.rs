@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use factum_store::{EventStore, StreamInfo, StreamState};
+use factum_store::{EventStore, Kind, ReadRequest, StreamInfo, StreamState};
 use factum_types::{RecordedEvent, StreamName};
 
 use crate::error::Error;
@@ -26,14 +26,38 @@ impl<'a> Sources<'a> {
         let shown_from = match self.shown_from.get(&event.stream) {
             Some(known) => *known,
             None => {
-                let info = self.store.stream_info(event.stream.clone()).await?;
-                let shown_from = shown_from(&info);
+                let shown_from = match self.store.stream_info(event.stream.clone()).await {
+                    Ok(info) => shown_from(&info),
+                    Err(error) if error.kind() == Kind::Corrupt => {
+                        self.first_shown(event.stream.clone()).await?
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 self.shown_from.insert(event.stream.clone(), shown_from);
                 shown_from
             }
         };
         Ok(event.revision.number() < shown_from)
     }
+
+    /// Where a stream begins for its readers. This is known too where it is not known how it ends, because something was lost; a read
+    /// leaves out what is older than `max_age` besides.
+    async fn first_shown(&self, stream: StreamName) -> Result<u64, Error> {
+        let mut events = self.store.read(ReadRequest::stream(stream));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => return Ok(event.revision.number()),
+                Err(error) if error.kind() == Kind::Corrupt => {}
+                Err(error) if is_nothing(error.kind()) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(u64::MAX)
+    }
+}
+
+fn is_nothing(kind: Kind) -> bool {
+    matches!(kind, Kind::NotFound | Kind::Deleted)
 }
 
 fn shown_from(info: &StreamInfo) -> u64 {

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::manage::{self, Behind, Edit, Manage, check_drop, check_switch, no_generation};
 use crate::parked::Parked;
 use crate::read_back::{ReadBack, Row};
+use crate::table::Table;
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
@@ -118,6 +119,10 @@ impl Manage for MemorySink {
 }
 
 impl ReadBack for MemorySink {
+    fn tables(&self) -> &[Table] {
+        self.writer.tables()
+    }
+
     fn count<'a>(
         &'a mut self,
         projection: &'a str,

@@ -3,6 +3,7 @@
 //! It takes operations down and applies them at commit, as a sink over a network does. Relies on: one lock. Never: shows half a batch.
 
 mod desk;
+mod fold;
 mod stored;
 mod writer;
 
@@ -19,6 +20,7 @@ use crate::sink::{Advance, Claim, Lease, Sink, State, Which};
 use crate::table::Table;
 use stored::Stored;
 
+pub(crate) use fold::Fold;
 pub use stored::Point;
 pub use writer::MemoryWriter;
 

@@ -101,6 +101,14 @@ impl Stored {
         self.tables.get(table).map_or(0, |rows| rows.len() as u64)
     }
 
+    pub(super) fn take(&mut self, table: &str, key: &Key) -> Option<Row> {
+        self.tables.get_mut(table)?.remove(key)
+    }
+
+    pub(super) fn first(&self, table: &str) -> Option<&Row> {
+        self.tables.get(table)?.values().next()
+    }
+
     pub(super) fn page(&self, table: &Table, after: Option<&Row>, limit: usize) -> Vec<Row> {
         let after = after.and_then(|row| key(table, row));
         let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);

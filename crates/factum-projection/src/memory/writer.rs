@@ -51,6 +51,10 @@ impl MemoryWriter {
         self.points = 0;
     }
 
+    pub(super) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
     pub(super) fn table(&self, name: &str) -> Result<&Table, Error> {
         let found = self.tables.iter().find(|table| table.name == name);
         found.ok_or_else(|| Error::refused(format!("there is no table {name}")))

@@ -6,7 +6,8 @@ use factum_framework::Stop;
 use factum_store::{Kind as Store, ReadFrom, ReadRequest, Source, StoreError};
 use factum_types::{Position, RecordedEvent};
 
-use super::{Reading, Runner};
+use super::ahead::{Events, Lost};
+use super::{BATCH_BYTES, Reading, Runner};
 use crate::error::{Error, Kind};
 use crate::parked::Parked;
 use crate::projector::Projector;
@@ -65,8 +66,13 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             Some(reading) => reading,
             None => {
                 let head = self.store.head().await?;
+                self.monitor.ends(head);
                 let request = ReadRequest::forward(self.projector.source()).from(after(done));
                 let events = self.store.read(request);
+                let events = match &self.ahead {
+                    Some(background) => Events::ahead(events, &**background),
+                    None => Events::Store(events),
+                };
                 self.events.insert(Reading { events, head })
             }
         };
@@ -75,14 +81,21 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             to: done,
             last: false,
         };
-        while batch.events.len() < self.batch_events {
+        let mut bytes = 0;
+        while batch.events.len() < self.batch_events && bytes < BATCH_BYTES {
             match reading.events.next().await {
-                Some(Ok(event)) => {
+                Ok(Some(Ok(event))) => {
                     batch.to = Some(event.position);
+                    bytes += event.data.len();
                     batch.events.push(event);
                 }
-                Some(Err(error)) if !is_nothing(&error) => return Err(error.into()),
-                Some(Err(_)) | None => {
+                Ok(Some(Err(error))) if !is_nothing(&error) => return Err(error.into()),
+                Err(Lost) => {
+                    // Whatever became of it: the next attempt reads by itself.
+                    self.ahead = None;
+                    return Err(Error::unavailable("reading ahead was given up"));
+                }
+                Ok(Some(Err(_)) | None) => {
                     batch.to = batch.to.max(reading.head);
                     batch.last = true;
                     break;
@@ -148,7 +161,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         };
         match committed {
             Ok(()) => {
-                self.applied += events.len() as u64;
+                self.count(events.len() as u64);
                 Ok(None)
             }
             Err(error) if error.kind() == Kind::Refused => {
@@ -214,8 +227,13 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
         self.check_room(lease, &changes)?;
         self.sink.begin(lease).await?;
         self.commit(lease, to, changes).await?;
-        self.applied += 1;
+        self.count(1);
         Ok(())
+    }
+
+    fn count(&mut self, events: u64) {
+        self.applied += events;
+        self.monitor.applied(events);
     }
 
     /// Tries the first event that waits in a partition.
@@ -298,6 +316,6 @@ pub(super) fn after(done: Option<Position>) -> ReadFrom {
 }
 
 /// A stream that is not there has no events.
-pub(super) fn is_nothing(error: &StoreError) -> bool {
+pub(crate) fn is_nothing(error: &StoreError) -> bool {
     matches!(error.kind(), Store::NotFound | Store::Deleted)
 }

@@ -51,10 +51,20 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     /// # Cancel safety
     /// It may be dropped at any point; what was not committed is done again.
     pub async fn run_until_caught_up(&mut self) -> Result<CaughtUp, Error> {
-        let stop = Stop::new();
+        self.catch_up(&Stop::new()).await
+    }
+
+    /// The same, or less when it is told to stop: it stops after the batch, or the parked event, it is at.
+    ///
+    /// # Errors
+    /// As for [`run_until_caught_up`](Self::run_until_caught_up).
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any point; what was not committed is done again.
+    pub async fn catch_up(&mut self, stop: &Stop) -> Result<CaughtUp, Error> {
         self.applied = 0;
         self.state = None;
-        self.catch_up(&stop).await?;
+        self.steps(stop).await?;
         let state = self.state.as_ref();
         Ok(CaughtUp {
             applied: self.applied,
@@ -83,7 +93,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
                 waiting.bell = Some(self.bell());
                 deaf = false;
             }
-            self.catch_up(stop).await?;
+            self.steps(stop).await?;
             if waiting.alarm.is_none() {
                 waiting.alarm = Some(self.world.timer.wait(LOOK_EVERY));
             }
@@ -101,7 +111,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     }
 
     /// Steps until nothing is left that the store had at the beginning.
-    async fn catch_up(&mut self, stop: &Stop) -> Result<(), Error> {
+    async fn steps(&mut self, stop: &Stop) -> Result<(), Error> {
         let mut failures = 0;
         while !stop.is_asked() {
             match self.step(stop).await {
@@ -132,6 +142,47 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             }
         }
         Ok(())
+    }
+
+    /// Does something with the sink until it is not down; `None` when it was stopped before.
+    pub(crate) async fn persist<T>(
+        &mut self,
+        stop: &Stop,
+        mut work: impl AsyncFnMut(&mut S) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let mut failures = 0;
+        while !stop.is_asked() {
+            match work(&mut self.sink).await {
+                Ok(done) => {
+                    self.monitor.fine();
+                    return Ok(Some(done));
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.monitor.trouble(&error, failures);
+                    let helps = error.kind() == Kind::Unavailable;
+                    if !helps || failures >= self.backoff.attempts {
+                        return Err(error);
+                    }
+                    self.wait(&error, failures, stop).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends the bulk of the generation that is claimed; `None` when it was stopped before.
+    pub(crate) async fn finish(&mut self, stop: &Stop) -> Result<Option<()>, Error> {
+        let lease = self.ready().await?.0;
+        let done = async |sink: &mut S| sink.finish_bulk(&lease).await;
+        let done = self.persist(stop, done).await?;
+        // Claimed again without, if ever.
+        self.bulk &= done.is_none();
+        Ok(done)
+    }
+
+    pub(crate) async fn rest(&self, error: &Error, stop: &Stop) {
+        self.wait(error, 1, stop).await;
     }
 
     async fn wait(&self, error: &Error, failures: u32, stop: &Stop) {

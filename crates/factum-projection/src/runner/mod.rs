@@ -3,15 +3,18 @@
 //! What lives here: [`Runner`] and how it is put together; batches, waiting and what is told outside are below. Relies on: nothing in memory; a
 //! runner may be dropped at any point, and another goes on. Never: moves a checkpoint but in the commit of what it stands for.
 
+mod ahead;
 mod batch;
 mod live;
 mod monitor;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use factum_framework::world::Background;
 use factum_framework::{Retry, World};
-use factum_store::{EventStore, EventStream};
+use factum_store::EventStore;
 use factum_types::Position;
 
 use crate::error::{Error, Kind};
@@ -20,12 +23,15 @@ use crate::parked::Parked;
 use crate::projector::Projector;
 use crate::sink::{Claim, Lease, Sink, State, Which};
 
+pub(crate) use batch::is_nothing;
 pub use monitor::{Lag, Monitor, Status};
 
 /// How many events a batch has at most, unless told otherwise.
 const BATCH_EVENTS: usize = 1_000;
 /// How many events may be parked, unless told otherwise.
 const PARKED_MAX: usize = 10_000;
+/// After how many bytes of data a batch takes no more events.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// Keeps one generation of one projection.
 ///
@@ -46,11 +52,12 @@ pub struct Runner<S, P> {
     events: Option<Reading>,
     monitor: Monitor,
     applied: u64,
+    ahead: Option<Arc<dyn Background>>,
 }
 
 /// A read that goes on from batch to batch.
 struct Reading {
-    events: EventStream,
+    events: ahead::Events,
     /// The end of the store when the read was begun: up to there nothing is left when it ends.
     head: Option<Position>,
 }
@@ -90,6 +97,7 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             events: None,
             monitor,
             applied: 0,
+            ahead: None,
         }
     }
 
@@ -102,6 +110,63 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
             world.clone(),
         );
         self.world = world;
+        self
+    }
+
+    /// Fills a generation that readers do not see in bulk, so that it can be switched to only when that is finished; [`Rebuild`](crate::Rebuild)
+    /// sees to it.
+    #[must_use]
+    pub(crate) const fn bulk(mut self, bulk: bool) -> Self {
+        self.bulk = bulk;
+        self
+    }
+
+    pub(crate) const fn set_bulk(&mut self, bulk: bool) {
+        self.bulk = bulk;
+    }
+
+    /// Which generation it fills, as for [`generation`](Self::generation).
+    pub(crate) fn aim(&mut self, which: Which) {
+        self.which = which;
+        self.lease = None;
+        self.state = None;
+        self.events = None;
+    }
+
+    /// As it is without a rebuild.
+    pub(crate) fn settled(self) -> Self {
+        self.bulk(false).batch_events(BATCH_EVENTS)
+    }
+
+    pub(crate) const fn world(&self) -> &World {
+        &self.world
+    }
+
+    pub(crate) const fn projector(&self) -> &P {
+        &self.projector
+    }
+
+    pub(crate) const fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    pub(crate) fn store(&self) -> &dyn EventStore {
+        &*self.store
+    }
+
+    /// Checkpoint, and what waits.
+    pub(crate) async fn settled_state(
+        &mut self,
+    ) -> Result<(Option<Position>, BTreeSet<Position>), Error> {
+        let state = self.ready().await?.1;
+        let parked = state.parked.iter().map(|it| it.position).collect();
+        Ok((state.checkpoint, parked))
+    }
+
+    /// Reads the store ahead of the writing, as a task of this background, which must run it on a thread of its own or be a runtime's.
+    #[must_use]
+    pub fn read_ahead(mut self, background: Arc<dyn Background>) -> Self {
+        self.ahead = Some(background);
         self
     }
 

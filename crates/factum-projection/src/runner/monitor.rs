@@ -21,6 +21,10 @@ pub struct Status {
     pub lease: Option<Lease>,
     /// Up to where everything is applied or parked.
     pub checkpoint: Option<Position>,
+    /// The end of the store when it was last read from; `None` when it was empty, or not read yet.
+    pub end: Option<Position>,
+    /// How many events were applied or parked since the runner was made, counted again where a batch had to be repeated.
+    pub applied: u64,
     /// How many events wait.
     pub parked: usize,
     /// Whether it is paused, and so waits.
@@ -95,6 +99,14 @@ impl Monitor {
         status.checkpoint = state.checkpoint;
         status.parked = state.parked.len();
         status.paused = state.paused;
+    }
+
+    pub(super) fn ends(&self, end: Option<Position>) {
+        self.lock().end = end;
+    }
+
+    pub(super) fn applied(&self, events: u64) {
+        self.lock().applied += events;
     }
 
     pub(super) fn trouble(&self, error: &Error, failures: u32) {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod kit;
 mod parking;
+#[cfg(test)]
+mod rebuilding;
 mod running;
 #[cfg(test)]
 mod support;

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod tutorial;
+#[cfg(test)]
+mod typed;
 
 /// The domain as it is after the last page.
 #[cfg(test)]

@@ -10,7 +10,7 @@ use factum::{Engine, Options, Repository};
 
 use crate::changed;
 
-const TUTORIAL: &str = include_str!("../../../../docs/tutorial.md");
+pub(crate) const TUTORIAL: &str = include_str!("../../../../docs/tutorial.md");
 const LIB: &str = include_str!("../../src/lib.rs");
 const CHANGED: &str = include_str!("../../changed/src/lib.rs");
 const MANIFEST: &str = include_str!("../../Cargo.toml");
@@ -32,7 +32,7 @@ const TEXTS: &[&str] = &[
     include_str!("../../../../crates/factum-framework/tests/compile/tutorial.stderr"),
 ];
 
-/// What is typed. The programs behind `cargo run` are run below; `cargo test` is what runs this.
+/// What is typed; `typed.rs` types it.
 const COMMANDS: &[&str] = &[
     "cargo new --lib orders",
     "cd orders",
@@ -66,7 +66,7 @@ fn lines<'a>(text: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-fn holds(text: &str, block: &[&str]) -> bool {
+pub(crate) fn holds(text: &str, block: &[&str]) -> bool {
     let (text, block) = (lines(text.lines()), lines(block.iter().copied()));
     text.windows(block.len()).any(|window| window == block)
 }
