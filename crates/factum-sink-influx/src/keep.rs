@@ -281,7 +281,7 @@ impl InfluxSink {
     }
 
     pub(crate) async fn keep_edit(&self, projection: &str, generation: u32, edit: &Edit) -> Result<(), Error> {
-        let micros = self.clock.wall_micros();
+        let micros = self.clock.now_us();
         // In the order in which they were asked for, as far as clocks know it.
         let edit_name = format!("{micros:020}-{:016x}", self.random.next_u64());
         let generation = generation.to_string();
