@@ -1,3 +1,4 @@
-//! The sink against a real server.
+//! The sink against a real server, started by `cargo xtask services up`.
 
-fn main() {}
+mod points;
+mod support;
