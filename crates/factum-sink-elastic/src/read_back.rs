@@ -94,6 +94,10 @@ fn shown() -> Json {
 }
 
 impl ReadBack for ElasticSink {
+    fn tables(&self) -> &[Table] {
+        &self.rows.tables
+    }
+
     fn count<'a>(
         &'a mut self,
         projection: &'a str,

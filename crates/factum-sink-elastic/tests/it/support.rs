@@ -9,18 +9,21 @@ use factum_sink_elastic::{ElasticSink, Options, Refresh};
 use pollster::block_on;
 use serde_json::Value as Json;
 
-/// The address of the server; without one a test says so and passes, but not where `CI` is set.
-pub(crate) fn address() -> Option<String> {
+/// What `services` says about the server; without one a test says so and passes, but not where `CI` is set.
+pub(crate) fn service(name: &str) -> Option<String> {
     let services = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/services");
-    let found = std::fs::read_to_string(services.join("opensearch/url"));
-    match found {
-        Ok(url) => Some(url.trim().to_owned()),
+    match std::fs::read_to_string(services.join("opensearch").join(name)) {
+        Ok(text) => Some(text.trim().to_owned()),
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "no OpenSearch: {error}");
             println!("not run: there is no OpenSearch; `cargo xtask services up opensearch`");
             None
         }
     }
+}
+
+pub(crate) fn address() -> Option<String> {
+    service("url")
 }
 
 /// A prefix that no other test has, in this process or another.
