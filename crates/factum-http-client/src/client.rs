@@ -92,7 +92,11 @@ impl Answer {
     /// [`Kind::Unavailable`]: it is none; whoever answered is not the server.
     pub fn json(&self) -> Result<serde_json::Value, Error> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            let what = format!("the answer ({}) is not JSON: {}", self.status, self.excerpt());
+            let what = format!(
+                "the answer ({}) is not JSON: {}",
+                self.status,
+                self.excerpt()
+            );
             Error::unavailable(what).because(error)
         })
     }
@@ -166,7 +170,9 @@ impl Client {
         self.jobs
             .try_send(Job { request, giver })
             .map_err(|error| match error {
-                TrySendError::Full(_) => Error::unavailable("too many requests wait for the server"),
+                TrySendError::Full(_) => {
+                    Error::unavailable("too many requests wait for the server")
+                }
                 TrySendError::Disconnected(_) => gone(),
             })?;
         answer.await.unwrap_or_else(|| Err(gone()))
@@ -270,7 +276,11 @@ fn kind(error: &ureq::Error) -> Kind {
         | ureq::Error::RequireHttpsOnly(_) => true,
         _ => false,
     };
-    if wrong { Kind::Invalid } else { Kind::Unavailable }
+    if wrong {
+        Kind::Invalid
+    } else {
+        Kind::Unavailable
+    }
 }
 
 /// Text as a part of a path or a query: everything but letters, digits and `-._~` as `%41`.

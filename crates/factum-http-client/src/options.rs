@@ -146,8 +146,14 @@ mod tests {
 
     #[test]
     fn an_address_is_a_server_and_who_we_are() {
-        check("http://localhost:9200", Ok(("http://localhost:9200", Credentials::none())));
-        check("https://[::1]:9200/a/b/", Ok(("https://[::1]:9200/a/b", Credentials::none())));
+        check(
+            "http://localhost:9200",
+            Ok(("http://localhost:9200", Credentials::none())),
+        );
+        check(
+            "https://[::1]:9200/a/b/",
+            Ok(("https://[::1]:9200/a/b", Credentials::none())),
+        );
         let both = Credentials::basic("a@b", "c:d/e");
         check("http://a%40b:c:d%2Fe@x", Ok(("http://x", both)));
         check("http://a@x", Ok(("http://x", Credentials::basic("a", ""))));

@@ -38,7 +38,8 @@ pub fn write(lot: &Lot) -> Result<String, Error> {
 /// # Errors
 /// [`Kind::Invalid`](factum_projection::Kind::Invalid): it is no such text.
 pub fn read(text: &str) -> Result<Lot, Error> {
-    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| bad(&error).because(error))?;
+    let entries: Vec<Entry> =
+        serde_json::from_str(text).map_err(|error| bad(&error).because(error))?;
     entries.into_iter().map(parked).collect()
 }
 

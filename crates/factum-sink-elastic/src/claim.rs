@@ -38,7 +38,8 @@ impl ElasticSink {
                 return Err(no_generation(claim.projection, number));
             }
             for table in &self.rows.tables {
-                self.make_index(table, claim.projection, number, !made).await?;
+                self.make_index(table, claim.projection, number, !made)
+                    .await?;
             }
             if made {
                 self.mend_names(claim.projection).await?;
@@ -77,7 +78,12 @@ impl ElasticSink {
             paused: false,
             parked: 0,
             lot: None,
-            tables: self.rows.tables.iter().map(|table| table.name.clone()).collect(),
+            tables: self
+                .rows
+                .tables
+                .iter()
+                .map(|table| table.name.clone())
+                .collect(),
         };
         let id = head::head_id(claim.projection, number);
         if !self.server.create(&self.meta, &id, &head).await? {
@@ -86,7 +92,11 @@ impl ElasticSink {
             let Some(old) = old.filter(|old| old.value.epoch == 0) else {
                 return Ok(None);
             };
-            if !self.server.swap(&self.meta, &id, old.version, &head).await? {
+            if !self
+                .server
+                .swap(&self.meta, &id, old.version, &head)
+                .await?
+            {
                 return Ok(None);
             }
         }
@@ -98,7 +108,10 @@ impl ElasticSink {
             made.published.push(number);
         }
         let id = head::projection_id(claim.projection);
-        let added = self.server.swap(&self.meta, &id, found.version, &made).await?;
+        let added = self
+            .server
+            .swap(&self.meta, &id, found.version, &made)
+            .await?;
         Ok(added.then_some(made))
     }
 

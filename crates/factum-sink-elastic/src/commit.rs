@@ -100,7 +100,8 @@ impl ElasticSink {
             self.undo(&changed, &done).await?;
             return Ok(outcome);
         }
-        self.make_count(lease, &found, &new, advance, &changed, &done).await
+        self.make_count(lease, &found, &new, advance, &changed, &done)
+            .await
     }
 
     /// The head and the documents that are asked about.
@@ -161,9 +162,9 @@ impl ElasticSink {
             else {
                 continue;
             };
-            let condition = found.as_ref().map_or(Condition::Absent, |found| {
-                Condition::Still(found.version)
-            });
+            let condition = found
+                .as_ref()
+                .map_or(Condition::Absent, |found| Condition::Still(found.version));
             let (before, counts) = self.counting(head, index, id, found).await?;
             let document = before.as_ref().and_then(columns);
             let after = applied(table, id, document.clone(), operations)?;
@@ -237,7 +238,9 @@ impl ElasticSink {
             removed.retain(|it| !again(it));
             writes.append(&mut removed);
         }
-        self.server.bulk(&writes, self.options.refresh.query()).await
+        self.server
+            .bulk(&writes, self.options.refresh.query())
+            .await
     }
 
     /// Why the commit is not to be, if something was not written.
@@ -334,7 +337,11 @@ impl ElasticSink {
                 text.push_str(&found.value.text);
             }
         }
-        let parked = if text.is_empty() { Ok(Default::default()) } else { stored::read(&text) };
+        let parked = if text.is_empty() {
+            Ok(Default::default())
+        } else {
+            stored::read(&text)
+        };
         Ok(State {
             checkpoint: head.checkpoint.map(Position::from_raw),
             parked: parked?,
@@ -356,7 +363,9 @@ impl ElasticSink {
         while !rest.is_empty() {
             let (part, later) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
             let number = u32::try_from(writes.len()).unwrap_or(u32::MAX);
-            let part = Text { text: part.to_owned() };
+            let part = Text {
+                text: part.to_owned(),
+            };
             writes.push(Write {
                 index: self.meta.clone(),
                 id: head::lot_id(&head.projection, head.generation, &name, number),
@@ -406,8 +415,14 @@ pub(crate) fn columns(document: &Json) -> Option<Document> {
     if document.contains_key("factum_gone") {
         return None;
     }
-    let columns = document.iter().filter(|(name, _)| !name.starts_with("factum_"));
-    Some(columns.map(|(name, value)| (name.clone(), value.clone())).collect())
+    let columns = document
+        .iter()
+        .filter(|(name, _)| !name.starts_with("factum_"));
+    Some(
+        columns
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
 }
 
 fn written(columns: Document, id: &str, tx: Tx, removed: bool) -> Json {

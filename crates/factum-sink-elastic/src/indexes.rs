@@ -13,7 +13,9 @@ impl ElasticSink {
     /// The names of the indexes of a generation, in the order of the tables.
     pub(crate) fn indexes(&self, generation: u32) -> Vec<String> {
         let tables = self.rows.tables.iter();
-        tables.map(|table| self.index(&table.name, generation)).collect()
+        tables
+            .map(|table| self.index(&table.name, generation))
+            .collect()
     }
 
     pub(crate) fn index(&self, table: &str, generation: u32) -> String {
@@ -26,7 +28,10 @@ impl ElasticSink {
 
     /// Makes the index of what the sink remembers, unless it is there.
     pub(crate) async fn make_meta(&self) -> Result<(), Error> {
-        let head = self.server.send(Method::Head, &format!("/{}", self.meta), None).await?;
+        let head = self
+            .server
+            .send(Method::Head, &format!("/{}", self.meta), None)
+            .await?;
         if head.status == 200 {
             return Ok(());
         }
@@ -41,7 +46,10 @@ impl ElasticSink {
 
     /// Makes an index; says whether it was not there.
     async fn make(&self, index: &str, body: &Json) -> Result<bool, Error> {
-        let answer = self.server.send(Method::Put, &format!("/{index}"), Some(body)).await?;
+        let answer = self
+            .server
+            .send(Method::Put, &format!("/{index}"), Some(body))
+            .await?;
         if answer.is_fine() {
             return Ok(true);
         }
@@ -147,7 +155,10 @@ impl ElasticSink {
             properties.insert(column.name.clone(), mapping);
         }
         for (name, mapping) in [
-            ("factum_tx", json!({"type": "long", "index": false, "doc_values": false})),
+            (
+                "factum_tx",
+                json!({"type": "long", "index": false, "doc_values": false}),
+            ),
             ("factum_id", json!({"type": "keyword"})),
             ("factum_gone", json!({"type": "boolean"})),
         ] {
@@ -192,8 +203,17 @@ impl ElasticSink {
             let (alias, to) = (self.alias(table), self.index(table, generation));
             let path = format!("/_alias/{alias}");
             let answer = self.server.send(Method::Get, &path, None).await?;
-            let answer = if answer.status == 404 { Json::Null } else { self.fine(&answer)? };
-            let now: Vec<&String> = answer.as_object().map(Map::keys).into_iter().flatten().collect();
+            let answer = if answer.status == 404 {
+                Json::Null
+            } else {
+                self.fine(&answer)?
+            };
+            let now: Vec<&String> = answer
+                .as_object()
+                .map(Map::keys)
+                .into_iter()
+                .flatten()
+                .collect();
             if now == [&to] {
                 continue;
             }
@@ -205,7 +225,9 @@ impl ElasticSink {
         }
         if !actions.is_empty() {
             let body = json!({ "actions": actions });
-            self.server.ask(Method::Post, "/_aliases", Some(&body)).await?;
+            self.server
+                .ask(Method::Post, "/_aliases", Some(&body))
+                .await?;
         }
         Ok(())
     }
@@ -214,8 +236,12 @@ impl ElasticSink {
     pub(crate) async fn unpoint(&self, tables: &[String]) -> Result<(), Error> {
         for table in tables {
             let alias = self.alias(table);
-            let body = json!({"actions": [{"remove": {"index": format!("{alias}-g*"), "alias": alias}}]});
-            let answer = self.server.send(Method::Post, "/_aliases", Some(&body)).await?;
+            let body =
+                json!({"actions": [{"remove": {"index": format!("{alias}-g*"), "alias": alias}}]});
+            let answer = self
+                .server
+                .send(Method::Post, "/_aliases", Some(&body))
+                .await?;
             if !answer.is_fine() && answer.status != 404 {
                 return Err(self.server.failed(&answer));
             }
@@ -224,11 +250,20 @@ impl ElasticSink {
     }
 
     fn fine(&self, answer: &factum_http_client::Answer) -> Result<Json, Error> {
-        if answer.is_fine() { answer.json() } else { Err(self.server.failed(answer)) }
+        if answer.is_fine() {
+            answer.json()
+        } else {
+            Err(self.server.failed(answer))
+        }
     }
 
     /// Refreshes rarely or as usual, while and after a generation is filled in bulk.
-    pub(crate) async fn set_bulk(&self, tables: &[String], generation: u32, bulk: bool) -> Result<(), Error> {
+    pub(crate) async fn set_bulk(
+        &self,
+        tables: &[String],
+        generation: u32,
+        bulk: bool,
+    ) -> Result<(), Error> {
         for table in tables {
             let index = self.index(table, generation);
             let interval = if bulk { json!("-1") } else { Json::Null };

@@ -105,7 +105,9 @@ impl ElasticSink {
         for (name, column) in options.mapped() {
             let table = tables.iter().find(|table| table.name == *name);
             if table.and_then(|table| table.find(column)).is_none() {
-                let what = format!("a mapping is given for column {column} of table {name}, which is not there");
+                let what = format!(
+                    "a mapping is given for column {column} of table {name}, which is not there"
+                );
                 return Err(Error::invalid(what));
             }
         }
@@ -127,7 +129,8 @@ impl ElasticSink {
             if !value.bulk {
                 return Ok(());
             }
-            self.set_bulk(&value.tables, lease.generation, false).await?;
+            self.set_bulk(&value.tables, lease.generation, false)
+                .await?;
             let new = Head {
                 bulk: false,
                 ..value

@@ -3,10 +3,8 @@
 //! Relies on: documents of ours that are written under a condition. Never: needs a lease.
 
 use factum_http_client::Method;
-use factum_projection::{
-    Behind, Edit, Error, Generation, Manage, Parked,
-};
 use factum_projection::manage::{check_drop, check_switch, no_generation};
+use factum_projection::{Behind, Edit, Error, Generation, Manage, Parked};
 use futures_core::future::BoxFuture;
 use serde_json::{Value as Json, json};
 
@@ -30,7 +28,10 @@ impl ElasticSink {
             .iter()
             .map(|number| head::head_id(projection, *number))
             .collect();
-        let places: Vec<(&str, &str)> = ids.iter().map(|id| (self.meta.as_str(), id.as_str())).collect();
+        let places: Vec<(&str, &str)> = ids
+            .iter()
+            .map(|id| (self.meta.as_str(), id.as_str()))
+            .collect();
         let mut heads = Vec::new();
         for (id, document) in ids.iter().zip(self.server.fetch(&places).await?) {
             heads.extend(server::owned::<Head>(id, document)?);
@@ -44,7 +45,11 @@ impl ElasticSink {
     }
 
     /// The head of a generation that is listed.
-    pub(crate) async fn known(&self, projection: &str, generation: u32) -> Result<Found<Head>, Error> {
+    pub(crate) async fn known(
+        &self,
+        projection: &str,
+        generation: u32,
+    ) -> Result<Found<Head>, Error> {
         let listed = self.listed(projection, generation).await?;
         let mut heads = listed.heads.into_iter();
         let found = heads.find(|head| head.value.generation == generation);
@@ -67,7 +72,10 @@ impl ElasticSink {
             let shown = &head.value.tables;
             self.point(shown, live).await?;
             let others = listed.heads.iter().flat_map(|head| &head.value.tables);
-            let mut others: Vec<String> = others.filter(|name| !shown.contains(name)).cloned().collect();
+            let mut others: Vec<String> = others
+                .filter(|name| !shown.contains(name))
+                .cloned()
+                .collect();
             others.sort();
             others.dedup();
             self.unpoint(&others).await?;
@@ -104,7 +112,12 @@ impl ElasticSink {
         Err(busy("the generation"))
     }
 
-    async fn switch_to(&self, projection: &str, generation: u32, behind: Behind) -> Result<(), Error> {
+    async fn switch_to(
+        &self,
+        projection: &str,
+        generation: u32,
+        behind: Behind,
+    ) -> Result<(), Error> {
         for _ in 0..SWAPS {
             let listed = self.listed(projection, generation).await?;
             check_switch(projection, &listed.described(), generation, behind)?;
@@ -115,7 +128,12 @@ impl ElasticSink {
             }
             let id = head::projection_id(projection);
             let same = new == listed.found.value;
-            if same || self.server.swap(&self.meta, &id, listed.found.version, &new).await? {
+            if same
+                || self
+                    .server
+                    .swap(&self.meta, &id, listed.found.version, &new)
+                    .await?
+            {
                 return self.mend_names(projection).await;
             }
         }
@@ -130,7 +148,11 @@ impl ElasticSink {
             new.generations.retain(|number| *number != generation);
             new.published.retain(|number| *number != generation);
             let id = head::projection_id(projection);
-            if self.server.swap(&self.meta, &id, listed.found.version, &new).await? {
+            if self
+                .server
+                .swap(&self.meta, &id, listed.found.version, &new)
+                .await?
+            {
                 let mut heads = listed.heads.into_iter();
                 let head = heads.find(|head| head.value.generation == generation);
                 return self.remove_generation(projection, generation, head).await;
@@ -146,7 +168,11 @@ impl ElasticSink {
         generation: u32,
         head: Option<Found<Head>>,
     ) -> Result<(), Error> {
-        let path = format!("/{}/_doc/{}", self.meta, factum_http_client::encoded(&head::head_id(projection, generation)));
+        let path = format!(
+            "/{}/_doc/{}",
+            self.meta,
+            factum_http_client::encoded(&head::head_id(projection, generation))
+        );
         let answer = self.server.send(Method::Delete, &path, None).await?;
         if !answer.is_fine() && answer.status != 404 {
             return Err(self.server.failed(&answer));
@@ -157,14 +183,22 @@ impl ElasticSink {
         for table in &head.tables {
             self.remove_index(&self.index(table, generation)).await?;
         }
-        let none = Head { lot: None, ..head.clone() };
+        let none = Head {
+            lot: None,
+            ..head.clone()
+        };
         self.drop_lot(&head, &none).await;
         let lease = factum_projection::Lease {
             projection: projection.to_owned(),
             generation,
             epoch: head.epoch,
         };
-        for closed in head.closed.iter().map(|it| it.session).chain([head.session]) {
+        for closed in head
+            .closed
+            .iter()
+            .map(|it| it.session)
+            .chain([head.session])
+        {
             self.forget_undo(&lease, closed).await?;
         }
         Ok(())
@@ -199,7 +233,10 @@ struct Listed {
 impl Listed {
     fn described(&self) -> Vec<Generation> {
         let projection = &self.found.value;
-        self.heads.iter().map(|head| head.value.described(projection)).collect()
+        self.heads
+            .iter()
+            .map(|head| head.value.described(projection))
+            .collect()
     }
 }
 

@@ -53,8 +53,14 @@ impl ElasticSink {
             "query": shown(),
         });
         if let (Some(row), Some(body)) = (after, body.as_object_mut()) {
-            let cells: Vec<_> = row.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-            body.insert("search_after".to_owned(), json!([values::id(&table, &cells)?]));
+            let cells: Vec<_> = row
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone()))
+                .collect();
+            body.insert(
+                "search_after".to_owned(),
+                json!([values::id(&table, &cells)?]),
+            );
         }
         let path = format!("/{index}/_search");
         let answer = self.server.ask(Method::Post, &path, Some(&body)).await?;

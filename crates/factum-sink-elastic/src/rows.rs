@@ -130,7 +130,9 @@ pub(crate) fn applied(
         document = match (operation, document) {
             (Operation::Insert(_), Some(_)) => {
                 let table = &table.name;
-                return Err(Error::refused(format!("table {table} has a row with key {id}")));
+                return Err(Error::refused(format!(
+                    "table {table} has a row with key {id}"
+                )));
             }
             (Operation::Insert(cells) | Operation::Upsert(cells), document) => {
                 Some(with(document.unwrap_or_default(), cells))

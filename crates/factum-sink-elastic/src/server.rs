@@ -109,7 +109,9 @@ impl Server {
         let why = error.map_or_else(|| answer.excerpt(), reason);
         let url = self.client.url();
         let what = match answer.status {
-            401 | 403 if !is_block(error) => format!("{url} refuses who we are or what we may: {why}"),
+            401 | 403 if !is_block(error) => {
+                format!("{url} refuses who we are or what we may: {why}")
+            }
             status => format!("{url} answers {status}: {why}"),
         };
         Error::new(kind(answer.status, error), what)
@@ -124,7 +126,9 @@ impl Server {
         let path = format!("/{index}/_doc/{}", encoded(id));
         let answer = self.send(Method::Get, &path, None).await?;
         match answer.status {
-            200 => found(&answer.json()?)?.map(|found| own(id, found)).transpose(),
+            200 => found(&answer.json()?)?
+                .map(|found| own(id, found))
+                .transpose(),
             404 => Ok(None),
             _ => Err(self.failed(&answer)),
         }
@@ -165,7 +169,9 @@ impl Server {
         document: &impl Serialize,
     ) -> Result<bool, Error> {
         let path = format!("/{index}/_create/{}", encoded(id));
-        let answer = self.send(Method::Put, &path, Some(&stored(document)?)).await?;
+        let answer = self
+            .send(Method::Put, &path, Some(&stored(document)?))
+            .await?;
         match answer.status {
             200 | 201 => Ok(true),
             409 => Ok(false),
@@ -184,7 +190,9 @@ impl Server {
         let Version { seq, term } = version;
         let id = encoded(id);
         let path = format!("/{index}/_doc/{id}?if_seq_no={seq}&if_primary_term={term}");
-        let answer = self.send(Method::Put, &path, Some(&stored(document)?)).await?;
+        let answer = self
+            .send(Method::Put, &path, Some(&stored(document)?))
+            .await?;
         match answer.status {
             200 | 201 => Ok(true),
             409 => Ok(false),
@@ -202,7 +210,9 @@ impl Server {
             let request = Request::new(Method::Post, format!("/_bulk{query}")).body(LINES, body);
             let answer = self.client.send(request).await?;
             if answer.status == 413 && part.len() == 1 {
-                all.push(Written::Refused("the document is larger than the server takes".to_owned()));
+                all.push(Written::Refused(
+                    "the document is larger than the server takes".to_owned(),
+                ));
                 break;
             }
             if !answer.is_fine() {
@@ -233,7 +243,9 @@ fn own<T: DeserializeOwned>(id: &str, found: Found<Json>) -> Result<Found<T>, Er
     let mut value = found.value;
     let data = value.get_mut("data").map_or(Json::Null, Json::take);
     let value = serde_json::from_value(data).map_err(|error| {
-        Error::invalid(format!("the document {id} is not what this sink writes: {error}"))
+        Error::invalid(format!(
+            "the document {id} is not what this sink writes: {error}"
+        ))
     })?;
     let version = found.version;
     Ok(Found { value, version })
@@ -353,7 +365,9 @@ fn reason(error: &Json) -> String {
         at = error.get("caused_by");
     }
     if reasons.is_empty() {
-        return error.as_str().map_or_else(|| error.to_string(), str::to_owned);
+        return error
+            .as_str()
+            .map_or_else(|| error.to_string(), str::to_owned);
     }
     reasons.join(": ")
 }

@@ -35,7 +35,10 @@ impl ElasticSink {
 
     /// Begins a session, unless this connection has one and knows what became of all it did.
     pub(crate) async fn settle(&mut self, lease: &Lease) -> Result<(), Error> {
-        let ours = self.session.as_ref().is_some_and(|ours| ours.lease == *lease);
+        let ours = self
+            .session
+            .as_ref()
+            .is_some_and(|ours| ours.lease == *lease);
         if ours && !self.unclean {
             return Ok(());
         }
@@ -63,7 +66,9 @@ impl ElasticSink {
         for closed in left {
             self.take_back(&head, closed).await?;
         }
-        head.closed.iter_mut().for_each(|closed| closed.clean = true);
+        head.closed
+            .iter_mut()
+            .for_each(|closed| closed.clean = true);
         for closed in forgotten {
             self.forget_undo(lease, closed.session).await?;
         }
@@ -206,7 +211,10 @@ pub(crate) fn checked(found: Option<Found<Head>>, lease: &Lease) -> Result<Found
 
 /// Which attempt wrote a document.
 pub(crate) fn tx_of(document: &Json) -> Option<Tx> {
-    document.get("factum_tx").and_then(Json::as_i64).and_then(Tx::of)
+    document
+        .get("factum_tx")
+        .and_then(Json::as_i64)
+        .and_then(Tx::of)
 }
 
 pub(crate) fn busy(what: &str) -> Error {

@@ -45,7 +45,9 @@ pub(crate) fn row(table: &Table, document: &Map<String, Json>) -> Result<Row, Er
         let value = found.map_or(Some(Value::Null), |json| value(column.holds, json));
         let value = value.ok_or_else(|| {
             let (table, column) = (&table.name, &column.name);
-            Error::invalid(format!("column {column} of table {table} holds what was not written there"))
+            Error::invalid(format!(
+                "column {column} of table {table} holds what was not written there"
+            ))
         });
         Ok((column.name.clone(), value?))
     });
@@ -116,7 +118,10 @@ fn push(id: &mut String, value: &Value) -> Result<(), Error> {
 /// A moment as the servers read it.
 fn written(time: Timestamp) -> String {
     let micros = time.as_micros();
-    let (days, rest) = (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY));
+    let (days, rest) = (
+        micros.div_euclid(MICROS_PER_DAY),
+        micros.rem_euclid(MICROS_PER_DAY),
+    );
     let (year, month, day) = civil(days);
     let (seconds, micros) = (rest / 1_000_000, rest % 1_000_000);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
@@ -153,7 +158,11 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let shifted = (5 * day + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = era * 400 + year + if month <= 2 { 1 } else { 0 };
     (year, month, day - (153 * shifted + 2) / 5 + 1)
 }

@@ -23,25 +23,46 @@ impl Fields {
     }
 
     /// Whether all of these points fit what is there, and each other.
-    pub(crate) async fn check(&mut self, server: &Server, database: &str, lines: &[Line]) -> Result<(), Error> {
+    pub(crate) async fn check(
+        &mut self,
+        server: &Server,
+        database: &str,
+        lines: &[Line],
+    ) -> Result<(), Error> {
         let all: BTreeSet<&str> = lines.iter().map(|line| line.measurement.as_str()).collect();
-        let new: Vec<&str> = all.into_iter().filter(|it| !self.known.contains_key(*it)).collect();
+        let new: Vec<&str> = all
+            .into_iter()
+            .filter(|it| !self.known.contains_key(*it))
+            .collect();
         if !new.is_empty() {
-            let statements: Vec<String> = new.iter().map(|it| format!("SHOW FIELD KEYS FROM {}", name(it))).collect();
+            let statements: Vec<String> = new
+                .iter()
+                .map(|it| format!("SHOW FIELD KEYS FROM {}", name(it)))
+                .collect();
             let found = server.ask(database, &statements).await?;
             for (measurement, rows) in new.into_iter().zip(found) {
-                let text = |row: &BTreeMap<String, Json>, name: &str| Some(row.get(name)?.as_str()?.to_owned());
-                let rows = rows.iter().filter_map(|row| Some((text(row, "fieldKey")?, text(row, "fieldType")?)));
+                let text = |row: &BTreeMap<String, Json>, name: &str| {
+                    Some(row.get(name)?.as_str()?.to_owned())
+                };
+                let rows = rows
+                    .iter()
+                    .filter_map(|row| Some((text(row, "fieldKey")?, text(row, "fieldType")?)));
                 self.known.insert(measurement.to_owned(), rows.collect());
             }
         }
         let mut fresh: BTreeMap<(&str, &str), &str> = BTreeMap::new();
         for line in lines {
             for (field, value) in &line.fields {
-                let Some(holds) = type_of(value) else { continue };
-                let known = self.known.get(&line.measurement).and_then(|it| it.get(field));
+                let Some(holds) = type_of(value) else {
+                    continue;
+                };
+                let known = self
+                    .known
+                    .get(&line.measurement)
+                    .and_then(|it| it.get(field));
                 let at = (line.measurement.as_str(), field.as_str());
-                let before = known.map_or_else(|| *fresh.entry(at).or_insert(holds), String::as_str);
+                let before =
+                    known.map_or_else(|| *fresh.entry(at).or_insert(holds), String::as_str);
                 if before != holds {
                     let measurement = &line.measurement;
                     return Err(Error::refused(format!(

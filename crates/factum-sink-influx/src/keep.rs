@@ -159,31 +159,51 @@ impl InfluxSink {
         found.map(|found| kept(&found)).transpose()
     }
 
-    pub(crate) async fn keep_projection(&self, name: &str, projection: &Projection) -> Result<(), Error> {
-        self.keep("factum_projection", &[("projection", name)], projection).await
+    pub(crate) async fn keep_projection(
+        &self,
+        name: &str,
+        projection: &Projection,
+    ) -> Result<(), Error> {
+        self.keep("factum_projection", &[("projection", name)], projection)
+            .await
     }
 
     /// The projection that a database belongs to.
     pub(crate) async fn owner(&self) -> Result<Option<String>, Error> {
         let database = text(&self.options.database);
-        let statement = format!("SELECT kept, \"database\" FROM factum_database WHERE \"database\" = {database}");
+        let statement = format!(
+            "SELECT kept, \"database\" FROM factum_database WHERE \"database\" = {database}"
+        );
         let found = self.server.ask(&self.options.meta, &[statement]).await?;
         let found = found.into_iter().flatten().next();
         found.map(|found| kept(&found)).transpose()
     }
 
-    pub(crate) async fn standing(&self, projection: &str, generation: u32) -> Result<Standing, Error> {
-        let of = format!("projection = {} AND generation = '{generation}'", text(projection));
+    pub(crate) async fn standing(
+        &self,
+        projection: &str,
+        generation: u32,
+    ) -> Result<Standing, Error> {
+        let of = format!(
+            "projection = {} AND generation = '{generation}'",
+            text(projection)
+        );
         let statements = [
             format!("SELECT kept, epoch, claim FROM factum_claim WHERE {of}"),
             format!("SELECT kept, epoch FROM factum_head WHERE {of}"),
             format!("SELECT kept, edit FROM factum_edit WHERE {of}"),
         ];
-        let mut found = self.server.ask(&self.options.meta, &statements).await?.into_iter();
+        let mut found = self
+            .server
+            .ask(&self.options.meta, &statements)
+            .await?
+            .into_iter();
         let (claims, heads, edits) = (found.next(), found.next(), found.next());
         let mut standing = Standing::default();
         for claim in claims.into_iter().flatten() {
-            standing.claims.push((number(&claim, "epoch")?, word(&claim, "claim")?));
+            standing
+                .claims
+                .push((number(&claim, "epoch")?, word(&claim, "claim")?));
         }
         standing.claims.sort();
         let mut newest = 0;
@@ -201,7 +221,9 @@ impl InfluxSink {
                 standing.asked.push(Asked { name, edit });
             }
         }
-        standing.asked.sort_by(|one, other| one.name.cmp(&other.name));
+        standing
+            .asked
+            .sort_by(|one, other| one.name.cmp(&other.name));
         Ok(standing)
     }
 
@@ -227,7 +249,11 @@ impl InfluxSink {
             }
             all.extend(found.into_iter().map(|(_, part)| part));
         }
-        let parked = if all.is_empty() { Ok(Default::default()) } else { stored::read(&all) };
+        let parked = if all.is_empty() {
+            Ok(Default::default())
+        } else {
+            stored::read(&all)
+        };
         Ok(State {
             checkpoint: head.checkpoint.map(Position::from_raw),
             parked: parked?,
@@ -280,7 +306,12 @@ impl InfluxSink {
         self.keep("factum_head", &tags, head).await
     }
 
-    pub(crate) async fn keep_edit(&self, projection: &str, generation: u32, edit: &Edit) -> Result<(), Error> {
+    pub(crate) async fn keep_edit(
+        &self,
+        projection: &str,
+        generation: u32,
+        edit: &Edit,
+    ) -> Result<(), Error> {
         let micros = self.clock.now_us();
         // In the order in which they were asked for, as far as clocks know it.
         let edit_name = format!("{micros:020}-{:016x}", self.random.next_u64());
@@ -300,12 +331,25 @@ impl InfluxSink {
     }
 
     /// Deletes what is not read any more; when that fails it is in nobody's way.
-    pub(crate) async fn tidy(&self, projection: &str, generation: u32, what: &[(&str, &str, &str)]) {
-        let of = format!("projection = {} AND generation = '{generation}'", text(projection));
+    pub(crate) async fn tidy(
+        &self,
+        projection: &str,
+        generation: u32,
+        what: &[(&str, &str, &str)],
+    ) {
+        let of = format!(
+            "projection = {} AND generation = '{generation}'",
+            text(projection)
+        );
         let statements: Vec<String> = what
             .iter()
             .map(|(measurement, tag, value)| {
-                format!("DELETE FROM {} WHERE {of} AND {} = {}", name(measurement), name(tag), text(value))
+                format!(
+                    "DELETE FROM {} WHERE {of} AND {} = {}",
+                    name(measurement),
+                    name(tag),
+                    text(value)
+                )
             })
             .collect();
         if !statements.is_empty() {
@@ -340,6 +384,9 @@ fn word(found: &Found, name: &str) -> Result<String, Error> {
 
 fn number(found: &Found, name: &str) -> Result<u64, Error> {
     let word = word(found, name)?;
-    word.parse()
-        .map_err(|error| Error::invalid(format!("what the sink remembers has the {name} {word:?}: {error}")))
+    word.parse().map_err(|error| {
+        Error::invalid(format!(
+            "what the sink remembers has the {name} {word:?}: {error}"
+        ))
+    })
 }

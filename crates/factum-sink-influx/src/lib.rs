@@ -108,7 +108,8 @@ impl InfluxSink {
         match self.owner().await? {
             Some(owner) if owner != name => {
                 let database = &self.options.database;
-                let what = format!("database {database} belongs to projection {owner}, not to {name}");
+                let what =
+                    format!("database {database} belongs to projection {owner}, not to {name}");
                 return Err(Error::invalid(what));
             }
             Some(_) => (),
@@ -124,7 +125,11 @@ impl InfluxSink {
     }
 
     /// The generation that is asked for, made if need be.
-    async fn generation(&self, claim: &Claim<'_>, mut projection: Projection) -> Result<u32, Error> {
+    async fn generation(
+        &self,
+        claim: &Claim<'_>,
+        mut projection: Projection,
+    ) -> Result<u32, Error> {
         let name = claim.projection;
         let number = match claim.which {
             Which::Live => projection.live.unwrap_or(projection.newest + 1),
@@ -135,12 +140,18 @@ impl InfluxSink {
         let live = projection.live == Some(number);
         let bulk = claim.bulk && !live && claim.which != Which::Live;
         let before = projection.clone();
-        match projection.generations.iter_mut().find(|known| known.number == number) {
+        match projection
+            .generations
+            .iter_mut()
+            .find(|known| known.number == number)
+        {
             Some(known) if known.version != claim.version => {
                 return Err(other_version(name, number, &known.version, claim.version));
             }
             Some(known) => known.bulk = bulk,
-            None if matches!(claim.which, Which::Number(_)) => return Err(no_generation(name, number)),
+            None if matches!(claim.which, Which::Number(_)) => {
+                return Err(no_generation(name, number));
+            }
             None => {
                 let publish = claim.which == Which::Live;
                 projection.newest = number;
@@ -174,7 +185,10 @@ impl InfluxSink {
             ];
             self.keep("factum_claim", &tags, &1).await?;
             let standing = self.standing(name, generation).await?;
-            let others = standing.claims.iter().filter(|(theirs, _)| *theirs >= epoch);
+            let others = standing
+                .claims
+                .iter()
+                .filter(|(theirs, _)| *theirs >= epoch);
             if others.count() != 1 {
                 continue;
             }
@@ -192,35 +206,59 @@ impl InfluxSink {
             let old: Vec<String> = old.map(|(theirs, _)| theirs.to_string()).collect();
             let tidied: Vec<_> = old
                 .iter()
-                .flat_map(|epoch| ["factum_claim", "factum_head"].map(|from| (from, "epoch", epoch.as_str())))
+                .flat_map(|epoch| {
+                    ["factum_claim", "factum_head"].map(|from| (from, "epoch", epoch.as_str()))
+                })
                 .collect();
             self.tidy(name, generation, &tidied).await;
             return Ok(lease);
         }
-        Err(Error::unavailable(format!("others claim projection {name} again and again")))
+        Err(Error::unavailable(format!(
+            "others claim projection {name} again and again"
+        )))
     }
 
     /// What is stored, with the edits that were asked for since taken up.
     async fn look_up(&mut self, lease: &Lease) -> Result<State, Error> {
         let standing = self.standing(&lease.projection, lease.generation).await?;
         self.check(lease, &standing).await?;
-        let state = self.state((&lease.projection, lease.generation), &standing.head).await?;
+        let state = self
+            .state((&lease.projection, lease.generation), &standing.head)
+            .await?;
         if standing.asked.is_empty() {
             return Ok(state);
         }
         let (state, done) = standing.edited(state);
         let head = self.keep_lot(lease, &state).await?;
-        self.keep_head(lease, &Head { done: done.clone(), ..head }).await?;
-        let mut tidied: Vec<_> = done.iter().map(|edit| ("factum_edit", "edit", edit.as_str())).collect();
-        let lot = standing.head.lot.as_ref().map(|(lot, _)| ("factum_lot", "lot", lot.as_str()));
+        self.keep_head(
+            lease,
+            &Head {
+                done: done.clone(),
+                ..head
+            },
+        )
+        .await?;
+        let mut tidied: Vec<_> = done
+            .iter()
+            .map(|edit| ("factum_edit", "edit", edit.as_str()))
+            .collect();
+        let lot = standing
+            .head
+            .lot
+            .as_ref()
+            .map(|(lot, _)| ("factum_lot", "lot", lot.as_str()));
         tidied.extend(lot);
-        self.tidy(&lease.projection, lease.generation, &tidied).await;
+        self.tidy(&lease.projection, lease.generation, &tidied)
+            .await;
         Ok(state)
     }
 
     async fn check(&self, lease: &Lease, standing: &keep::Standing) -> Result<(), Error> {
         standing.check(lease)?;
-        let projection = self.projection(&lease.projection).await?.unwrap_or_default();
+        let projection = self
+            .projection(&lease.projection)
+            .await?
+            .unwrap_or_default();
         let mut all = projection.generations.iter();
         if all.any(|known| known.number == lease.generation) {
             return Ok(());
@@ -252,11 +290,15 @@ impl InfluxSink {
             let mut state = self.state((name, generation), &old).await?;
             state.take_up(advance);
             let done = old.done.clone();
-            head = Head { done, ..self.keep_lot(lease, &state).await? };
+            head = Head {
+                done,
+                ..self.keep_lot(lease, &state).await?
+            };
         }
         self.keep_head(lease, &head).await?;
         if let Some((lot, _)) = old.lot.as_ref().filter(|_| old.lot != head.lot) {
-            self.tidy(name, generation, &[("factum_lot", "lot", lot)]).await;
+            self.tidy(name, generation, &[("factum_lot", "lot", lot)])
+                .await;
         }
         Ok(())
     }
@@ -264,7 +306,10 @@ impl InfluxSink {
     async fn finish(&self, lease: &Lease) -> Result<(), Error> {
         let standing = self.standing(&lease.projection, lease.generation).await?;
         self.check(lease, &standing).await?;
-        let mut projection = self.projection(&lease.projection).await?.unwrap_or_default();
+        let mut projection = self
+            .projection(&lease.projection)
+            .await?
+            .unwrap_or_default();
         let mut all = projection.generations.iter_mut();
         let known = all.find(|known| known.number == lease.generation && known.bulk);
         match known {

@@ -35,16 +35,25 @@ impl Line {
         if measurement.starts_with('#') {
             return said("begins with #, which begins a comment");
         }
-        let names = tags.iter().map(|(name, _)| *name).chain(fields.iter().map(|(name, _)| *name));
-        let texts = names.chain(tags.iter().map(|(_, value)| *value)).chain([measurement]);
+        let names = tags
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(fields.iter().map(|(name, _)| *name));
+        let texts = names
+            .chain(tags.iter().map(|(_, value)| *value))
+            .chain([measurement]);
         for text in texts {
             if text.ends_with('\\') {
-                return said(&format!("has {text:?}, which cannot end with a backslash here"));
+                return said(&format!(
+                    "has {text:?}, which cannot end with a backslash here"
+                ));
             }
         }
         for (name, value) in fields {
             if matches!(value, Value::Text(text) if text.len() >= TEXT_BYTES_MAX) {
-                return said(&format!("has {TEXT_BYTES_MAX} bytes or more in the field {name}"));
+                return said(&format!(
+                    "has {TEXT_BYTES_MAX} bytes or more in the field {name}"
+                ));
             }
         }
         let mut tags: Vec<(String, String)> = tags
@@ -133,10 +142,14 @@ mod tests {
         let text = written(line);
         let parsed: Vec<_> = parse_lines(&text).collect();
         assert_eq!(parsed.len(), 1, "{text}");
-        let read = parsed[0].as_ref().unwrap_or_else(|error| panic!("{text}: {error}"));
+        let read = parsed[0]
+            .as_ref()
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(read.series.measurement.as_str(), line.measurement, "{text}");
         let tags = read.series.tag_set.iter().flatten();
-        let tags: Vec<_> = tags.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let tags: Vec<_> = tags
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
         assert_eq!(tags, line.tags, "{text}");
         assert_eq!(read.timestamp, Some(line.time), "{text}");
         assert_eq!(read.field_set.len(), line.fields.len(), "{text}");
@@ -183,9 +196,23 @@ mod tests {
         let mut checked = 0;
         for _ in 0..20_000 {
             let mut text = |least: usize| {
-                let letters = ['a', 'B', '"', '\\', ',', ' ', '=', 'ü', '#', '\'', '\u{1F600}'];
+                let letters = [
+                    'a',
+                    'B',
+                    '"',
+                    '\\',
+                    ',',
+                    ' ',
+                    '=',
+                    'ü',
+                    '#',
+                    '\'',
+                    '\u{1F600}',
+                ];
                 let length = random.usize(least..6);
-                (0..length).map(|_| letters[random.usize(..letters.len())]).collect::<String>()
+                (0..length)
+                    .map(|_| letters[random.usize(..letters.len())])
+                    .collect::<String>()
             };
             let (measurement, tag, value) = (text(1), text(1), text(0));
             let (field, held) = (text(1), text(0));

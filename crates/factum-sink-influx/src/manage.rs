@@ -69,7 +69,9 @@ impl InfluxSink {
         let (mut projection, _) = self.known(name, generation).await?;
         let all = self.list(name, &projection).await?;
         check_drop(name, &all, generation)?;
-        projection.generations.retain(|known| known.number != generation);
+        projection
+            .generations
+            .retain(|known| known.number != generation);
         self.keep_projection(name, &projection).await?;
         self.server.remove(&self.database(generation)).await
     }

@@ -56,9 +56,13 @@ impl Points for InfluxPoints {
         time: Option<Timestamp>,
     ) -> Result<(), Error> {
         check_point(measurement, tags, fields)?;
-        let names = tags.iter().map(|(name, _)| *name).chain(fields.iter().map(|(name, _)| *name));
+        let names = tags
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(fields.iter().map(|(name, _)| *name));
         if let Some(name) = names.into_iter().find(|name| OWN.contains(name)) {
-            let what = format!("a point of {measurement:?} cannot have {name:?}, which the sink gives");
+            let what =
+                format!("a point of {measurement:?} cannot have {name:?}, which the sink gives");
             return Err(Error::refused(what));
         }
         let Some((position, of_event)) = self.event else {
@@ -86,7 +90,9 @@ impl Points for InfluxPoints {
 fn stamp(time: Timestamp, position: Position) -> Result<i64, Error> {
     let milliseconds = time.as_micros().div_euclid(1_000);
     let slot = i64::try_from(position.raw() % SLOTS).unwrap_or(0);
-    let stamp = milliseconds.checked_mul(1_000_000).and_then(|it| it.checked_add(slot));
+    let stamp = milliseconds
+        .checked_mul(1_000_000)
+        .and_then(|it| it.checked_add(slot));
     // The two lowest and the highest mean something else to InfluxDB.
     let stamp = stamp.filter(|it| (i64::MIN + 2..i64::MAX).contains(it));
     stamp.ok_or_else(|| Error::refused(format!("{time:?} is outside the years 1677 to 2262")))
@@ -98,8 +104,12 @@ mod tests {
 
     #[test]
     fn a_stamp_is_milliseconds_and_position() {
-        let of = |micros, position| stamp(Timestamp::from_micros(micros), Position::from_raw(position));
-        assert_eq!(of(1_700_000_000_123_456, 7).unwrap(), 1_700_000_000_123_000_007);
+        let of =
+            |micros, position| stamp(Timestamp::from_micros(micros), Position::from_raw(position));
+        assert_eq!(
+            of(1_700_000_000_123_456, 7).unwrap(),
+            1_700_000_000_123_000_007
+        );
         assert_eq!(of(-1, 1_000_001).unwrap(), -999_999);
         assert!(of(i64::MAX, 0).is_err());
     }
@@ -113,7 +123,9 @@ mod tests {
             points.event = Some((Position::from_raw(number), Timestamp::from_micros(5)));
             points.seen.clear();
             for _ in 0..2 {
-                points.point("m", &[("t", "v")], &[("f", 1_i64.into())], day).unwrap();
+                points
+                    .point("m", &[("t", "v")], &[("f", 1_i64.into())], day)
+                    .unwrap();
             }
         }
         for line in points.take() {

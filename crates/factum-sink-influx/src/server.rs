@@ -48,11 +48,15 @@ impl Server {
         let mut lines = lines.iter().peekable();
         while let Some(line) = lines.next() {
             let written = line.write(&mut body);
-            written.map_err(|error| Error::refused(format!("a point cannot be written: {error}")))?;
+            written
+                .map_err(|error| Error::refused(format!("a point cannot be written: {error}")))?;
             count += 1;
             if body.len() >= WRITE_BYTES || count >= WRITE_LINES || lines.peek().is_none() {
                 let request = Request::new(Method::Post, path.clone());
-                let answer = self.client.send(request.body(TEXT, std::mem::take(&mut body))).await?;
+                let answer = self
+                    .client
+                    .send(request.body(TEXT, std::mem::take(&mut body)))
+                    .await?;
                 count = 0;
                 self.taken(&answer)?;
             }
@@ -73,7 +77,11 @@ impl Server {
     }
 
     /// Asks in `InfluxQL`: the rows of each statement. There are none where there is no database.
-    pub(crate) async fn ask(&self, database: &str, statements: &[String]) -> Result<Vec<Vec<Found>>, Error> {
+    pub(crate) async fn ask(
+        &self,
+        database: &str,
+        statements: &[String],
+    ) -> Result<Vec<Vec<Found>>, Error> {
         let query = statements.join("; ");
         let body = format!("db={}&epoch=ns&q={}", encoded(database), encoded(&query));
         let request = Request::new(Method::Post, "/query").body(FORM, body);
@@ -103,10 +111,13 @@ impl Server {
                 let found = self.fine(Request::new(Method::Get, path)).await?.json()?;
                 let id = found.pointer("/orgs/0/id").and_then(Json::as_str);
                 let Some(id) = id else {
-                    return Err(Error::invalid(format!("there is no organization {organization}")));
+                    return Err(Error::invalid(format!(
+                        "there is no organization {organization}"
+                    )));
                 };
                 let body = json!({"orgID": id, "name": database, "retentionRules": []});
-                let request = Request::new(Method::Post, "/api/v2/buckets").body(JSON, body.to_string());
+                let request =
+                    Request::new(Method::Post, "/api/v2/buckets").body(JSON, body.to_string());
                 let answer = self.client.send(request).await?;
                 // Its name is taken: it is there.
                 if !answer.is_fine() && answer.status != 422 {
@@ -115,7 +126,8 @@ impl Server {
             }
             Api::V3 => {
                 let body = json!({ "db": database }).to_string();
-                let request = Request::new(Method::Post, "/api/v3/configure/database").body(JSON, body);
+                let request =
+                    Request::new(Method::Post, "/api/v3/configure/database").body(JSON, body);
                 let answer = self.client.send(request).await?;
                 if !answer.is_fine() && answer.status != 409 {
                     return Err(self.failed(&answer));
@@ -158,14 +170,23 @@ impl Server {
 
     async fn fine(&self, request: Request) -> Result<Answer, Error> {
         let answer = self.client.send(request).await?;
-        if answer.is_fine() { Ok(answer) } else { Err(self.failed(&answer)) }
+        if answer.is_fine() {
+            Ok(answer)
+        } else {
+            Err(self.failed(&answer))
+        }
     }
 
     fn failed(&self, answer: &Answer) -> Error {
         let (url, why) = (self.client.url(), said(answer));
         let (kind, what) = match answer.status {
-            401 | 403 => (Kind::Invalid, format!("{url} refuses who we are or what we may: {why}")),
-            status @ (408 | 429 | 500..) => (Kind::Unavailable, format!("{url} answers {status}: {why}")),
+            401 | 403 => (
+                Kind::Invalid,
+                format!("{url} refuses who we are or what we may: {why}"),
+            ),
+            status @ (408 | 429 | 500..) => {
+                (Kind::Unavailable, format!("{url} answers {status}: {why}"))
+            }
             status => (Kind::Invalid, format!("{url} answers {status}: {why}")),
         };
         Error::new(kind, what)
@@ -179,7 +200,9 @@ fn said(answer: &Answer) -> String {
         let said = said.as_ref()?.get(name)?.as_str()?;
         Some(said.to_owned())
     };
-    text("error").or_else(|| text("message")).unwrap_or_else(|| answer.excerpt())
+    text("error")
+        .or_else(|| text("message"))
+        .unwrap_or_else(|| answer.excerpt())
 }
 
 fn rows(result: &Json) -> Result<Vec<Found>, Error> {
@@ -187,7 +210,9 @@ fn rows(result: &Json) -> Result<Vec<Found>, Error> {
         if error.contains("not found") {
             return Ok(Vec::new());
         }
-        return Err(Error::unavailable(format!("the server cannot answer: {error}")));
+        return Err(Error::unavailable(format!(
+            "the server cannot answer: {error}"
+        )));
     }
     let mut all = Vec::new();
     let series = result.get("series").and_then(Json::as_array);
@@ -199,7 +224,8 @@ fn rows(result: &Json) -> Result<Vec<Found>, Error> {
         for row in values {
             let cells = row.as_array().into_iter().flatten().zip(columns);
             let cells = cells.filter(|(value, _)| !value.is_null());
-            let named = cells.filter_map(|(value, name)| Some((name.as_str()?.to_owned(), value.clone())));
+            let named =
+                cells.filter_map(|(value, name)| Some((name.as_str()?.to_owned(), value.clone())));
             let mut row: Found = named.collect();
             row.insert("from".to_owned(), source.clone());
             all.push(row);

@@ -36,7 +36,8 @@ fn prepare(place: &Place) -> Result<(), String> {
     }
     let download = || {
         let mut apt = Command::new("apt-get");
-        apt.args(["download", "influxdb"]).current_dir(place.path(""));
+        apt.args(["download", "influxdb"])
+            .current_dir(place.path(""));
         command::run(place, apt, 120, "")
     };
     download().or_else(|_| {
@@ -68,7 +69,9 @@ fn start(place: &Place, port: u16) -> Result<Process, String> {
     );
     place.write("influxdb.conf", &configuration)?;
     let mut server = Command::new(place.path(PROGRAM));
-    server.args(["run", "-config"]).arg(place.path("influxdb.conf"));
+    server
+        .args(["run", "-config"])
+        .arg(place.path("influxdb.conf"));
     command::start(place, &server)
 }
 
@@ -78,8 +81,14 @@ fn answers(_: &Place, port: u16) -> Result<(), String> {
     let create = create.replace('%', "%25").replace(' ', "+");
     let answer = http(port, "POST", "/query", &create)?;
     // Refused when there is one already.
-    match ["HTTP/1.1 200", "HTTP/1.1 401"].iter().any(|fine| answer.starts_with(fine)) {
+    match ["HTTP/1.1 200", "HTTP/1.1 401"]
+        .iter()
+        .any(|fine| answer.starts_with(fine))
+    {
         true => Ok(()),
-        false => Err(format!("it answers {}", answer.lines().next().unwrap_or(""))),
+        false => Err(format!(
+            "it answers {}",
+            answer.lines().next().unwrap_or("")
+        )),
     }
 }

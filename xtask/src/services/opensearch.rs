@@ -33,7 +33,12 @@ pub(super) const SERVICE: Service = Service {
     start,
     url: |_, port| Ok(format!("http://127.0.0.1:{port}")),
     answers: |_, port| {
-        let answer = http(port, "GET", "/_cluster/health?wait_for_status=yellow&timeout=1s", "")?;
+        let answer = http(
+            port,
+            "GET",
+            "/_cluster/health?wait_for_status=yellow&timeout=1s",
+            "",
+        )?;
         match answer.starts_with("HTTP/1.1 200") {
             true => Ok(()),
             false => Err("it is not ready".to_owned()),
@@ -51,9 +56,18 @@ fn prepare(place: &Place) -> Result<(), String> {
     let mut words = vec![java.display().to_string()];
     // Started and stopped often, and not asked much: the quick compiler and the small collector.
     words.extend(
-        ["-Xms512m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned),
+        [
+            "-Xms512m",
+            "-Xmx512m",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+        ]
+        .map(str::to_owned),
     );
-    words.extend(["--enable-native-access=ALL-UNNAMED".to_owned(), "-cp".to_owned()]);
+    words.extend([
+        "--enable-native-access=ALL-UNNAMED".to_owned(),
+        "-cp".to_owned(),
+    ]);
     words.push(place.path("lib").join("*").display().to_string());
     words.push("org.codelibs.opensearch.runner.OpenSearchRunner".to_owned());
     let configuration = place.make_for("config", None)?;
@@ -104,7 +118,9 @@ fn java(place: &Place) -> Result<PathBuf, String> {
 /// The first number of the version of the Java that is installed there.
 fn version(home: &Path) -> Option<u32> {
     let release = std::fs::read_to_string(home.join("release")).ok()?;
-    let line = release.lines().find_map(|line| line.strip_prefix("JAVA_VERSION=\""))?;
+    let line = release
+        .lines()
+        .find_map(|line| line.strip_prefix("JAVA_VERSION=\""))?;
     line.split(['.', '"']).next()?.parse().ok()
 }
 
@@ -118,8 +134,9 @@ fn install(place: &Place) -> Result<(), String> {
         let mut apt = Command::new("apt-get");
         apt.args(["install", "-y", "--no-install-recommends", "maven"])
             .env("DEBIAN_FRONTEND", "noninteractive");
-        command::run(place, apt, 300, "")
-            .map_err(|error| format!("{error}; install Maven, on Debian by `apt-get install maven`"))?;
+        command::run(place, apt, 300, "").map_err(|error| {
+            format!("{error}; install Maven, on Debian by `apt-get install maven`")
+        })?;
     }
     let project = format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\

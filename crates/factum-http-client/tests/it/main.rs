@@ -47,9 +47,18 @@ fn get(options: &Options) -> Result<u16, Error> {
 #[test]
 fn the_request_says_who_we_are() {
     for (credentials, header) in [
-        (Credentials::basic("factum", "secret"), "authorization: Basic ZmFjdHVtOnNlY3JldA=="),
-        (Credentials::scheme("ApiKey", "abc"), "authorization: ApiKey abc"),
-        (Credentials::scheme("Bearer", "abc"), "authorization: Bearer abc"),
+        (
+            Credentials::basic("factum", "secret"),
+            "authorization: Basic ZmFjdHVtOnNlY3JldA==",
+        ),
+        (
+            Credentials::scheme("ApiKey", "abc"),
+            "authorization: ApiKey abc",
+        ),
+        (
+            Credentials::scheme("Bearer", "abc"),
+            "authorization: Bearer abc",
+        ),
     ] {
         let (address, heard) = server("HTTP/1.1 204 No Content\r\n\r\n");
         let options = Options::new(&address).unwrap().credentials(credentials);
@@ -64,7 +73,9 @@ fn the_request_says_who_we_are() {
 fn any_status_is_an_answer_but_not_one_that_sends_us_elsewhere() {
     let (address, _heard) = server("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(get(&Options::new(&address).unwrap()).unwrap(), 503);
-    let (address, _heard) = server("HTTP/1.1 302 Found\r\nLocation: http://example.invalid/\r\nContent-Length: 0\r\n\r\n");
+    let (address, _heard) = server(
+        "HTTP/1.1 302 Found\r\nLocation: http://example.invalid/\r\nContent-Length: 0\r\n\r\n",
+    );
     let error = get(&Options::new(&address).unwrap()).unwrap_err();
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
 }
@@ -72,7 +83,9 @@ fn any_status_is_an_answer_but_not_one_that_sends_us_elsewhere() {
 #[test]
 fn everything_has_an_end() {
     let (address, _heard) = server("");
-    let options = Options::new(&address).unwrap().timeout(Duration::from_millis(200));
+    let options = Options::new(&address)
+        .unwrap()
+        .timeout(Duration::from_millis(200));
     let error = get(&options).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
     let (address, _heard) = server("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world");
@@ -87,7 +100,10 @@ fn everything_has_an_end() {
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
     let secret = Options::new("http://factum:opensesame@127.0.0.1:9").unwrap();
     let error = get(&secret).unwrap_err();
-    assert!(!format!("{error:?}{secret:?}").contains("opensesame"), "{error:?}");
+    assert!(
+        !format!("{error:?}{secret:?}").contains("opensesame"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -108,7 +124,9 @@ fn requests_go_out_in_order_though_nobody_waits() {
     let client = Client::new(&Options::new(&address).unwrap()).unwrap();
     let mut dropped = Box::pin(client.send(Request::new(Method::Delete, "/one")));
     let waker = std::task::Waker::noop();
-    let polled = dropped.as_mut().poll(&mut std::task::Context::from_waker(waker));
+    let polled = dropped
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(waker));
     assert!(polled.is_pending());
     drop(dropped);
     block_on(client.send(Request::new(Method::Delete, "/two"))).unwrap();

@@ -17,7 +17,13 @@ fn it_passes_what_every_sink_passes() {
         let prefix = format!("{prefix}{place}-");
         let mut last = last.borrow_mut();
         if last.0 != place {
-            *last = (place, Some(Swept { address: &address, prefix: prefix.clone() }));
+            *last = (
+                place,
+                Some(Swept {
+                    address: &address,
+                    prefix: prefix.clone(),
+                }),
+            );
         }
         open(&address, &prefix, tables)
     }));

@@ -25,8 +25,15 @@ const RUNS: u64 = 50;
 
 fn tables() -> [Table; 2] {
     [
-        Table::new("orders").text("id").text("status").integer("events").key(["id"]),
-        Table::new("counts").text("type").integer("events").key(["type"]),
+        Table::new("orders")
+            .text("id")
+            .text("status")
+            .integer("events")
+            .key(["id"]),
+        Table::new("counts")
+            .text("type")
+            .integer("events")
+            .key(["type"]),
     ]
 }
 
@@ -110,21 +117,29 @@ impl<S: Manage + factum_projection::ReadBack> Read for S {
 
     fn parked(&mut self) -> Vec<(u64, String)> {
         let parked = block_on(Manage::parked(self, "orders", 1, 1_000)).unwrap();
-        parked.iter().map(|it| (it.position.raw(), it.partition.clone())).collect()
+        parked
+            .iter()
+            .map(|it| (it.position.raw(), it.partition.clone()))
+            .collect()
     }
 }
 
 /// What a runner in a process of its own does.
 #[test]
 fn a_runner() {
-    let Ok(told) = std::env::var(TOLD) else { return };
+    let Ok(told) = std::env::var(TOLD) else {
+        return;
+    };
     let [address, prefix, seed, batch] = told.split('|').collect::<Vec<_>>()[..] else {
         panic!("{told}");
     };
     let sink: ElasticSink = open(address, prefix, &tables());
     let mut runner = runner(seed.parse().unwrap(), sink, batch.parse().unwrap());
     let done = block_on(runner.run_until_caught_up());
-    assert!(done.is_ok() || done.as_ref().is_err_and(|it| it.kind() == Kind::Fenced), "{done:?}");
+    assert!(
+        done.is_ok() || done.as_ref().is_err_and(|it| it.kind() == Kind::Fenced),
+        "{done:?}"
+    );
 }
 
 /// A runner; killed at the end whatever happens.
@@ -147,7 +162,10 @@ impl Runs {
     }
 
     fn ends_well(mut self, seed: u64) {
-        assert!(self.0.wait().unwrap().success(), "seed {seed}: a runner failed");
+        assert!(
+            self.0.wait().unwrap().success(),
+            "seed {seed}: a runner failed"
+        );
     }
 }
 
@@ -159,16 +177,23 @@ impl Drop for Runs {
 }
 
 /// Waits for another process to get somewhere; how far is left to chance.
-#[expect(clippy::disallowed_methods, reason = "another process is given time; nothing is simulated")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is given time; nothing is simulated"
+)]
 fn pass(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
 fn run(address: &str, seed: u64) {
-    let swept = Swept { address, prefix: fresh_prefix() };
+    let swept = Swept {
+        address,
+        prefix: fresh_prefix(),
+    };
     let mut random = fastrand::Rng::with_seed(seed);
     let batch = |random: &mut fastrand::Rng| random.usize(3..40);
-    let start = |random: &mut fastrand::Rng| Runs::start(address, &swept.prefix, seed, batch(random));
+    let start =
+        |random: &mut fastrand::Rng| Runs::start(address, &swept.prefix, seed, batch(random));
     match seed % 3 {
         // Killed, again and again.
         0 => {
@@ -225,9 +250,17 @@ impl Server {
         // From above, where `services` does not look first.
         let port = (9_240..9_299_u16).rev().find(free).unwrap();
         let mut command: Vec<String> = command.lines().map(str::to_owned).collect();
-        command.extend(["-baseHttpPort".to_owned(), (port - 1).to_string(), "-basePath".to_owned()]);
+        command.extend([
+            "-baseHttpPort".to_owned(),
+            (port - 1).to_string(),
+            "-basePath".to_owned(),
+        ]);
         command.push(directory.display().to_string());
-        let mut server = Self { child: None, command, address: format!("http://127.0.0.1:{port}") };
+        let mut server = Self {
+            child: None,
+            command,
+            address: format!("http://127.0.0.1:{port}"),
+        };
         server.start();
         Some(server)
     }
@@ -242,7 +275,10 @@ impl Server {
         self.child = Some(child.unwrap());
     }
 
-    #[expect(clippy::disallowed_methods, reason = "another process is given time; nothing is simulated")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another process is given time; nothing is simulated"
+    )]
     fn wait(&self) {
         let begun = Instant::now();
         let client = factum_http_client::Options::new(&self.address).unwrap();
@@ -253,7 +289,10 @@ impl Server {
             if block_on(client.send(request)).is_ok_and(|answer| answer.status == 200) {
                 break;
             }
-            assert!(begun.elapsed() < Duration::from_secs(180), "the server does not come up");
+            assert!(
+                begun.elapsed() < Duration::from_secs(180),
+                "the server does not come up"
+            );
             pass(100);
         }
     }
@@ -275,7 +314,9 @@ impl Drop for Server {
 #[test]
 fn a_server_that_is_killed_is_waited_for_and_nothing_is_lost_or_doubled() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(mut server) = Server::new(directory.path()) else { return };
+    let Some(mut server) = Server::new(directory.path()) else {
+        return;
+    };
     server.wait();
     for seed in 101..=104 {
         let swept = fresh_prefix();

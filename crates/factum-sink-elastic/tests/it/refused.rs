@@ -17,7 +17,11 @@ use serde_json::json;
 use super::support::{Swept, address, ask, fresh_prefix, open, options};
 
 fn orders() -> Table {
-    Table::new("orders").text("id").text("number").integer("events").key(["id"])
+    Table::new("orders")
+        .text("id")
+        .text("number")
+        .integer("events")
+        .key(["id"])
 }
 
 /// Documents of streams; the type of an event stands in a column that the server wants to be a number.
@@ -36,7 +40,11 @@ impl<W: Rows> Projector<W> for Numbers {
     fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
         let id = ("id", event.stream.as_str().into());
         to.increment("orders", &[id.clone()], "events", 1)?;
-        let number = if event.event_type.as_str() == "Broken" { "none" } else { "17" };
+        let number = if event.event_type.as_str() == "Broken" {
+            "none"
+        } else {
+            "17"
+        };
         to.update("orders", &[id], &[("number", number.into())])
     }
 }
@@ -51,9 +59,13 @@ fn patience(attempts: u32) -> Retry {
 #[test]
 fn what_the_server_refuses_waits_in_its_partition_and_leaves_nothing() {
     let Some(address) = address() else { return };
-    let swept = Swept { address: &address, prefix: fresh_prefix() };
+    let swept = Swept {
+        address: &address,
+        prefix: fresh_prefix(),
+    };
     let open = |number: &str| {
-        let options = options(&address, &swept.prefix).mapping("orders", "number", json!({"type": number}));
+        let options =
+            options(&address, &swept.prefix).mapping("orders", "number", json!({"type": number}));
         ElasticSink::new(options, [orders()]).unwrap()
     };
     block_on(async {
@@ -67,18 +79,35 @@ fn what_the_server_refuses_waits_in_its_partition_and_leaves_nothing() {
         assert!(parked[0].reason.contains("none"), "{}", parked[0].reason);
         assert_eq!(parked[1].reason, "waits behind an event that failed");
         let rows = kit::all(&mut desk, "numbers", 1, "orders").await;
-        let counts: Vec<_> = rows.iter().map(|row| (row["id"].clone(), row["events"].clone())).collect();
-        let expected = [("order-0", 4), ("order-1", 2), ("order-2", 2), ("order-3", 2), ("other-1", 4)];
-        assert_eq!(counts, expected.map(|(id, events)| (id.into(), i64::from(events).into())));
+        let counts: Vec<_> = rows
+            .iter()
+            .map(|row| (row["id"].clone(), row["events"].clone()))
+            .collect();
+        let expected = [
+            ("order-0", 4),
+            ("order-1", 2),
+            ("order-2", 2),
+            ("order-3", 2),
+            ("other-1", 4),
+        ];
+        assert_eq!(
+            counts,
+            expected.map(|(id, events)| (id.into(), i64::from(events).into()))
+        );
 
         // The mapping is mended by hand, and what waits is tried again.
         let index = format!("/{}orders-g1", swept.prefix);
         ask(&address, Method::Delete, &index, None);
-        assert_eq!(desk.count("numbers", 1, "orders").await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(
+            desk.count("numbers", 1, "orders").await.unwrap_err().kind(),
+            Kind::Invalid
+        );
         let gone = runner.run_until_caught_up().await;
         drop(gone);
         let partition = parked[0].partition.clone();
-        desk.edit("numbers", 1, Edit::Retry { partition }).await.unwrap();
+        desk.edit("numbers", 1, Edit::Retry { partition })
+            .await
+            .unwrap();
         let error = runner.run_until_caught_up().await.unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid, "{error}");
         assert!(error.to_string().contains("no such index"), "{error}");
@@ -88,16 +117,28 @@ fn what_the_server_refuses_waits_in_its_partition_and_leaves_nothing() {
 #[test]
 fn an_index_that_is_read_only_is_waited_for() {
     let Some(address) = address() else { return };
-    let swept = Swept { address: &address, prefix: fresh_prefix() };
+    let swept = Swept {
+        address: &address,
+        prefix: fresh_prefix(),
+    };
     let block = |on: bool| {
         let path = format!("/{}orders-g1/_settings", swept.prefix);
-        let answer = ask(&address, Method::Put, &path, Some(&json!({"index.blocks.write": on})));
+        let answer = ask(
+            &address,
+            Method::Put,
+            &path,
+            Some(&json!({"index.blocks.write": on})),
+        );
         assert_eq!(answer.status, 200);
     };
     block_on(async {
         let store: Arc<dyn EventStore> = kit::log().await;
         let mut sink = open(&address, &swept.prefix, &[orders()]);
-        let claim = Claim { projection: "numbers", version: "1", ..Claim::default() };
+        let claim = Claim {
+            projection: "numbers",
+            version: "1",
+            ..Claim::default()
+        };
         sink.claim(claim).await.unwrap();
         block(true);
         let mut runner = Runner::new(store, sink, Numbers).backoff(patience(3));
@@ -114,8 +155,15 @@ fn an_index_that_is_read_only_is_waited_for() {
 #[test]
 fn names_of_others_are_not_taken() {
     let Some(address) = address() else { return };
-    let swept = Swept { address: &address, prefix: fresh_prefix() };
-    let claim = |projection| Claim { projection, version: "1", ..Claim::default() };
+    let swept = Swept {
+        address: &address,
+        prefix: fresh_prefix(),
+    };
+    let claim = |projection| Claim {
+        projection,
+        version: "1",
+        ..Claim::default()
+    };
     let check = |name: &'static str, why: &str| {
         let mut sink = open(&address, &swept.prefix, &[orders()]);
         let error = block_on(sink.claim(claim(name))).unwrap_err();
@@ -136,13 +184,22 @@ fn names_of_others_are_not_taken() {
     let other = orders().time("at");
     let mut sink = open(&address, &swept.prefix, &[other]);
     let error = block_on(sink.claim(claim("numbers"))).unwrap_err();
-    assert!(error.to_string().contains("has other columns in generation 1"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("has other columns in generation 1"),
+        "{error}"
+    );
 }
 
 #[test]
 fn nobody_there_is_unavailable_and_a_bad_table_is_invalid() {
-    let mut sink = ElasticSink::new(Options::new("http://127.0.0.1:9").unwrap(), [orders()]).unwrap();
-    let claim = Claim { projection: "numbers", ..Claim::default() };
+    let mut sink =
+        ElasticSink::new(Options::new("http://127.0.0.1:9").unwrap(), [orders()]).unwrap();
+    let claim = Claim {
+        projection: "numbers",
+        ..Claim::default()
+    };
     let error = block_on(sink.claim(claim)).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
     let options = || Options::new("http://127.0.0.1:9").unwrap();
@@ -150,7 +207,11 @@ fn nobody_there_is_unavailable_and_a_bad_table_is_invalid() {
     for (options, table, why) in [
         (options(), table, "cannot begin with _"),
         (options().prefix("A"), orders(), "cannot begin the name"),
-        (options().mapping("orders", "none", json!({})), orders(), "column none"),
+        (
+            options().mapping("orders", "none", json!({})),
+            orders(),
+            "column none",
+        ),
     ] {
         let error = ElasticSink::new(options, [table]).unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
@@ -160,17 +221,32 @@ fn nobody_there_is_unavailable_and_a_bad_table_is_invalid() {
 #[test]
 fn readers_see_what_the_live_generation_has_and_nothing_removed() {
     let Some(address) = address() else { return };
-    let swept = Swept { address: &address, prefix: fresh_prefix() };
+    let swept = Swept {
+        address: &address,
+        prefix: fresh_prefix(),
+    };
     block_on(async {
         let tables = kit::orders_tables();
         let store: Arc<dyn EventStore> = kit::log().await;
         let sink = open(&address, &swept.prefix, &tables);
-        Runner::new(store, sink, kit::Orders::default()).run_until_caught_up().await.unwrap();
+        Runner::new(store, sink, kit::Orders::default())
+            .run_until_caught_up()
+            .await
+            .unwrap();
         let path = format!("/{}kit_orders/_refresh", swept.prefix);
         assert_eq!(ask(&address, Method::Post, &path, None).status, 200);
         let path = format!("/{}kit_orders/_search", swept.prefix);
-        let found = ask(&address, Method::Post, &path, Some(&json!({"query": {"match": {"status.text": "confirmed"}}})));
+        let found = ask(
+            &address,
+            Method::Post,
+            &path,
+            Some(&json!({"query": {"match": {"status.text": "confirmed"}}})),
+        );
         let found = found.json().unwrap();
-        assert_eq!(found.pointer("/hits/total/value"), Some(&json!(3)), "{found}");
+        assert_eq!(
+            found.pointer("/hits/total/value"),
+            Some(&json!(3)),
+            "{found}"
+        );
     });
 }

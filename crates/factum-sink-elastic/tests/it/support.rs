@@ -35,7 +35,11 @@ pub(crate) fn fresh_prefix() -> String {
 
 pub(crate) fn options(address: &str, prefix: &str) -> Options {
     let options = Options::new(address).unwrap();
-    options.prefix(prefix).refresh(Refresh::Interval).shards(1).replicas(0)
+    options
+        .prefix(prefix)
+        .refresh(Refresh::Interval)
+        .shards(1)
+        .replicas(0)
 }
 
 pub(crate) fn open(address: &str, prefix: &str, tables: &[Table]) -> ElasticSink {

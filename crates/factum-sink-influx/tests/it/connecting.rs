@@ -38,7 +38,8 @@ fn tls_is_spoken_to_whom_is_trusted() {
     if service("program").is_none() {
         return;
     }
-    let services = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/services/influxdb");
+    let services =
+        std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/services/influxdb");
     let services = services.canonicalize().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = services.display();
@@ -47,17 +48,23 @@ fn tls_is_spoken_to_whom_is_trusted() {
     );
     let server = Server::new(directory.path(), &http).unwrap();
     server.wait();
-    let options = || Options::new(&format!("https://localhost:{}", server.port()), "events").unwrap();
+    let options =
+        || Options::new(&format!("https://localhost:{}", server.port()), "events").unwrap();
     let mut trusting = options();
     trusting.http = trusting.http.authorities(services.join("ca.pem"));
     let mut sink = InfluxSink::new(trusting).unwrap();
     assert_eq!(block_on(sink.claim(CLAIM)).unwrap().epoch, 1);
     assert_eq!(block_on(sink.projections()).unwrap(), ["events"]);
     // What the system trusts does not have this one.
-    let Ok(mut sink) = InfluxSink::new(options()) else { return };
+    let Ok(mut sink) = InfluxSink::new(options()) else {
+        return;
+    };
     let error = block_on(sink.claim(CLAIM)).unwrap_err();
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
-    assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
+    assert!(
+        error.to_string().to_lowercase().contains("certificate"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -65,12 +72,22 @@ fn a_database_belongs_to_one_projection() {
     let Some(address) = address() else { return };
     let place = Place::new(&address);
     block_on(place.open().claim(CLAIM)).unwrap();
-    let other = Claim { projection: "others", ..CLAIM };
+    let other = Claim {
+        projection: "others",
+        ..CLAIM
+    };
     let error = block_on(place.open().claim(other)).unwrap_err();
-    assert!(error.to_string().contains("belongs to projection events"), "{error}");
+    assert!(
+        error.to_string().contains("belongs to projection events"),
+        "{error}"
+    );
     for bad in ["", "a b", "\"; DROP DATABASE x", "_internal"] {
         let options = Options::new(&address, bad).unwrap();
-        assert_eq!(InfluxSink::new(options).unwrap_err().kind(), Kind::Invalid, "{bad}");
+        assert_eq!(
+            InfluxSink::new(options).unwrap_err().kind(),
+            Kind::Invalid,
+            "{bad}"
+        );
     }
 }
 
@@ -80,10 +97,21 @@ fn each_interface_is_asked_in_its_own_way() {
     for (api, expected) in [
         (Api::V1, ["POST /query HTTP/1.1", "authorization: Basic"]),
         (
-            Api::V2 { organization: "my org".to_owned() },
-            ["GET /api/v2/orgs?org=my%20org HTTP/1.1", "authorization: Token secret"],
+            Api::V2 {
+                organization: "my org".to_owned(),
+            },
+            [
+                "GET /api/v2/orgs?org=my%20org HTTP/1.1",
+                "authorization: Token secret",
+            ],
         ),
-        (Api::V3, ["POST /api/v3/configure/database HTTP/1.1", "authorization: Bearer secret"]),
+        (
+            Api::V3,
+            [
+                "POST /api/v3/configure/database HTTP/1.1",
+                "authorization: Bearer secret",
+            ],
+        ),
     ] {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = format!("http://factum:secret@{}", listener.local_addr().unwrap());
@@ -98,7 +126,8 @@ fn each_interface_is_asked_in_its_own_way() {
                 let count = stream.read(&mut bytes).unwrap();
                 text.push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
-            let answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let answer =
+                "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             stream.write_all(answer.as_bytes()).unwrap();
             send.send(text).unwrap();
         };

@@ -44,7 +44,12 @@ impl<W: Points> Projector<W> for Events {
             "Odd" => "much".into(),
             _ => (position as f64 / 4.0).into(),
         };
-        to.point("events", &tags, &[("position", position.into()), ("amount", amount)], None)
+        to.point(
+            "events",
+            &tags,
+            &[("position", position.into()), ("amount", amount)],
+            None,
+        )
     }
 }
 
@@ -96,7 +101,10 @@ fn check(place: &Place, seed: u64) {
         }
     });
     let rows = place.rows(1, "SELECT position, amount FROM events");
-    let mut found: Vec<i64> = rows.iter().map(|row| row["position"].as_i64().unwrap()).collect();
+    let mut found: Vec<i64> = rows
+        .iter()
+        .map(|row| row["position"].as_i64().unwrap())
+        .collect();
     found.sort_unstable();
     assert_eq!(found, expected, "seed {seed}");
     for row in rows {
@@ -109,20 +117,31 @@ fn check(place: &Place, seed: u64) {
 }
 
 fn open(address: &str, name: &str) -> InfluxSink {
-    let options = Options::new(address, name).unwrap().meta(format!("{name}-meta"));
+    let options = Options::new(address, name)
+        .unwrap()
+        .meta(format!("{name}-meta"));
     InfluxSink::new(options).unwrap()
 }
 
 /// What a runner in a process of its own does.
 #[test]
 fn a_runner() {
-    let Ok(told) = std::env::var(TOLD) else { return };
+    let Ok(told) = std::env::var(TOLD) else {
+        return;
+    };
     let [address, name, seed, batch] = told.split('|').collect::<Vec<_>>()[..] else {
         panic!("{told}");
     };
-    let mut runner = runner(seed.parse().unwrap(), open(address, name), batch.parse().unwrap());
+    let mut runner = runner(
+        seed.parse().unwrap(),
+        open(address, name),
+        batch.parse().unwrap(),
+    );
     let done = block_on(runner.run_until_caught_up());
-    assert!(done.is_ok() || done.as_ref().is_err_and(|it| it.kind() == Kind::Fenced), "{done:?}");
+    assert!(
+        done.is_ok() || done.as_ref().is_err_and(|it| it.kind() == Kind::Fenced),
+        "{done:?}"
+    );
 }
 
 /// A runner; killed at the end whatever happens.
@@ -132,7 +151,10 @@ impl Runs {
     fn start(place: &Place, seed: u64, batch: usize) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["killed::a_runner", "--exact", "--nocapture"])
-            .env(TOLD, format!("{}|{}|{seed}|{batch}", place.address, place.name))
+            .env(
+                TOLD,
+                format!("{}|{}|{seed}|{batch}", place.address, place.name),
+            )
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -145,7 +167,10 @@ impl Runs {
     }
 
     fn ends_well(mut self, seed: u64) {
-        assert!(self.0.wait().unwrap().success(), "seed {seed}: a runner failed");
+        assert!(
+            self.0.wait().unwrap().success(),
+            "seed {seed}: a runner failed"
+        );
     }
 }
 
@@ -157,7 +182,10 @@ impl Drop for Runs {
 }
 
 /// Waits for another process to get somewhere; how far is left to chance.
-#[expect(clippy::disallowed_methods, reason = "another process is given time; nothing is simulated")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is given time; nothing is simulated"
+)]
 fn pass(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
@@ -232,7 +260,12 @@ impl Server {
              [monitor]\n  store-enabled = false\n"
         );
         std::fs::write(&configuration, text).unwrap();
-        let mut server = Self { child: None, program, configuration, port };
+        let mut server = Self {
+            child: None,
+            program,
+            configuration,
+            port,
+        };
         server.start();
         Some(server)
     }
@@ -280,7 +313,9 @@ impl Drop for Server {
 #[test]
 fn a_server_that_is_killed_is_waited_for_and_nothing_is_lost_or_doubled() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(mut server) = Server::new(directory.path(), "") else { return };
+    let Some(mut server) = Server::new(directory.path(), "") else {
+        return;
+    };
     server.wait();
     let address = format!("http://127.0.0.1:{}", server.port());
     for seed in 101..=120 {

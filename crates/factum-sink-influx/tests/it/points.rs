@@ -28,11 +28,19 @@ impl<W: Points> Projector<W> for Events {
     }
 
     fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
-        let tags = [("type", event.event_type.as_str()), ("stream", event.stream.as_str())];
+        let tags = [
+            ("type", event.event_type.as_str()),
+            ("stream", event.stream.as_str()),
+        ];
         let broken = event.event_type.as_str() == "Broken" && !self.fixed.load(Ordering::SeqCst);
         let count: Value = if broken { "many".into() } else { 1_i64.into() };
         let position = event.position.raw().cast_signed();
-        to.point("events", &tags, &[("count", count), ("position", position.into())], None)
+        to.point(
+            "events",
+            &tags,
+            &[("count", count), ("position", position.into())],
+            None,
+        )
     }
 }
 
@@ -49,7 +57,10 @@ async fn append(store: &MemoryStore, stream: &str, kind: &str, id: u64) {
 
 fn positions(place: &Place) -> Vec<i64> {
     let rows = place.rows(1, "SELECT count, position FROM events");
-    let mut all: Vec<i64> = rows.iter().map(|row| row["position"].as_i64().unwrap()).collect();
+    let mut all: Vec<i64> = rows
+        .iter()
+        .map(|row| row["position"].as_i64().unwrap())
+        .collect();
     all.sort_unstable();
     all
 }
@@ -61,7 +72,13 @@ fn five_thousand_events_of_a_few_milliseconds_are_five_thousand_points() {
     let store = Arc::new(MemoryStore::new());
     block_on(async {
         for number in 0..5_000 {
-            append(&store, &format!("order-{}", number % 7), "Placed", number + 1).await;
+            append(
+                &store,
+                &format!("order-{}", number % 7),
+                "Placed",
+                number + 1,
+            )
+            .await;
         }
         let mut runner = Runner::new(store, place.open(), Events::default());
         assert_eq!(runner.run_until_caught_up().await.unwrap().applied, 5_000);
@@ -77,7 +94,9 @@ fn whichever_call_fails_the_points_are_the_same() {
     let places = std::cell::RefCell::new(std::collections::BTreeMap::new());
     let place = |run: u64| {
         let mut places = places.borrow_mut();
-        let place = places.entry(run).or_insert_with(|| Arc::new(Place::new(&address)));
+        let place = places
+            .entry(run)
+            .or_insert_with(|| Arc::new(Place::new(&address)));
         Arc::clone(place)
     };
     block_on(async {
@@ -94,7 +113,10 @@ fn whichever_call_fails_the_points_are_the_same() {
             async |run| {
                 let place = place(run);
                 let parked = place.open().parked("events", 1, 100).await.unwrap();
-                let parked: Vec<_> = parked.iter().map(|it| (it.position, it.reason.clone())).collect();
+                let parked: Vec<_> = parked
+                    .iter()
+                    .map(|it| (it.position, it.reason.clone()))
+                    .collect();
                 (positions(&place), parked)
             },
         )
@@ -148,9 +170,17 @@ fn generations_are_databases_and_leases_are_fenced() {
     let place = Place::new(&address);
     block_on(async {
         let (mut first, mut second) = (place.open(), place.open());
-        let claim = |which| Claim { projection: "events", which, version: "1", bulk: false };
+        let claim = |which| Claim {
+            projection: "events",
+            which,
+            version: "1",
+            bulk: false,
+        };
         let old = first.claim(claim(Which::Live)).await.unwrap();
-        let other = Claim { version: "2", ..claim(Which::Live) };
+        let other = Claim {
+            version: "2",
+            ..claim(Which::Live)
+        };
         assert_eq!(second.claim(other).await.unwrap_err().kind(), Kind::Invalid);
         let new = second.claim(claim(Which::Live)).await.unwrap();
         assert_eq!((old.epoch, new.epoch), (1, 2));

@@ -58,12 +58,21 @@ impl Place {
         let database = format!("{}_g{generation}", self.name);
         let answer = ask(&self.address, &database, query);
         let mut rows = Vec::new();
-        for series in answer.pointer("/results/0/series").and_then(Json::as_array).into_iter().flatten() {
+        for series in answer
+            .pointer("/results/0/series")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+        {
             let columns = series["columns"].as_array().unwrap();
             for row in series["values"].as_array().unwrap() {
                 let cells = columns.iter().zip(row.as_array().unwrap());
                 let named = cells.filter(|(_, value)| !value.is_null());
-                rows.push(named.map(|(name, value)| (name.as_str().unwrap().to_owned(), value.clone())).collect());
+                rows.push(
+                    named
+                        .map(|(name, value)| (name.as_str().unwrap().to_owned(), value.clone()))
+                        .collect(),
+                );
             }
         }
         rows
@@ -82,6 +91,7 @@ impl Drop for Place {
 pub(crate) fn ask(address: &str, database: &str, query: &str) -> Json {
     let client = Client::new(&Http::new(address).unwrap()).unwrap();
     let body = format!("db={}&epoch=ns&q={}", encoded(database), encoded(query));
-    let request = Request::new(Method::Post, "/query").body("application/x-www-form-urlencoded", body);
+    let request =
+        Request::new(Method::Post, "/query").body("application/x-www-form-urlencoded", body);
     block_on(client.send(request)).map_or(Json::Null, |answer| answer.json().unwrap_or_default())
 }
