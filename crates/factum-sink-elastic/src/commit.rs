@@ -140,6 +140,7 @@ impl ElasticSink {
         session.attempt = session.attempt.saturating_add(1);
         if session.attempt == u32::MAX {
             self.unclean = true;
+            return Err(Error::unavailable("the session has made all its attempts"));
         }
         Ok(Tx {
             session: session.number,
@@ -224,7 +225,7 @@ impl ElasticSink {
             state.take_up(advance);
             writes.extend(self.lot(new, &state)?);
         }
-        self.put_back(&writes).await
+        self.put_own(&writes).await
     }
 
     async fn write(&mut self, changed: &[Changed]) -> Result<Vec<Written>, Error> {
@@ -392,7 +393,7 @@ impl ElasticSink {
                 condition: Condition::Always,
             })
             .collect();
-        drop(self.put_back(&writes).await);
+        drop(self.put_own(&writes).await);
     }
 }
 

@@ -16,7 +16,7 @@ use factum_types::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// How many sessions that ended a head remembers.
+/// How many sessions that ended a head remembers, beside those that left something.
 pub(crate) const CLOSED_MAX: usize = 64;
 /// The longest name of a projection.
 const NAME_BYTES_MAX: usize = 128;
@@ -147,6 +147,9 @@ impl Head {
         self.session += 1;
         self.attempt = 0;
         let over = self.closed.len().saturating_sub(CLOSED_MAX);
+        // What was not taken back yet must not be forgotten: it would count.
+        let clean = self.closed.iter().take_while(|closed| closed.clean);
+        let over = over.min(clean.count());
         self.closed.drain(..over).collect()
     }
 

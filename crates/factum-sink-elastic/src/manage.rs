@@ -100,7 +100,7 @@ impl ElasticSink {
             };
             if matches!(edit, Edit::Retry { .. } | Edit::Skip { .. }) {
                 let writes = self.lot(&mut new, &state)?;
-                self.put_back(&writes).await?;
+                self.put_own(&writes).await?;
             }
             let id = head::head_id(projection, generation);
             if self.server.swap(&self.meta, &id, version, &new).await? {

@@ -58,17 +58,17 @@ impl ElasticSink {
     pub(crate) async fn opened(
         &mut self,
         lease: &Lease,
-        mut head: Head,
+        head: Head,
         forgotten: Vec<Closed>,
     ) -> Result<(), Error> {
         self.session = None;
         let left: Vec<Closed> = head.closed.iter().copied().filter(|it| !it.clean).collect();
-        for closed in left {
-            self.take_back(&head, closed).await?;
+        for closed in &left {
+            self.take_back(&head, *closed).await?;
         }
-        head.closed
-            .iter_mut()
-            .for_each(|closed| closed.clean = true);
+        if !left.is_empty() {
+            self.note_clean(lease, head.session).await?;
+        }
         for closed in forgotten {
             self.forget_undo(lease, closed.session).await?;
         }
@@ -80,6 +80,18 @@ impl ElasticSink {
         });
         self.cleaned = head.session;
         self.unclean = false;
+        Ok(())
+    }
+
+    /// Writes down that the sessions before this one left nothing. If others change the head meanwhile, a commit does it.
+    async fn note_clean(&self, lease: &Lease, session: u32) -> Result<(), Error> {
+        let Found { value, version } = self.head(lease).await?;
+        let mut head = value;
+        for closed in head.closed.iter_mut().filter(|it| it.session < session) {
+            closed.clean = true;
+        }
+        let id = head::head_id(&lease.projection, lease.generation);
+        self.server.swap(&self.meta, &id, version, &head).await?;
         Ok(())
     }
 
@@ -162,9 +174,19 @@ impl ElasticSink {
 
     /// Writes documents as they were; one that was written by somebody else meanwhile is their affair.
     pub(crate) async fn put_back(&self, writes: &[Write]) -> Result<(), Error> {
+        let query = self.options.refresh.query();
+        self.put(writes, query).await
+    }
+
+    /// Writes documents of ours.
+    pub(crate) async fn put_own(&self, writes: &[Write]) -> Result<(), Error> {
+        self.put(writes, "").await
+    }
+
+    async fn put(&self, writes: &[Write], query: &str) -> Result<(), Error> {
         let mut rest = writes;
         while !rest.is_empty() {
-            let done = self.server.bulk(rest, self.options.refresh.query()).await?;
+            let done = self.server.bulk(rest, query).await?;
             for written in &done {
                 match written {
                     Written::Done(_) | Written::Conflict => (),
@@ -194,7 +216,7 @@ impl ElasticSink {
                 condition: Condition::Always,
             });
         }
-        self.put_back(&writes).await
+        self.put_own(&writes).await
     }
 }
 

@@ -214,13 +214,17 @@ impl InfluxSink {
                 standing.head = kept(&head)?;
             }
         }
+        let mut there = Vec::new();
         for edit in edits.into_iter().flatten() {
             let name = word(&edit, "edit")?;
             if !standing.head.done.contains(&name) {
                 let edit = kept::<Kept>(&edit)?.into();
+                let name = name.clone();
                 standing.asked.push(Asked { name, edit });
             }
+            there.push(name);
         }
+        standing.head.done.retain(|name| there.contains(name));
         standing
             .asked
             .sort_by(|one, other| one.name.cmp(&other.name));
