@@ -43,7 +43,7 @@ pub struct Request {
     pub method: Method,
     /// The path below the address of the server, from its slash on, with the query.
     pub path: String,
-    /// What the body is.
+    /// What the body is; empty where it is not said.
     pub content: &'static str,
     /// What is sent.
     pub body: Vec<u8>,
@@ -239,7 +239,9 @@ impl Worker {
             head = head.header("authorization", authorization);
         }
         if matches!(request.method, Method::Post | Method::Put) {
-            head = head.header("content-type", request.content);
+            if !request.content.is_empty() {
+                head = head.header("content-type", request.content);
+            }
             return self.agent.run(head.body(request.body)?);
         }
         self.agent.run(head.body(())?)

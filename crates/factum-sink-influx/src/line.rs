@@ -43,9 +43,9 @@ impl Line {
             .chain(tags.iter().map(|(_, value)| *value))
             .chain([measurement]);
         for text in texts {
-            if text.ends_with('\\') {
+            if is_ambiguous(text) {
                 return said(&format!(
-                    "has {text:?}, which cannot end with a backslash here"
+                    "has {text:?}, where a backslash cannot be at the end or before a comma, a space, = or another"
                 ));
             }
         }
@@ -101,6 +101,17 @@ impl Line {
         }
         writeln!(to, " {}", self.time)
     }
+}
+
+/// Whether parsers do not agree what a name or tag is: a backslash has no escape of its own there.
+fn is_ambiguous(text: &str) -> bool {
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c == '\\' && matches!(rest.peek(), None | Some(',' | ' ' | '=' | '\\')) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The type of a field, in the words of the server; `None` for what it cannot hold.
@@ -237,6 +248,7 @@ mod tests {
             ("#m", "v", "begins with #"),
             ("m", "v\\", "backslash"),
             ("m\\", "v", "backslash"),
+            ("m", "a\\ b", "backslash"),
         ] {
             let error = Line::new(measurement, &[("t", tag)], &field, 0).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");

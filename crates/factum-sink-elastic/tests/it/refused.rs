@@ -40,12 +40,10 @@ impl<W: Rows> Projector<W> for Numbers {
     fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
         let id = ("id", event.stream.as_str().into());
         to.increment("orders", &[id.clone()], "events", 1)?;
-        let number = if event.event_type.as_str() == "Broken" {
-            "none"
-        } else {
-            "17"
-        };
-        to.update("orders", &[id], &[("number", number.into())])
+        if event.event_type.as_str() == "Broken" {
+            return to.update("orders", &[id], &[("number", "none".into())]);
+        }
+        Ok(())
     }
 }
 
