@@ -248,3 +248,44 @@ fn readers_see_what_the_live_generation_has_and_nothing_removed() {
         );
     });
 }
+
+/// By a server of the test's own: the real one at hand has no passwords.
+#[test]
+fn a_wrong_password_is_said_and_not_shown() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!(
+        "http://factum:opensesame@{}",
+        listener.local_addr().unwrap()
+    );
+    let serve = move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; 4_096];
+        let count = stream.read(&mut bytes).unwrap();
+        let heard = String::from_utf8_lossy(&bytes[..count]).into_owned();
+        assert!(
+            heard.contains("authorization: Basic ZmFjdHVtOm9wZW5zZXNhbWU="),
+            "{heard}"
+        );
+        let body = r#"{"error":{"type":"security_exception","reason":"unable to authenticate"},"status":401}"#;
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 401 Unauthorized\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        stream.write_all(answer.as_bytes()).unwrap();
+    };
+    let spawner: &dyn factum_io::Spawner = &factum_io::real::RealSpawner::new();
+    let server = spawner.spawn("server", Box::new(serve)).unwrap();
+    let mut desk = ElasticSink::new(Options::new(&address).unwrap(), [orders()]).unwrap();
+    let error = block_on(desk.generations("numbers")).unwrap_err();
+    server.join().unwrap();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert!(
+        error.to_string().contains("unable to authenticate"),
+        "{error}"
+    );
+    assert!(
+        !format!("{error:?}{desk:?}").contains("opensesame"),
+        "{error:?}"
+    );
+}
