@@ -8,6 +8,7 @@
 
 mod client;
 mod credentials;
+pub mod kit;
 mod options;
 mod reply;
 pub mod stored;

@@ -44,7 +44,7 @@ impl<W: Points> Projector<W> for Events {
     }
 }
 
-async fn append(store: &MemoryStore, stream: &str, kind: &str, id: u64) {
+pub(crate) async fn append(store: &MemoryStore, stream: &str, kind: &str, id: u64) {
     let event = NewEvent::json(
         EventId::from_bytes(u128::from(id).to_be_bytes()),
         EventType::new(kind).unwrap(),
@@ -55,7 +55,7 @@ async fn append(store: &MemoryStore, stream: &str, kind: &str, id: u64) {
     store.append(batch).await.unwrap();
 }
 
-fn positions(place: &Place) -> Vec<i64> {
+pub(crate) fn positions(place: &Place) -> Vec<i64> {
     let rows = place.rows(1, "SELECT count, position FROM events");
     let mut all: Vec<i64> = rows
         .iter()

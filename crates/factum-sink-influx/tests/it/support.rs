@@ -32,6 +32,7 @@ pub(crate) fn address() -> Option<String> {
 pub(crate) struct Place {
     pub(crate) address: String,
     pub(crate) name: String,
+    keeps: bool,
 }
 
 impl Place {
@@ -41,6 +42,16 @@ impl Place {
         Self {
             address: address.to_owned(),
             name: format!("t{}-{next}-{:x}", std::process::id(), fastrand::u32(..)),
+            keeps: false,
+        }
+    }
+
+    /// The same, over another address; it removes nothing.
+    pub(crate) fn seen_through(&self, address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            name: self.name.clone(),
+            keeps: true,
         }
     }
 
@@ -81,6 +92,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if self.keeps {
+            return;
+        }
         for name in ["-meta", "_g1", "_g2", "_g3"] {
             let drop = format!("DROP DATABASE \"{}{name}\"", self.name);
             ask(&self.address, "", &drop);
