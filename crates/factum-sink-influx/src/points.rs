@@ -25,13 +25,16 @@ const SLOTS: u64 = 1_000_000;
 /// The tags that the sink gives.
 const OWN: [&str; 2] = ["factum_n", "factum_page"];
 
+/// Measurement, tags and time: what makes a point another one.
+type Series = (String, Vec<(String, String)>, i64);
+
 /// What a projector writes InfluxDB with.
 #[derive(Debug, Default)]
 pub struct InfluxPoints {
     pub(crate) lines: Vec<Line>,
     event: Option<(Position, Timestamp)>,
     /// How many points of the event there are of each series and time.
-    seen: BTreeMap<(String, Vec<(String, String)>, i64), u32>,
+    seen: BTreeMap<Series, u32>,
 }
 
 impl InfluxPoints {
