@@ -103,7 +103,13 @@ impl State {
         if cut {
             return Ok(());
         }
-        client.write_all(&answer)
+        // Not every server says that it hangs up.
+        let end = answer
+            .windows(2)
+            .position(|two| two == b"\r\n")
+            .unwrap_or(0);
+        let (status, rest) = answer.split_at(end);
+        client.write_all(&[status, b"\r\nConnection: close", rest].concat())
     }
 }
 

@@ -238,7 +238,7 @@ mod tests {
                 checked += 1;
             }
         }
-        assert!(checked > 10_000, "seed {seed}: {checked}");
+        assert!(checked > 9_000, "seed {seed}: {checked}");
     }
 
     #[test]
