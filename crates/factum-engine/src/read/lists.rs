@@ -10,7 +10,7 @@ use factum_format::index::Losses;
 use factum_store::StoreError;
 
 use crate::key::KeyHash;
-use crate::view::index::{IN_STEP, PostingAt, find_streams};
+use crate::view::index::{Expected, IN_STEP, PostingAt, find_streams};
 use crate::view::{Index, Sealed};
 
 /// The list of a stream in one segment, and the index that it stands in.
@@ -116,7 +116,12 @@ impl Lists {
         self.step = IN_STEP;
         self.found.reserve(indexes.len());
         let mut of = segments.zip(&indexes);
-        find_streams(&indexes, wanted.key, wanted.name, |posting| {
+        let expected = if self.kept {
+            Expected::Last
+        } else {
+            Expected::First
+        };
+        find_streams(&indexes, (wanted.key, wanted.name), expected, |posting| {
             let Some((sealed, index)) = of.next() else {
                 return false;
             };

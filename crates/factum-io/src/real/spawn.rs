@@ -20,7 +20,10 @@ impl RealSpawner {
 }
 
 impl Spawner for RealSpawner {
-    #[expect(clippy::disallowed_methods, reason = "this is the Spawner that others take")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the Spawner that others take"
+    )]
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn JoinHandle>> {
         if name.contains('\0') {
             return Err(io::Error::new(
