@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use factum_format::index::Losses;
 use factum_store::StoreError;
+use smallvec::SmallVec;
 
 use crate::key::KeyHash;
 use crate::view::index::{Expected, IN_STEP, PostingAt, find_streams};
@@ -26,7 +27,7 @@ pub(crate) struct Wanted<'a> {
 /// What was found, in the order of reading.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    found: Vec<(Arc<Sealed>, Option<List>, Option<Losses>)>,
+    found: SmallVec<[(Arc<Sealed>, Option<List>, Option<Losses>); 2]>,
     /// How many of them have been used.
     used: usize,
     /// How many segments are asked next.
@@ -37,9 +38,9 @@ pub(crate) struct Lists {
 
 impl Lists {
     /// For reading on through many segments.
-    pub(crate) const fn of_many() -> Self {
+    pub(crate) fn of_many() -> Self {
         Self {
-            found: Vec::new(),
+            found: SmallVec::new(),
             used: 0,
             step: IN_STEP,
             kept: false,
@@ -47,11 +48,11 @@ impl Lists {
     }
 
     /// For finding the last list, and then reading from it on.
-    pub(crate) const fn of_last() -> Self {
+    pub(crate) fn of_last() -> Self {
         Self {
-            found: Vec::new(),
+            found: SmallVec::new(),
             used: 0,
-            step: 2,
+            step: 1,
             kept: true,
         }
     }
@@ -91,6 +92,12 @@ impl Lists {
         *losses
     }
 
+    /// The index of the segment that was asked last, when the stream's list is in it and is kept.
+    pub(crate) fn index(&self) -> Option<&Arc<Index>> {
+        let (_, list, _) = self.found.get(self.used.checked_sub(1)?)?;
+        list.as_ref().map(|(index, _)| index)
+    }
+
     /// Begins again with the first segment that was asked; nothing is kept from now on.
     pub(crate) const fn rewind(&mut self) {
         (self.used, self.kept) = (0, false);
@@ -102,7 +109,7 @@ impl Lists {
         wanted: Wanted<'_>,
     ) -> Result<(), StoreError> {
         let begin = self.found.len();
-        let mut indexes = Vec::with_capacity(self.step);
+        let mut indexes = SmallVec::<[_; IN_STEP]>::new();
         let mut bad = None;
         for sealed in segments.clone().take(self.step) {
             match sealed.index() {
