@@ -17,6 +17,9 @@ use crate::view::{Index, Sealed};
 /// The list of a stream in one segment, and the index that it stands in.
 pub(crate) type List = (Arc<Index>, PostingAt);
 
+/// A segment that was asked, the list that it has, and what it has lost.
+type Asked = (Arc<Sealed>, Option<List>, Option<Losses>);
+
 /// Which stream's lists are looked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
@@ -27,7 +30,7 @@ pub(crate) struct Wanted<'a> {
 /// What was found, in the order of reading.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    found: SmallVec<[(Arc<Sealed>, Option<List>, Option<Losses>); 2]>,
+    found: SmallVec<[Asked; 2]>,
     /// How many of them have been used.
     used: usize,
     /// How many segments are asked next.
