@@ -49,7 +49,7 @@ struct Planned {
 }
 
 impl Cursor {
-    pub(crate) const fn new(start: CursorStart) -> Self {
+    pub(crate) fn new(start: CursorStart) -> Self {
         Self::with_lists(start, Lists::of_many())
     }
 

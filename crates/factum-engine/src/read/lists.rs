@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use factum_format::index::Losses;
 use factum_store::StoreError;
+use smallvec::SmallVec;
 
 use crate::key::KeyHash;
-use crate::view::index::{IN_STEP, PostingAt, find_streams};
+use crate::view::index::{Expected, IN_STEP, PostingAt, find_streams};
 use crate::view::{Index, Sealed};
 
 /// The list of a stream in one segment, and the index that it stands in.
 pub(crate) type List = (Arc<Index>, PostingAt);
+
+/// A segment that was asked, the list that it has, and what it has lost.
+type Asked = (Arc<Sealed>, Option<List>, Option<Losses>);
 
 /// Which stream's lists are looked for.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +30,7 @@ pub(crate) struct Wanted<'a> {
 /// What was found, in the order of reading.
 #[derive(Debug)]
 pub(crate) struct Lists {
-    found: Vec<(Arc<Sealed>, Option<List>, Option<Losses>)>,
+    found: SmallVec<[Asked; 2]>,
     /// How many of them have been used.
     used: usize,
     /// How many segments are asked next.
@@ -37,9 +41,9 @@ pub(crate) struct Lists {
 
 impl Lists {
     /// For reading on through many segments.
-    pub(crate) const fn of_many() -> Self {
+    pub(crate) fn of_many() -> Self {
         Self {
-            found: Vec::new(),
+            found: SmallVec::new(),
             used: 0,
             step: IN_STEP,
             kept: false,
@@ -47,11 +51,11 @@ impl Lists {
     }
 
     /// For finding the last list, and then reading from it on.
-    pub(crate) const fn of_last() -> Self {
+    pub(crate) fn of_last() -> Self {
         Self {
-            found: Vec::new(),
+            found: SmallVec::new(),
             used: 0,
-            step: 2,
+            step: 1,
             kept: true,
         }
     }
@@ -91,6 +95,12 @@ impl Lists {
         *losses
     }
 
+    /// The index of the segment that was asked last, when the stream's list is in it and is kept.
+    pub(crate) fn index(&self) -> Option<&Arc<Index>> {
+        let (_, list, _) = self.found.get(self.used.checked_sub(1)?)?;
+        list.as_ref().map(|(index, _)| index)
+    }
+
     /// Begins again with the first segment that was asked; nothing is kept from now on.
     pub(crate) const fn rewind(&mut self) {
         (self.used, self.kept) = (0, false);
@@ -102,7 +112,7 @@ impl Lists {
         wanted: Wanted<'_>,
     ) -> Result<(), StoreError> {
         let begin = self.found.len();
-        let mut indexes = Vec::with_capacity(self.step);
+        let mut indexes = SmallVec::<[_; IN_STEP]>::new();
         let mut bad = None;
         for sealed in segments.clone().take(self.step) {
             match sealed.index() {
@@ -116,7 +126,12 @@ impl Lists {
         self.step = IN_STEP;
         self.found.reserve(indexes.len());
         let mut of = segments.zip(&indexes);
-        find_streams(&indexes, wanted.key, wanted.name, |posting| {
+        let expected = if self.kept {
+            Expected::Last
+        } else {
+            Expected::First
+        };
+        find_streams(&indexes, (wanted.key, wanted.name), expected, |posting| {
             let Some((sealed, index)) = of.next() else {
                 return false;
             };

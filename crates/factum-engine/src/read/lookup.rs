@@ -24,8 +24,26 @@ use crate::view::{Sealed, Unsealed, View};
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) tail: StreamTail,
+    /// Where its last event stands, if there is one.
+    pub(crate) last: Option<Place>,
     /// Lost records that may have been later ones of the stream; none when what was found is proven.
     pub(crate) doubt: Option<Doubt>,
+}
+
+/// Where a record stands: the number of its segment in a view, and its own in the segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) segment: usize,
+    pub(crate) ordinal: u32,
+}
+
+/// The last event of a stream.
+struct LastEvent {
+    place: Place,
+    /// The revision of the event after it.
+    next_revision: u64,
+    /// The position after its own.
+    after: u64,
 }
 
 impl Found {
@@ -50,10 +68,11 @@ pub(crate) fn stream_tail(
 ) -> Result<Found, StoreError> {
     let mut tail = StreamTail::default();
     let mut doubts = Doubts::default();
-    if let Some((next_revision, after)) = last_event((view, end), wanted, lists, &mut doubts)? {
-        tail.next_revision = next_revision;
-        tail.after_last_event = after;
-        tail.after_last_record = after;
+    let last = last_event((view, end), wanted, lists, &mut doubts)?;
+    if let Some(last) = &last {
+        tail.next_revision = last.next_revision;
+        tail.after_last_event = last.after;
+        tail.after_last_record = last.after;
         doubts.seen();
     }
     if let Some(last) = last_control(view, wanted.name, control_key)? {
@@ -71,11 +90,12 @@ pub(crate) fn stream_tail(
     }
     Ok(Found {
         tail,
+        last: last.map(|last| last.place),
         doubt: doubts.left(),
     })
 }
 
-/// The next revision of a stream, and one more than the position of its last event.
+/// The last event of a stream.
 ///
 /// A frame is in its segment a moment before it is published: what stands from `end` on is not seen.
 fn last_event(
@@ -83,8 +103,8 @@ fn last_event(
     wanted: Wanted<'_>,
     lists: &mut Lists,
     doubts: &mut Doubts,
-) -> Result<Option<(u64, u64)>, StoreError> {
-    for unsealed in view.unsealed.iter().rev() {
+) -> Result<Option<LastEvent>, StoreError> {
+    for (number, unsealed) in view.unsealed.iter().enumerate().rev() {
         let content = unsealed.read();
         let base = unsealed.head.base_position;
         let segment = Of::Unsealed(unsealed);
@@ -102,7 +122,15 @@ fn last_event(
         }
         if let (Some(stream), Some(last)) = (stream, last) {
             let next_revision = stream.first_revision.saturating_add(count as u64);
-            return Ok(Some((next_revision, base + u64::from(last) + 1)));
+            let place = Place {
+                segment: view.sealed.len() + number,
+                ordinal: last,
+            };
+            return Ok(Some(LastEvent {
+                place,
+                next_revision,
+                after: base + u64::from(last) + 1,
+            }));
         }
     }
     for (number, sealed) in view.sealed.iter().enumerate().rev() {
@@ -125,10 +153,15 @@ fn last_event(
             let after_posting = posting.head.before.saturating_add(posting.count.into());
             let next_revision =
                 after_posting.saturating_sub(u64::from(on(Mutant::RevisionOffByOne)));
-            return Ok(Some((
+            let place = Place {
+                segment: number,
+                ordinal: last,
+            };
+            return Ok(Some(LastEvent {
+                place,
                 next_revision,
-                sealed.entry.base_position + u64::from(last) + 1,
-            )));
+                after: sealed.entry.base_position + u64::from(last) + 1,
+            }));
         }
     }
     Ok(None)

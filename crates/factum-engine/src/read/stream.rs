@@ -227,6 +227,9 @@ impl Reader {
 
     /// Reads as a stream of events.
     pub(crate) fn read(self: &Arc<Self>, request: &ReadRequest) -> EventStream {
+        if let Some(last) = self.read_last(request) {
+            return EventStream::of([Ok(last)]);
+        }
         let prepared = match request.limit {
             Some(0) => self.prepare(request),
             _ => self.prepare_unproven(request),

@@ -178,6 +178,12 @@ impl Index {
         Ok(None)
     }
 
+    /// Whether a list is that of a name.
+    fn is_list_of(&self, list: &PostingEntry<'_>, kind: KeyKind, name: &str) -> bool {
+        let named = || self.posting_names(&list.head).bytes(list.head.name);
+        list.head.kind.0 == kind as u8 && named().is_ok_and(|named| named == name.as_bytes())
+    }
+
     /// The list that was found there.
     pub(crate) fn posting_at(
         &self,
@@ -219,12 +225,21 @@ pub(crate) const IN_STEP: usize = 6;
 /// So many records of each stream found are expected to be read.
 const EXPECTED: usize = 3;
 
+/// Which records of a stream will be read when it has been found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// The first ones of each segment.
+    First,
+    /// The last one of a segment.
+    Last,
+}
+
 /// Looks a stream up in some indexes, at most [`IN_STEP`], a link of the way in all of them at a time: so the processor waits for several
 /// reads from memory at once instead of one by one. `found` is told each list's place, in order, as [`Index::find_posting`] gives it, and says whether to go on.
 pub(crate) fn find_streams(
     indexes: &[Arc<Index>],
-    key: KeyHash,
-    name: &str,
+    (key, name): (KeyHash, &str),
+    expected: Expected,
     mut found: impl FnMut(Result<Option<PostingAt>, FormatError>) -> bool,
 ) {
     let mut next = AtOnce::new();
@@ -235,7 +250,7 @@ pub(crate) fn find_streams(
     let mut buckets = [const { None }; IN_STEP];
     for (bucket, index) in buckets.iter_mut().zip(indexes) {
         let candidates = index.directory().map(|all| all.candidates(key)).ok();
-        next.push(candidates.as_ref().map(Candidates::bytes).ok_or(()));
+        next.push_ends(candidates.as_ref().map_or(&[], Candidates::bytes));
         *bucket = candidates;
     }
     next.read();
@@ -251,41 +266,95 @@ pub(crate) fn find_streams(
     next.read();
     let mut lists = [const { None }; IN_STEP];
     for ((list, first), index) in lists.iter_mut().zip(firsts).zip(indexes) {
-        *list = first.and_then(|at| index.posting_at(at).ok());
-        let Some(list) = list else { continue };
+        let Some(entry) = first.and_then(|at| index.posting_at(at).ok()) else {
+            continue;
+        };
+        next.push(Ok::<_, ()>(
+            index
+                .posting_names(&entry.head)
+                .first_bytes(entry.head.name),
+        ));
+        let found = Listed::new(entry, expected);
         if let Ok(offsets) = index.offsets() {
-            let ordinals = list.ordinals().take(EXPECTED).map_while(Result::ok);
-            ordinals.for_each(|ordinal| next.push(Ok::<_, ()>(offsets.first_bytes(ordinal))));
+            let first = |ordinal: &u32| next.push(Ok::<_, ()>(offsets.first_bytes(*ordinal)));
+            found.ordinals().iter().for_each(first);
         }
+        *list = Some(found);
     }
     next.read();
     for (list, index) in lists.iter().zip(indexes) {
         let Some(list) = list else { continue };
-        next.push(index.posting_names(&list.head).bytes(list.head.name));
+        let head = &list.entry.head;
+        next.push_ends(
+            index
+                .posting_names(head)
+                .bytes(head.name)
+                .unwrap_or_default(),
+        );
         if let Ok(offsets) = index.offsets() {
-            let ordinals = list.ordinals().take(EXPECTED).map_while(Result::ok);
-            ordinals.for_each(|ordinal| next.push(Ok::<_, ()>(offsets.second_bytes(ordinal))));
+            let second = |ordinal: &u32| next.push(Ok::<_, ()>(offsets.second_bytes(*ordinal)));
+            list.ordinals().iter().for_each(second);
         }
     }
     next.read();
-    for index in indexes {
-        if !found(index.find_posting(KeyKind::Stream, key, name)) {
+    for ((list, first), index) in lists.iter().zip(firsts).zip(indexes) {
+        let is_it = list
+            .as_ref()
+            .is_some_and(|list| index.is_list_of(&list.entry, KeyKind::Stream, name));
+        let place = match first {
+            Some(_) if is_it => Ok(first),
+            None => Ok(None),
+            Some(_) => index.find_posting(KeyKind::Stream, key, name),
+        };
+        if !found(place) {
             return;
         }
+    }
+}
+
+/// A list that a key led to, and the records of it that will be read.
+struct Listed<'a> {
+    entry: PostingEntry<'a>,
+    ordinals: [u32; EXPECTED],
+    count: usize,
+}
+
+impl<'a> Listed<'a> {
+    fn new(entry: PostingEntry<'a>, expected: Expected) -> Self {
+        let from = match expected {
+            Expected::First => 0,
+            Expected::Last => entry.count.saturating_sub(1),
+        };
+        let (mut ordinals, mut count) = ([0; EXPECTED], 0);
+        for (slot, ordinal) in ordinals
+            .iter_mut()
+            .zip(entry.ordinals_from(from).map_while(Result::ok))
+        {
+            (*slot, count) = (ordinal, count + 1);
+        }
+        Self {
+            entry,
+            ordinals,
+            count,
+        }
+    }
+
+    fn ordinals(&self) -> &[u32] {
+        &self.ordinals[..self.count]
     }
 }
 
 /// Places in memory that are read one right after the other, so that the processor waits for all of them at once. What is read there says
 /// nothing; it is at hand afterwards.
 struct AtOnce<'a> {
-    places: [&'a [u8]; (1 + EXPECTED) * IN_STEP],
+    places: [&'a [u8]; (2 + EXPECTED) * IN_STEP],
     count: usize,
 }
 
 impl<'a> AtOnce<'a> {
     const fn new() -> Self {
         Self {
-            places: [&[]; (1 + EXPECTED) * IN_STEP],
+            places: [&[]; (2 + EXPECTED) * IN_STEP],
             count: 0,
         }
     }
@@ -295,6 +364,13 @@ impl<'a> AtOnce<'a> {
             *slot = place;
             self.count += 1;
         }
+    }
+
+    /// Both ends of a place that may lie across two lines.
+    fn push_ends(&mut self, place: &'a [u8]) {
+        let last = place.len().saturating_sub(1);
+        self.push(Ok::<_, ()>(place));
+        self.push(place.get(last..).ok_or(()));
     }
 
     fn read(&mut self) {

@@ -8,6 +8,8 @@ mod damage;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod last;
+#[cfg(test)]
 mod lost_tail;
 #[cfg(test)]
 mod refused;
