@@ -1,7 +1,7 @@
 //! The project's chores: `cargo xtask --help`.
 //!
 //! What lives here: checks that no compiler makes (`tidy`), and the order in which tools are run for a newcomer (`test`),
-//! for a change (`ci`) and over night (`campaign`). Relies on: `cargo` and `git` on the path.
+//! for a change (`ci`) and over night (`campaign`), and the servers that tests need (`services`). Relies on: `cargo` and `git` on the path.
 //! Never: depends on a crate of Factum, so that it builds when they do not; hides the output of a tool; calls a step that was
 //! not run a success.
 
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 mod campaign;
 mod ci;
+mod services;
 mod step;
 mod test;
 mod tidy;
@@ -28,9 +29,11 @@ Usage: cargo xtask <COMMAND>
 Commands:
   tidy                      Check what no compiler checks: who may depend on whom, module docs, the code map, long files,
                             holes left open, paths of one machine
-  test [--quick]            What a newcomer runs: tidy, then all tests, doc tests and the simulator's included
+  test [--quick]            What a newcomer runs: tidy, then all tests, doc tests and the simulator's included, on real servers
                             --quick leaves the simulator out, which is built a second time, optimised
   ci                        What every change must pass: format, lints, tidy, all tests, documentation, dependencies
+  services up|down|status [NAME...]
+                            Install and start the servers that tests need, stop them, or say which run; all of them unless named
   campaign sim --seeds N [--start S]
                             Run N simulations, with the seeds S, S+1, ... (S is 0 unless given)
   campaign fuzz --seconds N [--target T]
@@ -40,7 +43,7 @@ Options:
   --keep-going              test, ci: run the steps after a failed one too
   -h, --help                Print this
 
-CI=true in the environment: Cargo.lock must be up to date (--locked).
+CI=true in the environment: Cargo.lock must be up to date (--locked), and every server that tests need must be there.
 Exit status: 0 when everything that was asked for was run and passed, 1 when not, 2 when the arguments are wrong.
 ";
 
@@ -55,6 +58,10 @@ enum Task {
     },
     Ci {
         on_failure: step::OnFailure,
+    },
+    Services {
+        action: services::Action,
+        names: Vec<String>,
     },
     CampaignSim {
         seeds: u64,
@@ -100,6 +107,7 @@ fn run(root: &Path, task: Task) -> Result<bool, String> {
         Task::Tidy => tidy::run(root),
         Task::Test { extent, on_failure } => test::run(root, extent, on_failure),
         Task::Ci { on_failure } => ci::run(root, on_failure),
+        Task::Services { action, names } => services::run(root, action, &names),
         Task::CampaignSim { seeds, start } => campaign::sim(root, seeds, start),
         Task::CampaignFuzz { seconds, target } => campaign::fuzz(root, seconds, target.as_deref()),
     }
@@ -134,6 +142,18 @@ fn parse(arguments: &[String]) -> Result<Task, String> {
         },
         "ci" => Task::Ci {
             on_failure: take_on_failure(&mut words),
+        },
+        "services" if words.is_empty() => {
+            return Err("services: up, down or status?".to_owned());
+        }
+        "services" => Task::Services {
+            action: match words.remove(0) {
+                "up" => services::Action::Up,
+                "down" => services::Action::Down,
+                "status" => services::Action::Status,
+                other => return Err(format!("services: up, down or status, not {other:?}")),
+            },
+            names: words.drain(..).map(str::to_owned).collect(),
         },
         "campaign" if words.is_empty() => return Err("which campaign: sim or fuzz?".to_owned()),
         "campaign" => match words.remove(0) {
@@ -198,6 +218,7 @@ fn take_number(words: &mut Vec<&str>, flag: &str) -> Result<Option<u64>, String>
 #[cfg(test)]
 mod tests {
     use super::{Task, parse};
+    use crate::services::Action;
     use crate::step::OnFailure;
     use crate::test::Extent;
 
@@ -226,6 +247,11 @@ mod tests {
             "campaign sim --seeds 9",
             Ok(Task::CampaignSim { seeds: 9, start: 0 }),
         );
+        let down = Task::Services {
+            action: Action::Down,
+            names: vec!["postgres15".to_owned()],
+        };
+        check("services down postgres15", Ok(down));
         let record = Task::CampaignFuzz {
             seconds: 60,
             target: Some("record".to_owned()),
@@ -237,6 +263,11 @@ mod tests {
     fn refuses_what_it_does_not_understand() {
         check("tdiy", Err("there is no command \"tdiy\""));
         check("tidy --quick", Err("\"--quick\" is not understood here"));
+        check("services", Err("services: up, down or status?"));
+        check(
+            "services go",
+            Err("services: up, down or status, not \"go\""),
+        );
         check("campaign", Err("which campaign: sim or fuzz?"));
         check("campaign sim", Err("campaign sim: how many --seeds?"));
         check("campaign sim --seeds", Err("--seeds needs a value"));

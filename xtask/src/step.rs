@@ -30,6 +30,7 @@ pub(crate) struct Step {
 enum Work {
     Command(Command),
     Tidy,
+    Services,
     Cannot { why: String, verdict: Verdict },
 }
 
@@ -72,7 +73,7 @@ impl Step {
         let mut command = Command::new("cargo");
         command.args(arguments.iter().take(1));
         let resolves = matches!(arguments, ["test" | "clippy" | "doc" | "run", ..]);
-        if resolves && std::env::var_os("CI").is_some_and(|value| value == "true") {
+        if resolves && is_ci() {
             command.arg("--locked");
         }
         command.args(arguments.iter().skip(1));
@@ -90,6 +91,11 @@ impl Step {
     /// The checks of [`crate::tidy`].
     pub(crate) fn tidy() -> Self {
         Self::new("tidy", Work::Tidy)
+    }
+
+    /// The servers that tests need. Where one cannot be started, that fails with `CI=true`, and elsewhere its tests are not run.
+    pub(crate) fn services() -> Self {
+        Self::new("servers", Work::Services)
     }
 
     /// A step that is needed and cannot be run.
@@ -135,6 +141,7 @@ impl Step {
                 words.join(" ")
             }
             Work::Tidy => "cargo xtask tidy".to_owned(),
+            Work::Services => "cargo xtask services up".to_owned(),
             Work::Cannot { why, .. } => format!("cannot be run: {why}"),
         }
     }
@@ -148,6 +155,10 @@ impl Step {
                 Ok(false) => (Verdict::Failed, String::new(), Tests::default()),
                 Err(error) => (Verdict::Failed, error, Tests::default()),
             },
+            Work::Services => {
+                let (verdict, note) = start_services(root);
+                (verdict, note, Tests::default())
+            }
             Work::Cannot { why, verdict } => (verdict, why, Tests::default()),
         };
         Outcome {
@@ -216,6 +227,26 @@ pub(crate) fn version<S: AsRef<OsStr>>(command: &[S]) -> Option<String> {
         .status
         .success()
         .then(|| text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+fn start_services(root: &Path) -> (Verdict, String) {
+    let failed = match crate::services::up(root) {
+        Ok(failed) => failed,
+        Err(error) => vec![error],
+    };
+    let note = failed.join("; ");
+    match note.as_str() {
+        "" => (Verdict::Passed, note),
+        _ if is_ci() => (Verdict::Failed, note),
+        _ => {
+            let note = format!("the tests that need them will say that they were not run: {note}");
+            (Verdict::NotRun, note)
+        }
+    }
 }
 
 fn run_command(mut command: Command, root: &Path) -> (Verdict, String, Tests) {
@@ -353,7 +384,7 @@ fn line(text: &mut String, line: &str) {
     clippy::disallowed_methods,
     reason = "a chore is timed for people; nothing is decided by it"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 

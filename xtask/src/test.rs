@@ -16,24 +16,9 @@ pub(crate) enum Extent {
     Quick,
 }
 
-/// A server that tests need, which this program would install and start.
-#[derive(Debug)]
-struct Service {
-    name: &'static str,
-}
-
-/// None yet: sinks and shared logs bring theirs when they come.
-const SERVICES: &[Service] = &[];
-
 /// Checks the tools, then runs all tests; says whether they passed.
 pub(crate) fn run(root: &Path, extent: Extent, on_failure: OnFailure) -> Result<bool, String> {
     require_tools()?;
-    if SERVICES.is_empty() {
-        println!("Servers: no servers needed yet\n");
-    }
-    for service in SERVICES {
-        println!("Server: {}", service.name);
-    }
     let mut steps = vec![Step::tidy()];
     steps.extend(self::steps(extent));
     Ok(step::run_all(root, steps, on_failure))
@@ -43,6 +28,7 @@ pub(crate) fn run(root: &Path, extent: Extent, on_failure: OnFailure) -> Result<
 pub(crate) fn steps(extent: Extent) -> Vec<Step> {
     let simulator = "simulator";
     vec![
+        Step::services(),
         Step::cargo(
             "tests",
             &[

@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 /// Keeps the live generation for ever, or rebuilds.
 fn be_killed(what: &str, store: &Path, file: &Path, batch: usize) -> Result<(), Error> {
     let store: Arc<dyn EventStore> = Arc::new(Engine::open(Options::new(store), Env::real())?);
-    let sink = SqliteSink::open(file, orders_tables())?;
+    let sink = open(file)?;
     println!("{OPEN}");
     if what == "keep" {
         let mut runner = Runner::new(store, sink, Orders::default()).batch_events(batch);
@@ -82,6 +82,18 @@ fn be_killed(what: &str, store: &Path, file: &Path, batch: usize) -> Result<(), 
     let rebuild = Rebuild::new(store, sink, Orders::default());
     let mut rebuild = rebuild.configure(|runner| runner.batch_events(batch));
     block_on(rebuild.run(&Stop::new())).map(|_| ())
+}
+
+/// A file that a child left to be recovered is locked by the next one, which may be held up.
+fn open(file: &Path) -> Result<SqliteSink, Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match SqliteSink::open(file, orders_tables()) {
+            Err(error) if error.kind() == Kind::Unavailable && tries < 100 => drop(error),
+            opened => return opened,
+        }
+    }
 }
 
 struct Place {
@@ -137,9 +149,9 @@ fn kill_many() {
             let told = |signal| held.then(|| kill_process(first, signal).ok());
             told(Signal::STOP);
             children.push(place.start(what, "b", batch));
-            begun(&mut children[1]);
-            clock.sleep(Duration::from_millis(chance.below(60)));
+            clock.sleep(Duration::from_millis(chance.below(200)));
             told(Signal::CONT);
+            begun(&mut children[1]);
             // It finds that it was fenced, or it was through before the second came.
             let mut left = 2_000;
             while children[0].try_wait().unwrap().is_none() {

@@ -1,0 +1,192 @@
+//! The writer: it checks operations, takes them down, and merges those on one row.
+//!
+//! Relies on: `Table`'s checks. Never: sends anything; the sink does, at commit.
+
+use std::collections::BTreeMap;
+
+use factum_projection::{Cell as Given, Error, Rows, Table, Value};
+
+use crate::effect::{Cell, Effect, What};
+use crate::value;
+
+/// What a projector writes PostgreSQL with.
+#[derive(Debug)]
+pub struct PostgresRows {
+    tables: Vec<Table>,
+    batches: Vec<Batch>,
+}
+
+/// What is to be done to a table.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// In the order in which each row was first written, with the round it belongs to: what is in one round is about different rows.
+    pub(crate) effects: Vec<(u32, Effect)>,
+    /// Where the last effect on a row is, by its key.
+    latest: BTreeMap<Vec<u8>, usize>,
+}
+
+impl PostgresRows {
+    pub(crate) fn new(tables: Vec<Table>) -> Self {
+        let batches = tables.iter().map(|_| Batch::default()).collect();
+        Self { tables, batches }
+    }
+
+    pub(crate) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// Forgets what was taken down.
+    pub(crate) fn clear(&mut self) {
+        for batch in &mut self.batches {
+            batch.effects.clear();
+            batch.latest.clear();
+        }
+    }
+
+    /// What was taken down, by table.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (&Table, &Batch)> {
+        let all = self.tables.iter().zip(&self.batches);
+        all.filter(|(_, batch)| !batch.effects.is_empty())
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Result<&Table, Error> {
+        self.find(name).map(|(_, table)| table)
+    }
+
+    fn find(&self, name: &str) -> Result<(usize, &Table), Error> {
+        let mut all = self.tables.iter().enumerate();
+        let found = all.find(|(_, table)| table.name == name);
+        found.ok_or_else(|| Error::refused(format!("there is no table {name}")))
+    }
+
+    /// Takes down what becomes of a row, from cells that were checked.
+    fn note(
+        &mut self,
+        index: usize,
+        what: What,
+        given: &[&[Given<'_>]],
+        add: Option<(&str, i64)>,
+    ) -> Result<(), Error> {
+        let (Some(table), Some(batch)) = (self.tables.get(index), self.batches.get_mut(index))
+        else {
+            return Ok(());
+        };
+        let new = what == What::Insert;
+        let mut cells: Vec<Cell> = table
+            .columns
+            .iter()
+            .map(|_| {
+                if new {
+                    Cell::Set(Value::Null)
+                } else {
+                    Cell::Keep
+                }
+            })
+            .collect();
+        let place = |name: &str| {
+            let mut columns = table.columns.iter();
+            columns.position(|column| column.name == name)
+        };
+        for (name, value) in given.iter().copied().flatten() {
+            value::check(table, name, value)?;
+            if let Some(cell) = place(name).and_then(|at| cells.get_mut(at)) {
+                *cell = Cell::Set(table.settled(name, value));
+            }
+        }
+        if let Some((name, by)) = add
+            && let Some(cell) = place(name).and_then(|at| cells.get_mut(at))
+        {
+            *cell = Cell::Add(by);
+        }
+        let key = key(table, &cells);
+        batch
+            .add(key, Effect { what, cells })
+            .map_err(|error| Error::refused(format!("table {}: {error}", table.name)))
+    }
+}
+
+impl Batch {
+    fn add(&mut self, key: Vec<u8>, effect: Effect) -> Result<(), Error> {
+        let at = self.latest.get(&key).copied();
+        let before = at.and_then(|at| self.effects.get_mut(at));
+        let (round, effect) = match before {
+            None => (0, effect),
+            Some((round, before)) => match before.then(effect)? {
+                None => return Ok(()),
+                Some(apart) => (*round + 1, apart),
+            },
+        };
+        self.latest.insert(key, self.effects.len());
+        self.effects.push((round, effect));
+        Ok(())
+    }
+}
+
+impl Rows for PostgresRows {
+    fn insert(&mut self, table: &str, row: &[Given<'_>]) -> Result<(), Error> {
+        let (index, table) = self.find(table)?;
+        table.check_row(row)?;
+        self.note(index, What::Insert, &[row], None)
+    }
+
+    fn upsert(&mut self, table: &str, row: &[Given<'_>]) -> Result<(), Error> {
+        let (index, table) = self.find(table)?;
+        table.check_row(row)?;
+        self.note(index, What::Upsert, &[row], None)
+    }
+
+    fn update(&mut self, table: &str, key: &[Given<'_>], set: &[Given<'_>]) -> Result<(), Error> {
+        let (index, table) = self.find(table)?;
+        table.check_key(key)?;
+        table.check_set(set)?;
+        if set.is_empty() {
+            return Ok(());
+        }
+        self.note(index, What::Update, &[key, set], None)
+    }
+
+    fn delete(&mut self, table: &str, key: &[Given<'_>]) -> Result<(), Error> {
+        let (index, table) = self.find(table)?;
+        table.check_key(key)?;
+        self.note(index, What::Delete, &[key], None)
+    }
+
+    fn increment(
+        &mut self,
+        table: &str,
+        key: &[Given<'_>],
+        column: &str,
+        by: i64,
+    ) -> Result<(), Error> {
+        let (index, table) = self.find(table)?;
+        table.check_key(key)?;
+        table.check_sum(column)?;
+        self.note(index, What::Upsert, &[key], Some((column, by)))
+    }
+}
+
+/// A text of bytes that is the same for the same key; its values are settled.
+fn key(table: &Table, cells: &[Cell]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(24);
+    for name in &table.key {
+        let mut all = table.columns.iter().zip(cells);
+        let Some((_, Cell::Set(value))) = all.find(|(column, _)| column.name == *name) else {
+            continue;
+        };
+        match value {
+            Value::Bool(truth) => key.push((*truth).into()),
+            Value::Integer(number) => key.extend(number.to_be_bytes()),
+            Value::Real(number) => key.extend(number.to_bits().to_be_bytes()),
+            Value::Time(time) => key.extend(time.as_micros().to_be_bytes()),
+            Value::Text(text) => with_length(&mut key, text.as_bytes()),
+            Value::Bytes(bytes) => with_length(&mut key, bytes),
+            _ => (),
+        }
+    }
+    key
+}
+
+fn with_length(key: &mut Vec<u8>, bytes: &[u8]) {
+    key.extend((bytes.len() as u64).to_be_bytes());
+    key.extend(bytes);
+}

@@ -1,0 +1,243 @@
+//! Views over generations: what others built on them stays, or it is said what is in the way.
+
+use std::sync::Arc;
+
+use factum_projection::{Behind, Claim, Error, Kind, Manage, Runner, Sink, Table, Which};
+use factum_store::MemoryStore;
+use pollster::block_on;
+
+use super::orders::{Orders, orders, tables};
+use super::support::{Other, Server, fresh, servers};
+
+struct Place {
+    server: Server,
+    schema: String,
+    store: Arc<MemoryStore>,
+    other: Other,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.other.drop_schema(&self.schema);
+        }
+    }
+}
+
+fn places(test: &str) -> Vec<Place> {
+    let of = |server: Server| Place {
+        schema: fresh("generations"),
+        store: orders(10),
+        other: server.client(),
+        server,
+    };
+    servers(test).into_iter().map(of).collect()
+}
+
+impl Place {
+    fn run(&self, which: Which, tables: &[Table]) -> Result<(), Error> {
+        let sink = self.server.open(&self.schema, tables);
+        let mut runner = Runner::new(Arc::clone(&self.store) as _, sink, Orders).generation(which);
+        block_on(runner.run_until_caught_up()).map(drop)
+    }
+
+    /// A new generation with these tables, of which nothing is in it.
+    fn run_less(&self, tables: &[Table]) {
+        let mut sink = self.server.open(&self.schema, tables);
+        let claim = Claim {
+            projection: "orders",
+            which: Which::New,
+            version: "1",
+            bulk: false,
+        };
+        block_on(sink.claim(claim)).unwrap();
+    }
+
+    fn switch(&self, generation: u32) -> Result<(), Error> {
+        let mut desk = self.server.open(&self.schema, &[]);
+        block_on(desk.switch("orders", generation, Behind::Allow))
+    }
+
+    fn sql(&self, sql: &str) {
+        self.other.run(&sql.replace("{s}", &self.schema));
+    }
+
+    fn rows(&self, sql: &str) -> Vec<String> {
+        self.other.rows(&sql.replace("{s}", &self.schema))
+    }
+}
+
+fn refused(done: Result<(), Error>, parts: &[&str]) {
+    let error = done.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    for part in parts {
+        assert!(error.to_string().contains(part), "{error}: not {part}");
+    }
+}
+
+#[test]
+fn a_reader_sees_rows_with_types() {
+    for place in places("generations::a_reader_sees_rows_with_types") {
+        place.run(Which::Live, &tables()).unwrap();
+        let seen = place.rows(
+            "SELECT id, customer, status, at IS NULL, items->>0, items->>1 FROM {s}.orders ORDER BY id LIMIT 3",
+        );
+        assert_eq!(
+            seen,
+            [
+                "order-0|customer-0|placed|t|0|it's \"one\"",
+                "order-1|customer-1|confirmed|f|1|it's \"one\"",
+                "order-2|customer-2|shipped|f|2|it's \"one\"",
+            ]
+        );
+        let counts = place.rows("SELECT count(*), sum(orders) FROM {s}.customers");
+        assert_eq!(counts, ["7|10"]);
+        let types = place.rows(
+            "SELECT string_agg(data_type, ', ' ORDER BY ordinal_position) FROM information_schema.columns
+             WHERE table_schema = '{s}' AND table_name = 'orders'",
+        );
+        assert_eq!(types, ["text, text, text, timestamp with time zone, jsonb"]);
+        let indexes = place.rows(
+            "SELECT indexname FROM pg_indexes WHERE schemaname = '{s}' AND tablename = 'orders__g1' ORDER BY 1",
+        );
+        assert_eq!(indexes, ["orders__g1_i0", "orders__g1_pkey"]);
+    }
+}
+
+#[test]
+fn what_others_built_on_a_view_stays() {
+    for place in places("generations::what_others_built_on_a_view_stays") {
+        place.run(Which::Live, &tables()).unwrap();
+        place.sql("CREATE VIEW {s}.totals AS SELECT count(*) AS n, count(at) AS confirmed FROM {s}.orders");
+        place.sql("GRANT SELECT ON {s}.orders TO PUBLIC");
+        assert_eq!(place.rows("SELECT * FROM {s}.totals"), ["6|4"]);
+
+        // More columns, in another order: views over it and rights stay.
+        let [_, customers] = tables();
+        let wider = Table::new("orders")
+            .text("note")
+            .json("items")
+            .time("at")
+            .text("status")
+            .text("customer")
+            .text("id")
+            .key(["id"]);
+        place.run(Which::New, &[wider, customers]).unwrap();
+        place.switch(2).unwrap();
+        assert_eq!(place.rows("SELECT * FROM {s}.totals"), ["6|4"]);
+        let columns = "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) FROM information_schema.columns
+             WHERE table_schema = '{s}' AND table_name = 'orders'";
+        assert_eq!(place.rows(columns), ["id customer status at items note"]);
+        let rights = "SELECT privilege_type FROM information_schema.table_privileges
+             WHERE table_schema = '{s}' AND table_name = 'orders' AND grantee = 'PUBLIC'";
+        assert_eq!(place.rows(rights), ["SELECT"]);
+
+        // Back to fewer: refused while another view is built on it, and nothing is changed by that.
+        let why = [
+            "the view orders cannot be changed",
+            "no column note of type text",
+            "totals is built on it",
+        ];
+        refused(place.switch(1), &why);
+        assert_eq!(place.rows(columns), ["id customer status at items note"]);
+        place.sql("DROP VIEW {s}.totals");
+        place.switch(1).unwrap();
+        assert_eq!(place.rows(columns), ["id customer status at items"]);
+        assert_eq!(place.rows(rights), ["SELECT"]);
+        assert_eq!(place.rows("SELECT count(*) FROM {s}.orders"), ["6"]);
+
+        // A table less.
+        place.sql("CREATE VIEW {s}.who AS SELECT id FROM {s}.customers");
+        let odd = Table::new("customers_now")
+            .text("id")
+            .integer("orders")
+            .key(["id"]);
+        let [orders, _] = tables();
+        place.run_less(&[orders, odd]);
+        let why = [
+            "the view customers cannot be changed",
+            "no such table",
+            "who is built on it",
+        ];
+        refused(place.switch(3), &why);
+        place.sql("DROP VIEW {s}.who");
+        place.switch(3).unwrap();
+        let views = "SELECT string_agg(viewname, ' ' ORDER BY viewname) FROM pg_views WHERE schemaname = '{s}'";
+        assert_eq!(place.rows(views), ["customers_now orders"]);
+        let mut desk = place.server.open(&place.schema, &[]);
+        block_on(desk.drop_generation("orders", 2)).unwrap();
+        assert!(place.rows("SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = '{s}' AND relname LIKE '%\\_\\_g2'").is_empty());
+    }
+}
+
+#[test]
+fn what_someone_else_made_is_named_and_left_alone() {
+    for place in places("generations::what_someone_else_made_is_named_and_left_alone") {
+        place.sql("CREATE SCHEMA {s}; CREATE TABLE {s}.orders (id text)");
+        let why = [
+            "a table orders of the role factum that no projection made",
+            &place.schema,
+        ];
+        refused(place.run(Which::Live, &tables()), &why);
+        assert_eq!(place.rows("SELECT count(*) FROM {s}.orders"), ["0"]);
+        place.sql("DROP TABLE {s}.orders; CREATE TABLE {s}.orders__g1 (id text)");
+        refused(
+            place.run(Which::Live, &tables()),
+            &["a table orders__g1 of the role"],
+        );
+        place.sql("DROP TABLE {s}.orders__g1; CREATE VIEW {s}.customers AS SELECT 1");
+        refused(
+            place.run(Which::Live, &tables()),
+            &["a view customers of the role"],
+        );
+        place.sql("DROP VIEW {s}.customers");
+        place.run(Which::Live, &tables()).unwrap();
+        // Other columns than the generation was made with.
+        let [_, customers] = tables();
+        let other = Table::new("orders").text("id").key(["id"]);
+        refused(
+            place.run(Which::Live, &[other, customers]),
+            &[
+                "table orders of projection orders has other columns in generation 1",
+                "build a new generation",
+            ],
+        );
+        // Nothing depends on a search path, nor on what others set.
+        place.sql("ALTER ROLE factum SET search_path = nowhere");
+        place.sql("ALTER ROLE factum SET default_transaction_isolation = serializable");
+        let done = place
+            .run(Which::New, &tables())
+            .and_then(|()| place.switch(2));
+        place.sql("ALTER ROLE factum RESET search_path; ALTER ROLE factum RESET default_transaction_isolation");
+        done.unwrap();
+    }
+}
+
+#[test]
+fn what_may_not_be_made_is_said() {
+    for place in places("generations::what_may_not_be_made_is_said") {
+        // The role may make schemas in its database, and nothing in the system's.
+        let error = place
+            .server
+            .options("public")
+            .schema("pg_catalog")
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("cannot name a schema"),
+            "{error}"
+        );
+        let template = place.server.url.strip_suffix("factum").unwrap();
+        let options = factum_sink_postgres::Options::from_url(&format!("{template}postgres"));
+        let options = options.unwrap().schema("not_ours").unwrap();
+        let sink = factum_sink_postgres::PostgresSink::open(options, tables()).unwrap();
+        let mut runner = Runner::new(Arc::clone(&place.store) as _, sink, Orders);
+        let done = block_on(runner.run_until_caught_up()).map(drop);
+        refused(
+            done,
+            &[
+                "cannot make the tables of the sink in the schema not_ours",
+                "permission denied",
+            ],
+        );
+    }
+}

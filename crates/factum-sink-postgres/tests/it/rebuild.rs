@@ -1,0 +1,196 @@
+//! A long log, 262,200 events, rebuilt beside the live generation under a reader who looks every millisecond.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use factum_framework::Stop;
+use factum_projection::{Error, Manage, Projector, Rebuild, Rows, Runner, Table};
+use factum_store::{AppendBatch, EventStore, MemoryStore, Source, StreamWrite};
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
+use pollster::block_on;
+
+use super::orders::append;
+use super::own_server::pause;
+use super::support::{Server, fresh, servers};
+
+/// One row for each application: its last event, and how many it had.
+#[derive(Debug, Clone)]
+struct Loans;
+
+impl<W: Rows> Projector<W> for Loans {
+    fn name(&self) -> &'static str {
+        "loans"
+    }
+
+    fn source(&self) -> Source {
+        Source::All
+    }
+
+    fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
+        let id = ("id", event.stream.as_str().into());
+        let last = ("last", event.event_type.as_str().into());
+        to.upsert("loans", &[id.clone(), last])?;
+        to.increment("loans", &[id], "events", 1)
+    }
+}
+
+fn table() -> Table {
+    Table::new("loans")
+        .text("id")
+        .text("last")
+        .integer("events")
+        .key(["id"])
+        .index(["last"])
+}
+
+/// The real log where it lies beside the project, or one as long that is made.
+fn long_log() -> Arc<MemoryStore> {
+    let beside = "../../../shared/data/loan-applications.ndjson.gz";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);
+    let store = Arc::new(MemoryStore::new());
+    let mut writes = Vec::new();
+    let mut count = 0_u128;
+    let mut add = |stream: &str, kind: &str, data: String| {
+        count += 1;
+        let id = EventId::from_bytes((count << 80).to_be_bytes());
+        let event = NewEvent::json(id, EventType::new(kind).unwrap(), data);
+        let stream = StreamName::new(stream).unwrap();
+        writes.push(StreamWrite::events(
+            stream,
+            ExpectedRevision::Any,
+            vec![event],
+        ));
+        if writes.len() == 100 {
+            append_all(&store, &mut writes);
+        }
+    };
+    match std::fs::read(&path) {
+        Ok(file) => {
+            let lines = BufReader::new(flate2::read::GzDecoder::new(&file[..])).lines();
+            for line in lines {
+                let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let text = |field: &str| event[field].as_str().unwrap();
+                add(text("subject"), text("type"), event["data"].to_string());
+            }
+        }
+        Err(_) => {
+            for step in 0..262_200_u32 {
+                let stream = format!("loanApplication-{}", step / 20);
+                add(&stream, &format!("STEP_{}", step % 20), "{}".to_owned());
+            }
+        }
+    }
+    append_all(&store, &mut writes);
+    assert_eq!(count, 262_200);
+    store
+}
+
+fn append_all(store: &MemoryStore, writes: &mut Vec<StreamWrite>) {
+    let mut writes = std::mem::take(writes).into_iter();
+    let Some(StreamWrite {
+        stream,
+        expected,
+        change,
+    }) = writes.next()
+    else {
+        return;
+    };
+    let first = AppendBatch::change(stream, expected, change);
+    let batch = writes.fold(first, AppendBatch::and);
+    block_on(store.append(batch)).unwrap();
+}
+
+/// Ends the watching, also when the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls as long as it is told to; says how often.
+fn watch(server: &Server, schema: &str, over: &AtomicBool) -> u64 {
+    let reader = server.client();
+    let (mut most, mut polls) = ((0, 0), 0);
+    while !over.load(Ordering::SeqCst) {
+        let seen = reader.rows(&format!("SELECT n, events FROM \"{schema}\".totals"));
+        let (rows, events) = seen[0].split_once('|').unwrap();
+        let seen: (u64, u64) = (rows.parse().unwrap(), events.parse().unwrap());
+        assert!(seen >= most, "{seen:?} after {most:?}");
+        (most, polls) = (seen, polls + 1);
+        pause(1);
+    }
+    polls
+}
+
+#[test]
+fn readers_see_no_rebuild() {
+    let servers = servers("rebuild::readers_see_no_rebuild");
+    if servers.is_empty() {
+        return;
+    }
+    let store = long_log();
+    let mut count = 262_200;
+    for server in servers {
+        let schema = fresh("rebuild");
+        let mut live = Runner::new(
+            Arc::clone(&store) as _,
+            server.open(&schema, &[table()]),
+            Loans,
+        )
+        .batch_events(10_000);
+        block_on(live.run_until_caught_up()).unwrap();
+        let other = server.client();
+        // A view that someone else made over ours.
+        other.run(&format!(
+            "CREATE VIEW \"{schema}\".totals AS SELECT count(*) AS n, sum(events) AS events FROM \"{schema}\".loans"
+        ));
+        let check = |expected: u64, what: &str| {
+            let seen = other.rows(&format!("SELECT events FROM \"{schema}\".totals"));
+            assert_eq!(seen, [expected.to_string()], "{what}");
+        };
+        check(count, "live");
+        let mut late = || {
+            count += 1;
+            append(&*store, "loanApplication-1", "Late", "{}");
+            count
+        };
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let ended = Over(&over);
+            let watching = scope.spawn(|| watch(&server, &schema, &over));
+            let mut rebuild = Rebuild::new(
+                Arc::clone(&store) as _,
+                server.open(&schema, &[table()]),
+                Loans,
+            );
+            let rebuilt = block_on(rebuild.run(&Stop::new())).unwrap().unwrap();
+            assert_eq!((rebuilt.generation, rebuilt.before), (2, Some(1)));
+            assert!(rebuilt.verified.is_some(), "{rebuilt:?}");
+            let mut new = rebuild.into_runner();
+            let expected = late();
+            block_on(new.run_until_caught_up()).unwrap();
+            check(expected, "switched");
+            // Back, when that has caught up.
+            block_on(live.run_until_caught_up()).unwrap();
+            let mut desk = server.open(&schema, &[]);
+            assert_eq!(block_on(desk.switch_back("loans")).unwrap(), 1);
+            let expected = late();
+            block_on(live.run_until_caught_up()).unwrap();
+            check(expected, "switched back");
+            block_on(desk.drop_generation("loans", 2)).unwrap();
+            drop(ended);
+            let polls = watching.join().unwrap();
+            assert!(polls > 50, "{polls}");
+        });
+        let indexes = other.rows(&format!(
+            "SELECT count(*) FROM pg_indexes WHERE schemaname = '{schema}' AND indexname LIKE 'loans%'"
+        ));
+        assert_eq!(indexes, ["2"]);
+        other.drop_schema(&schema);
+    }
+}
