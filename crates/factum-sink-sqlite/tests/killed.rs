@@ -12,6 +12,7 @@
     reason = "a test with a main function of its own"
 )]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const KILLS: u32 = 50;
 const EVENTS: u64 = 3_000;
 const NAME: &str = "kit_orders";
+/// What a child says when it is about to begin.
+const OPEN: &str = "open";
 /// How a child ends that was fenced.
 const FENCED: u8 = 3;
 
@@ -70,7 +73,8 @@ fn main() -> ExitCode {
 /// Keeps the live generation for ever, or rebuilds.
 fn be_killed(what: &str, store: &Path, file: &Path, batch: usize) -> Result<(), Error> {
     let store: Arc<dyn EventStore> = Arc::new(Engine::open(Options::new(store), Env::real())?);
-    let sink = SqliteSink::open(file, orders_tables())?;
+    let sink = open(file)?;
+    println!("{OPEN}");
     if what == "keep" {
         let mut runner = Runner::new(store, sink, Orders::default()).batch_events(batch);
         return block_on(runner.run(&Stop::new()));
@@ -78,6 +82,18 @@ fn be_killed(what: &str, store: &Path, file: &Path, batch: usize) -> Result<(), 
     let rebuild = Rebuild::new(store, sink, Orders::default());
     let mut rebuild = rebuild.configure(|runner| runner.batch_events(batch));
     block_on(rebuild.run(&Stop::new())).map(|_| ())
+}
+
+/// A file that a child left to be recovered is locked by the next one, which may be held up.
+fn open(file: &Path) -> Result<SqliteSink, Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match SqliteSink::open(file, orders_tables()) {
+            Err(error) if error.kind() == Kind::Unavailable && tries < 100 => drop(error),
+            opened => return opened,
+        }
+    }
 }
 
 struct Place {
@@ -93,6 +109,7 @@ impl Place {
             .arg(self.folder.path().join(copy))
             .arg(&self.file)
             .arg(batch.to_string())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
@@ -120,7 +137,10 @@ fn kill_many() {
         let what = ["keep", "rebuild"][usize::from(killed > 5 && chance.below(3) > 0)];
         let batch = 1 + chance.below(8);
         let mut children = vec![place.start(what, "a", batch)];
-        clock.sleep(Duration::from_millis(chance.below(250)));
+        if chance.below(8) > 0 {
+            begun(&mut children[0]);
+        }
+        clock.sleep(Duration::from_millis(chance.below(120)));
         if chance.below(4) == 0 {
             // The first is held up, or not, and a zombie once the second has claimed.
             let held = chance.below(2) == 0;
@@ -129,9 +149,16 @@ fn kill_many() {
             let told = |signal| held.then(|| kill_process(first, signal).ok());
             told(Signal::STOP);
             children.push(place.start(what, "b", batch));
-            clock.sleep(Duration::from_millis(chance.below(150)));
+            clock.sleep(Duration::from_millis(chance.below(200)));
             told(Signal::CONT);
-            clock.sleep(Duration::from_millis(chance.below(100)));
+            begun(&mut children[1]);
+            // It finds that it was fenced, or it was through before the second came.
+            let mut left = 2_000;
+            while children[0].try_wait().unwrap().is_none() {
+                left -= 1;
+                assert!(left > 0, "a zombie goes on");
+                clock.sleep(Duration::from_millis(5));
+            }
         }
         for child in children {
             match end(child) {
@@ -143,7 +170,17 @@ fn kill_many() {
         check_halves(&place.file);
     }
     println!("killed {killed}, fenced {fenced}, rebuilds done {done}");
-    check_whole(&place);
+    let claims = check_whole(&place);
+    // Or the children were killed before they did anything, and nothing was tested.
+    assert!(claims > u64::from(KILLS) / 2, "only {claims} claims");
+    assert!(fenced > 0, "no zombie was fenced");
+}
+
+/// Waits until the child is about to begin, or has ended.
+fn begun(child: &mut Child) {
+    let mut said = String::new();
+    let mut out = BufReader::new(child.stdout.as_mut().unwrap());
+    out.read_line(&mut said).unwrap();
 }
 
 enum Ended {
@@ -180,8 +217,8 @@ fn check_halves(file: &Path) {
     }
 }
 
-/// Every generation, brought to the end, is the fresh fold.
-fn check_whole(place: &Place) {
+/// Every generation, brought to the end, is the fresh fold. Says how often they had been claimed.
+fn check_whole(place: &Place) -> u64 {
     let store = Options::new(place.folder.path().join("a"));
     let store: Arc<dyn EventStore> = Arc::new(Engine::open(store, Env::real()).unwrap());
     let mut memory = MemorySink::new(orders_tables()).unwrap();
@@ -203,7 +240,10 @@ fn check_whole(place: &Place) {
         }
         assert_eq!(waiting(&mut sink, generation.number), parked);
     }
-    println!("{} generations are the fresh fold", generations.len());
+    let claims = generations.iter().map(|it| it.epoch).sum();
+    let count = generations.len();
+    println!("{count} generations, claimed {claims} times, are the fresh fold");
+    claims
 }
 
 fn waiting(sink: &mut impl Manage, generation: u32) -> Vec<(u64, String)> {

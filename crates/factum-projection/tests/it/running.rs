@@ -239,6 +239,14 @@ impl Projector<MemoryWriter> for Versioned {
     }
 }
 
+struct Ended<'a>(&'a Stop);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// Who wrote reads what was written, in the runner's process and in another.
 #[test]
 fn a_token_is_waited_for() {
@@ -249,8 +257,11 @@ fn a_token_is_waited_for() {
     let soon = Duration::from_millis(20);
     let nothing = block_on(reached(&mut sink, "orders", Token(None), &world, soon)).unwrap_err();
     assert_eq!(nothing.kind(), Kind::Invalid);
+    block_on(runner.run_until_caught_up()).unwrap();
     let stop = Stop::new();
     thread::scope(|scope| {
+        // Also when this fails.
+        let _ended = Ended(&stop);
         let running = scope.spawn(|| block_on(runner.run(&stop)));
         for order in 10..40 {
             let order = format!("order-{order}");
