@@ -67,6 +67,9 @@ use session::Session;
 ///
 /// It connects when it is first asked for something, and again whenever the connection was lost, so a runner may be started before
 /// the server is. It has a thread of its own for the connection: it can be polled by any executor, and dropped anywhere.
+///
+/// In a bulk a batch is written while the runner makes the next one, so the last one is stored when the bulk is finished, or the sink is asked
+/// for anything else.
 #[derive(Debug)]
 pub struct PostgresSink {
     session: Session,

@@ -63,7 +63,9 @@ impl PostgresSink {
     }
 
     async fn finish_now(&mut self, lease: &Lease) -> Result<(), Error> {
-        self.home().await?;
+        // The bulk ends with what is stored. Whoever finishes one looks afterwards, and does again what is not.
+        drop(self.home().await);
+        self.failed = None;
         self.session.begin().await?;
         let done = self.finish(lease).await;
         let done = done.map_err(crate::error::not_refused);
@@ -140,6 +142,8 @@ impl PostgresSink {
                     self.session = session;
                     self.settle(&sent);
                     self.failed = sent.err();
+                    // The runner was told that it is done: the checkpoint is not where it thinks.
+                    self.unsure |= self.failed.is_some();
                 }
                 Err(error) => {
                     let session = Session::new(self.session.options().clone());

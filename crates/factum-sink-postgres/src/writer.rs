@@ -2,7 +2,11 @@
 //!
 //! Relies on: `Table`'s checks. Never: sends anything; the sink does, at commit.
 
-use std::collections::BTreeMap;
+#[expect(
+    clippy::disallowed_types,
+    reason = "looked up and never iterated; the keys are anybody's, so the hash needs a secret"
+)]
+use std::collections::HashMap;
 
 use factum_projection::{Cell as Given, Error, Rows, Table, Value};
 
@@ -16,13 +20,19 @@ pub struct PostgresRows {
     batches: Vec<Batch>,
 }
 
+#[expect(
+    clippy::disallowed_types,
+    reason = "looked up and never iterated; the keys are anybody's, so the hash needs a secret"
+)]
+type Latest = HashMap<Vec<u8>, usize>;
+
 /// What is to be done to a table.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// In the order in which each row was first written, with the round it belongs to: what is in one round is about different rows.
     pub(crate) effects: Vec<(u32, Effect)>,
     /// Where the last effect on a row is, by its key.
-    latest: BTreeMap<Vec<u8>, usize>,
+    latest: Latest,
 }
 
 impl PostgresRows {
