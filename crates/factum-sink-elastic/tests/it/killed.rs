@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,9 +55,9 @@ impl<W: Rows> Projector<W> for Orders {
         let kind = event.event_type.as_str();
         match kind {
             "Placed" => to.insert("orders", &[id.clone(), ("status", "placed".into())])?,
-            "Gone" => to.delete("orders", &[id.clone()])?,
+            "Gone" => to.delete("orders", slice::from_ref(&id))?,
             "Broken" => return Err(Error::refused("broken")),
-            _ => to.increment("orders", &[id.clone()], "events", 1)?,
+            _ => to.increment("orders", slice::from_ref(&id), "events", 1)?,
         }
         to.update("orders", &[id], &[("status", kind.into())])?;
         to.increment("counts", &[("type", kind.into())], "events", 1)
@@ -76,7 +77,7 @@ fn log(seed: u64) -> Arc<MemoryStore> {
         };
         let id = EventId::from_bytes(u128::from(number + 1).to_be_bytes());
         let event = NewEvent::json(id, EventType::new(kind).unwrap(), "{}");
-        let stream = StreamName::new(&format!("order-{}", random.u32(..20))).unwrap();
+        let stream = StreamName::new(format!("order-{}", random.u32(..20))).unwrap();
         let batch = AppendBatch::events(stream, ExpectedRevision::Any, vec![event]);
         block_on(store.append(batch)).unwrap();
     }
@@ -127,7 +128,8 @@ impl<S: Manage + factum_projection::ReadBack> Read for S {
 /// What a runner in a process of its own does.
 #[test]
 fn a_runner() {
-    let Ok(told) = std::env::var(TOLD) else {
+    let told = std::env::var_os(TOLD).and_then(|told| told.into_string().ok());
+    let Some(told) = told else {
         return;
     };
     let [address, prefix, seed, batch] = told.split('|').collect::<Vec<_>>()[..] else {

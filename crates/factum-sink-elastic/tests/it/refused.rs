@@ -39,7 +39,7 @@ impl<W: Rows> Projector<W> for Numbers {
 
     fn project(&self, event: &RecordedEvent, to: &mut W) -> Result<(), Error> {
         let id = ("id", event.stream.as_str().into());
-        to.increment("orders", &[id.clone()], "events", 1)?;
+        to.increment("orders", std::slice::from_ref(&id), "events", 1)?;
         if event.event_type.as_str() == "Broken" {
             return to.update("orders", &[id], &[("number", "none".into())]);
         }

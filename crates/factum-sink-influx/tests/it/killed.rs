@@ -66,7 +66,7 @@ fn log(seed: u64) -> Arc<MemoryStore> {
         };
         let id = EventId::from_bytes(u128::from(number + 1).to_be_bytes());
         let event = NewEvent::json(id, EventType::new(kind).unwrap(), "{}");
-        let stream = StreamName::new(&format!("order-{}", random.u32(..20))).unwrap();
+        let stream = StreamName::new(format!("order-{}", random.u32(..20))).unwrap();
         let batch = AppendBatch::events(stream, ExpectedRevision::Any, vec![event]);
         block_on(store.append(batch)).unwrap();
     }
@@ -126,7 +126,8 @@ fn open(address: &str, name: &str) -> InfluxSink {
 /// What a runner in a process of its own does.
 #[test]
 fn a_runner() {
-    let Ok(told) = std::env::var(TOLD) else {
+    let told = std::env::var_os(TOLD).and_then(|told| told.into_string().ok());
+    let Some(told) = told else {
         return;
     };
     let [address, name, seed, batch] = told.split('|').collect::<Vec<_>>()[..] else {
