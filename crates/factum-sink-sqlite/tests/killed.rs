@@ -27,7 +27,7 @@ use factum_sink_sqlite::SqliteSink;
 use factum_store::{AppendBatch, EventStore, ReadRequest, StreamWrite};
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
 use pollster::block_on;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 const KILLS: u32 = 50;
 const EVENTS: u64 = 3_000;
@@ -72,6 +72,8 @@ fn main() -> ExitCode {
 
 /// Keeps the live generation for ever, or rebuilds.
 fn be_killed(what: &str, store: &Path, file: &Path, batch: usize) -> Result<(), Error> {
+    // Nothing is left running where the parent is killed itself.
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let store: Arc<dyn EventStore> = Arc::new(Engine::open(Options::new(store), Env::real())?);
     let sink = open(file)?;
     println!("{OPEN}");
