@@ -128,10 +128,7 @@ fn the_projector_of_the_design_keeps_orders() {
     assert_eq!(reason, expected);
 }
 
-#[test]
-fn several_tables_versions_and_conditions() {
-    let declared = read(
-        r#"
+const SHOP: &str = r#"
 format = 1
 name = "shop"
 from = "all"
@@ -167,8 +164,12 @@ decrement = { where = { country = "'DE'", id = "/customer" }, by = { orders = 1 
 [on.Gone]
 table = "orders"
 delete = { where = { id = "@stream" } }
-"#,
-    );
+"#;
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn several_tables_versions_and_conditions() {
+    let declared = read(SHOP);
     let store = store(&[
         (
             "order-1",
@@ -279,6 +280,7 @@ inc = 1
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn single_mistakes() {
     let check = |text: &str, expected: &str| {
         let file = format!("format = 1\nname = \"orders\"\n{text}");
@@ -390,31 +392,33 @@ fn the_version_is_that_of_the_rows() {
     assert_eq!(before, "6a8a9b71-c19c-548d-a02a-612c1f633398");
 }
 
+/// The measurement, tags, number of fields, and whether a time was given, of each point.
+#[derive(Default)]
+struct Seen(Vec<(String, BTreeMap<String, String>, usize, bool)>);
+impl crate::Points for Seen {
+    fn point(
+        &mut self,
+        measurement: &str,
+        tags: &[(&str, &str)],
+        fields: &[crate::Cell<'_>],
+        time: Option<factum_types::Timestamp>,
+    ) -> Result<(), crate::Error> {
+        crate::points::check_point(measurement, tags, fields)?;
+        let tags = tags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.0.push((
+            measurement.to_owned(),
+            tags.collect(),
+            fields.len(),
+            time.is_some(),
+        ));
+        Ok(())
+    }
+}
+
 #[test]
 fn points_are_written_with_tags_and_fields() {
-    #[derive(Default)]
-    struct Seen(Vec<(String, BTreeMap<String, String>, usize, bool)>);
-    impl crate::Points for Seen {
-        fn point(
-            &mut self,
-            measurement: &str,
-            tags: &[(&str, &str)],
-            fields: &[crate::Cell<'_>],
-            time: Option<factum_types::Timestamp>,
-        ) -> Result<(), crate::Error> {
-            crate::points::check_point(measurement, tags, fields)?;
-            let tags = tags
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            self.0.push((
-                measurement.to_owned(),
-                tags.collect(),
-                fields.len(),
-                time.is_some(),
-            ));
-            Ok(())
-        }
-    }
     let declared = read(
         r#"
 format = 1
