@@ -41,7 +41,10 @@ pub(super) fn influx(
     let address = address(place, scheme);
     let (server, database) = address.rsplit_once('/').unwrap_or_default();
     if database.is_empty() || server.ends_with('/') {
-        return Err(invalid(place, "the address names no database: influxdb://HOST:PORT/DATABASE"));
+        return Err(invalid(
+            place,
+            "the address names no database: influxdb://HOST:PORT/DATABASE",
+        ));
     }
     let mut options = Options::with(reached(place, server, base)?, database);
     options = match place.api.as_deref() {
@@ -90,7 +93,9 @@ fn read(place: &SinkPlace, from: Option<&Secret>, base: &Path) -> Outcome<Option
             let path = base.join(path);
             let bytes = crate::files::read_whole(&path, SECRET_BYTES_MAX)?;
             let text = String::from_utf8(bytes);
-            let text = text.map_err(|_not_text| invalid(place, &format!("{} holds no text", path.display())))?;
+            let text = text.map_err(|_not_text| {
+                invalid(place, &format!("{} holds no text", path.display()))
+            })?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         }
     }

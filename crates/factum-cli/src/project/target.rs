@@ -72,15 +72,22 @@ impl Target {
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Scheme::Postgres(postgres(place, base)?),
             #[cfg(feature = "elastic")]
-            "elasticsearch" | "opensearch" => Scheme::Elastic(super::http::elastic(place, "http", base)?),
+            "elasticsearch" | "opensearch" => {
+                Scheme::Elastic(super::http::elastic(place, "http", base)?)
+            }
             #[cfg(feature = "elastic")]
-            "elasticsearch+https" | "opensearch+https" => Scheme::Elastic(super::http::elastic(place, "https", base)?),
+            "elasticsearch+https" | "opensearch+https" => {
+                Scheme::Elastic(super::http::elastic(place, "https", base)?)
+            }
             #[cfg(feature = "influx")]
             "influxdb" => Scheme::Influx(super::http::influx(place, "http", base)?),
             #[cfg(feature = "influx")]
             "influxdb+https" => Scheme::Influx(super::http::influx(place, "https", base)?),
             _ => {
-                let message = format!("there is no sink {shown:?} here; known are {}", KNOWN.join(", "));
+                let message = format!(
+                    "there is no sink {shown:?} here; known are {}",
+                    KNOWN.join(", ")
+                );
                 return Err(Failure::usage(message));
             }
         };
@@ -170,7 +177,9 @@ impl Target {
                 }
                 let mut sink = self.influx(options)?;
                 let asked = pollster::block_on(sink.projections());
-                asked.map(|_| Vec::new()).map_err(|error| self.failed(&error))
+                asked
+                    .map(|_| Vec::new())
+                    .map_err(|error| self.failed(&error))
             }
             _ if declared.tables().next().is_none() => Err(self.has_no(NO_POINTS)),
             #[cfg(feature = "elastic")]
@@ -178,7 +187,9 @@ impl Target {
                 let tables: Vec<_> = declared.tables().cloned().collect();
                 let mut sink = self.elastic(options, &tables)?;
                 let asked = pollster::block_on(sink.projections());
-                asked.map(|_| Vec::new()).map_err(|error| self.failed(&error))
+                asked
+                    .map(|_| Vec::new())
+                    .map_err(|error| self.failed(&error))
             }
             #[cfg(feature = "postgres")]
             Scheme::Postgres(options) => {
@@ -212,7 +223,10 @@ impl Target {
             }
             #[cfg(any(feature = "elastic", feature = "influx"))]
             _ => {
-                let what = format!("{} does not speak SQL: ask it in its own language", self.shown());
+                let what = format!(
+                    "{} does not speak SQL: ask it in its own language",
+                    self.shown()
+                );
                 Err(factum_query::Error::new(factum_query::Kind::Invalid, what))
             }
         }
