@@ -4,6 +4,8 @@
 
 pub(crate) mod file;
 pub(crate) mod findings;
+#[cfg(any(feature = "elastic", feature = "influx"))]
+mod http;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub(crate) mod sample;

@@ -43,6 +43,7 @@ mod line;
 mod manage;
 mod options;
 mod points;
+mod read_back;
 mod server;
 
 use std::fmt;

@@ -24,14 +24,24 @@ enum Scheme {
     Sqlite(PathBuf),
     #[cfg(feature = "postgres")]
     Postgres(factum_sink_postgres::Options),
+    #[cfg(feature = "elastic")]
+    Elastic(factum_sink_elastic::Options),
+    #[cfg(feature = "influx")]
+    Influx(factum_sink_influx::Options),
 }
 
 /// What can be named as a sink.
-const KNOWN: &str = if cfg!(feature = "postgres") {
-    "sqlite:PATH and postgres://USER@HOST/DATABASE"
-} else {
-    "sqlite:PATH"
-};
+const KNOWN: &[&str] = &[
+    "sqlite:PATH",
+    #[cfg(feature = "postgres")]
+    "postgres://USER@HOST/DATABASE",
+    #[cfg(feature = "elastic")]
+    "elasticsearch://HOST:PORT (or opensearch, or with +https)",
+    #[cfg(feature = "influx")]
+    "influxdb://HOST:PORT/DATABASE (or with +https)",
+];
+
+const NO_POINTS: &str = "series of points: declare a [table]";
 
 /// Something to be done with a sink and a projector that fit each other.
 pub(crate) trait Job {
@@ -61,8 +71,23 @@ impl Target {
             }
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Scheme::Postgres(postgres(place, base)?),
+            #[cfg(feature = "elastic")]
+            "elasticsearch" | "opensearch" => {
+                Scheme::Elastic(super::http::elastic(place, "http", base)?)
+            }
+            #[cfg(feature = "elastic")]
+            "elasticsearch+https" | "opensearch+https" => {
+                Scheme::Elastic(super::http::elastic(place, "https", base)?)
+            }
+            #[cfg(feature = "influx")]
+            "influxdb" => Scheme::Influx(super::http::influx(place, "http", base)?),
+            #[cfg(feature = "influx")]
+            "influxdb+https" => Scheme::Influx(super::http::influx(place, "https", base)?),
             _ => {
-                let message = format!("there is no sink {shown:?} here; known are {KNOWN}");
+                let message = format!(
+                    "there is no sink {shown:?} here; known are {}",
+                    KNOWN.join(", ")
+                );
                 return Err(Failure::usage(message));
             }
         };
@@ -87,6 +112,10 @@ impl Target {
             }
             #[cfg(feature = "postgres")]
             Scheme::Postgres(options) => Ok(Box::new(self.postgres(options, &[])?)),
+            #[cfg(feature = "elastic")]
+            Scheme::Elastic(options) => Ok(Box::new(self.elastic(options, &[])?)),
+            #[cfg(feature = "influx")]
+            Scheme::Influx(options) => Ok(Box::new(self.influx(options)?)),
         }
     }
 
@@ -106,7 +135,7 @@ impl Target {
         match &self.scheme {
             Scheme::Sqlite(path) => {
                 let Some(rows) = declared.rows() else {
-                    return Err(self.has_no("series of points: declare a [table]"));
+                    return Err(self.has_no(NO_POINTS));
                 };
                 let tables = declared.tables().cloned();
                 let sink = SqliteSink::open(path, tables).map_err(|error| self.failed(&error))?;
@@ -115,10 +144,25 @@ impl Target {
             #[cfg(feature = "postgres")]
             Scheme::Postgres(options) => {
                 let Some(rows) = declared.rows() else {
-                    return Err(self.has_no("series of points: declare a [table]"));
+                    return Err(self.has_no(NO_POINTS));
                 };
                 let tables: Vec<_> = declared.tables().cloned().collect();
                 Ok(job.with(self.postgres(options, &tables)?, rows))
+            }
+            #[cfg(feature = "elastic")]
+            Scheme::Elastic(options) => {
+                let Some(rows) = declared.rows() else {
+                    return Err(self.has_no(NO_POINTS));
+                };
+                let tables: Vec<_> = declared.tables().cloned().collect();
+                Ok(job.with(self.elastic(options, &tables)?, rows))
+            }
+            #[cfg(feature = "influx")]
+            Scheme::Influx(options) => {
+                let Some(points) = declared.points() else {
+                    return Err(self.has_no("tables: declare [points]"));
+                };
+                Ok(job.with(self.influx(options)?, points))
             }
         }
     }
@@ -126,8 +170,26 @@ impl Target {
     /// What stands in the way of a projection, without making anything. `Ok` holds what is only to be noted.
     pub(crate) fn inspect(&self, declared: &Declared) -> Outcome<Vec<Obstacle>> {
         match &self.scheme {
-            _ if declared.tables().next().is_none() => {
-                Err(self.has_no("series of points: declare a [table]"))
+            #[cfg(feature = "influx")]
+            Scheme::Influx(options) => {
+                if declared.measurements().is_empty() {
+                    return Err(self.has_no("tables: declare [points]"));
+                }
+                let mut sink = self.influx(options)?;
+                let asked = pollster::block_on(sink.projections());
+                asked
+                    .map(|_| Vec::new())
+                    .map_err(|error| self.failed(&error))
+            }
+            _ if declared.tables().next().is_none() => Err(self.has_no(NO_POINTS)),
+            #[cfg(feature = "elastic")]
+            Scheme::Elastic(options) => {
+                let tables: Vec<_> = declared.tables().cloned().collect();
+                let mut sink = self.elastic(options, &tables)?;
+                let asked = pollster::block_on(sink.projections());
+                asked
+                    .map(|_| Vec::new())
+                    .map_err(|error| self.failed(&error))
             }
             #[cfg(feature = "postgres")]
             Scheme::Postgres(options) => {
@@ -159,6 +221,14 @@ impl Target {
                 let sink = factum_sink_postgres::PostgresSink::open(options.clone(), []);
                 super::postgres::ask(sink, sql, limits, is_stopped, out)
             }
+            #[cfg(any(feature = "elastic", feature = "influx"))]
+            _ => {
+                let what = format!(
+                    "{} does not speak SQL: ask it in its own language",
+                    self.shown()
+                );
+                Err(factum_query::Error::new(factum_query::Kind::Invalid, what))
+            }
         }
     }
 
@@ -183,6 +253,25 @@ impl Target {
         tables: &[factum_projection::Table],
     ) -> Outcome<factum_sink_postgres::PostgresSink> {
         let sink = factum_sink_postgres::PostgresSink::open(options.clone(), tables.to_vec());
+        sink.map_err(|error| self.failed(&error))
+    }
+
+    #[cfg(feature = "elastic")]
+    fn elastic(
+        &self,
+        options: &factum_sink_elastic::Options,
+        tables: &[factum_projection::Table],
+    ) -> Outcome<factum_sink_elastic::ElasticSink> {
+        let sink = factum_sink_elastic::ElasticSink::new(options.clone(), tables.to_vec());
+        sink.map_err(|error| self.failed(&error))
+    }
+
+    #[cfg(feature = "influx")]
+    fn influx(
+        &self,
+        options: &factum_sink_influx::Options,
+    ) -> Outcome<factum_sink_influx::InfluxSink> {
+        let sink = factum_sink_influx::InfluxSink::new(options.clone());
         sink.map_err(|error| self.failed(&error))
     }
 }
@@ -215,12 +304,12 @@ fn postgres(place: &SinkPlace, base: &Path) -> Outcome<factum_sink_postgres::Opt
 }
 
 /// The secret in a variable.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "elastic", feature = "influx"))]
 #[expect(
     clippy::disallowed_methods,
     reason = "the variable that the user named for a secret"
 )]
-fn secret(name: &str, place: &SinkPlace) -> Outcome<String> {
+pub(super) fn secret(name: &str, place: &SinkPlace) -> Outcome<String> {
     std::env::var(name).map_err(|_not_set| {
         let message = format!(
             "the variable {name}, which holds the password of {}, is not set",
@@ -273,7 +362,7 @@ pub(crate) fn failed(error: &Error) -> Failure {
 /// Whether a sink did not let us in. Sinks have no kind of their own for that: to a runner it is one more thing that does not pass by itself.
 fn is_denied(error: &Error) -> bool {
     let text = error.to_string();
-    ["wrong password", "is not let in", "a password is needed"]
+    ["wrong password", "is not let in", "refuses who we are"]
         .iter()
         .any(|words| text.contains(words))
 }

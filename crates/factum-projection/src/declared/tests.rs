@@ -167,7 +167,6 @@ delete = { where = { id = "@stream" } }
 "#;
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn several_tables_versions_and_conditions() {
     let declared = read(SHOP);
     let store = store(&[
