@@ -4,13 +4,19 @@
 //! all of them. Relies on: package registries, for what is not installed. Never: touches a server that it did not start; leaves a test to
 //! guess an address: `target/services/NAME/url` holds it for as long as the server is up.
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 mod certificates;
 mod command;
+mod influxdb;
+mod opensearch;
 mod place;
 mod postgres;
 mod process;
+mod wheel;
 
 use place::Place;
 use process::Process;
@@ -30,6 +36,8 @@ struct Service {
     url: fn(&Place, u16) -> Result<String, String>,
     /// Whether the server on this port answers; asked again and again until it does, or for too long.
     answers: fn(&Place, u16) -> Result<(), String>,
+    /// The ports that it can listen on, the first and the last, where that is not all.
+    ports: Option<(u16, u16)>,
     /// How many seconds it may take until it answers.
     seconds: u64,
     /// The signal that asks it to stop.
@@ -37,7 +45,12 @@ struct Service {
 }
 
 /// All of them, in the order they are started in.
-const SERVICES: &[Service] = &[postgres::DEBIAN, postgres::NEWEST];
+const SERVICES: &[Service] = &[
+    postgres::DEBIAN,
+    postgres::NEWEST,
+    influxdb::SERVICE,
+    opensearch::SERVICE,
+];
 
 /// How often a server is started before that is given up.
 const ATTEMPTS: u32 = 3;
@@ -144,7 +157,10 @@ impl Service {
 
     /// Starts it on a free port; what did not answer in time does not run on.
     fn start_once(&self, place: &Place) -> Result<u16, String> {
-        let port = place::free_port()?;
+        let port = match self.ports {
+            Some((first, last)) => place::free_port_in(first, last)?,
+            None => place::free_port()?,
+        };
         let process =
             (self.start)(place, port).map_err(|error| format!("cannot be started: {error}"))?;
         place.note_process(&process, port)?;
@@ -186,4 +202,24 @@ impl Service {
         place.forget_process()?;
         Ok(said)
     }
+}
+
+/// What a server on loopback answers to a request over HTTP, with its head; not all of a long answer.
+fn http(port: u16, method: &str, path: &str, body: &str) -> Result<String, String> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.take(64 << 10).read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    ask().map_err(|error| format!("port {port}: {error}"))
 }

