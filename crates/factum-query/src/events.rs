@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind};
 use crate::guard::Guard;
-use crate::run::{said, statement};
+use crate::run::{compile, said, statement};
 use crate::{Done, Limits, Out};
 
 /// The name of the table.
@@ -100,15 +100,7 @@ pub async fn events(
     made.map_err(|error| said(&error))?;
     guard.watch(&connection)?;
     // Compiled once over the empty table: a mistake is told before anything is read, and SQLite tells which columns are needed.
-    let mut nothing = |_: crate::Row<'_>| Ok(());
-    let only_compile = Limits { rows: 0, ..limits };
-    statement(
-        &connection,
-        &format!("EXPLAIN {sql}"),
-        only_compile,
-        &guard,
-        &mut nothing,
-    )?;
+    compile(&connection, sql, &guard)?;
     let columns = guard.columns();
     guard.release(&connection)?;
     let copied = copy(&connection, store, filter, &columns, &guard).await?;

@@ -3,12 +3,41 @@
 //! Relies on: a connection that a [`Guard`] watches. Never: keeps more than one row.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, Statement};
 use serde_json::{Number, Value};
 
 use crate::error::{Error, Kind};
 use crate::guard::Guard;
 use crate::{Done, Limits, Out, Row};
+
+/// Compiles a statement without running it: a mistake is told, and the guard learns which columns are needed.
+pub(crate) fn compile<'c>(
+    connection: &'c Connection,
+    sql: &str,
+    guard: &Guard,
+) -> Result<Statement<'c>, Error> {
+    let statement = connection
+        .prepare(sql)
+        .map_err(|error| told(guard, &error))?;
+    if !statement.readonly() {
+        let what = "a query only reads, and this one would change something";
+        return Err(Error::new(Kind::Refused, what));
+    }
+    if statement.parameter_count() > 0 {
+        let what = "the query has parameters, and nothing gives them values";
+        return Err(Error::new(Kind::Invalid, what));
+    }
+    if statement.column_count() == 0 {
+        return Err(Error::new(Kind::Invalid, "there is no query"));
+    }
+    Ok(statement)
+}
+
+/// What SQLite says, or why we stopped it.
+fn told(guard: &Guard, error: &rusqlite::Error) -> Error {
+    let ours = guard.refused().or_else(|| guard.ended());
+    ours.unwrap_or_else(|| said(error))
+}
 
 /// Runs a statement that only reads.
 pub(crate) fn statement(
@@ -18,27 +47,13 @@ pub(crate) fn statement(
     guard: &Guard,
     out: Out<'_>,
 ) -> Result<Done, Error> {
-    let failed = |error: &rusqlite::Error| {
-        let ours = guard.refused().or_else(|| guard.ended());
-        ours.unwrap_or_else(|| said(error))
-    };
-    let mut statement = connection.prepare(sql).map_err(|error| failed(&error))?;
-    if !statement.readonly() {
-        let what = "a query only reads, and this one would change something";
-        return Err(Error::new(Kind::Refused, what));
-    }
-    if statement.parameter_count() > 0 {
-        let what = "the query has parameters, and nothing gives them values";
-        return Err(Error::new(Kind::Invalid, what));
-    }
+    let failed = |error: &rusqlite::Error| told(guard, error);
+    let mut statement = compile(connection, sql, guard)?;
     let columns: Vec<String> = statement
         .column_names()
         .into_iter()
         .map(str::to_owned)
         .collect();
-    if columns.is_empty() {
-        return Err(Error::new(Kind::Invalid, "there is no query"));
-    }
     let mut done = Done {
         columns,
         rows: 0,

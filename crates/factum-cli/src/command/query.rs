@@ -123,7 +123,7 @@ pub(crate) fn run(args: &QueryArgs, context: &mut Context) -> Outcome {
     let over = if args.events {
         Over::Events(store::open(context, store::Access::Read)?)
     } else {
-        Over::ReadModel(target(args)?)
+        Over::ReadModel(Box::new(target(args)?))
     };
     if let (Over::ReadModel(target), Some(position)) = (&over, args.at_least) {
         wait(
@@ -190,7 +190,7 @@ pub(crate) fn run(args: &QueryArgs, context: &mut Context) -> Outcome {
 /// What is asked.
 enum Over {
     Events(store::Store),
-    ReadModel(Target),
+    ReadModel(Box<Target>),
 }
 
 fn target(args: &QueryArgs) -> Outcome<Target> {

@@ -69,9 +69,7 @@ impl Opener {
     }
 
     /// The store as it is now, and how it is let go.
-    pub(super) fn read(
-        &self,
-    ) -> Result<(Arc<dyn EventStore>, Box<dyn FnOnce() + Send>), StoreError> {
+    pub(super) fn read(&self) -> Result<Opened, StoreError> {
         let options = Options::new(&self.data).create(false).read_only(true);
         let engine = Engine::open(options, self.env.clone())?;
         let closing = engine.clone();
@@ -80,6 +78,9 @@ impl Opener {
         Ok((Arc::new(engine), Box::new(close)))
     }
 }
+
+/// A store, and how it is let go.
+type Opened = (Arc<dyn EventStore>, Box<dyn FnOnce() + Send>);
 
 /// What opening the store finds; nothing is repaired.
 pub(crate) fn open_report(data: &Path, env: &Env) -> Outcome<OpenReport> {

@@ -1,5 +1,10 @@
 //! Declared projections by the binary: killed, run twice, followed, changed, and given what they cannot take.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "bounds the waits of tests; decides no result"
+)]
+
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -219,6 +224,7 @@ fn a_rebuild_is_taken_up_after_a_kill_and_rolled_back() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case after another")]
 fn what_is_wrong_with_sink_or_file_is_named() {
     let place = place(3);
     let check = |args: &[&str], code: i32, expected: &str| {
