@@ -175,6 +175,17 @@ impl Expression {
         self.missing
     }
 
+    /// What stands for an expression that could not be read.
+    pub(super) fn nothing() -> Self {
+        Self {
+            take: Take::Constant(Json::Null),
+            form: None,
+            default: None,
+            missing: Missing::Null,
+            shown: String::from("null"),
+        }
+    }
+
     /// Whether it is null for every event.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.take, Take::Constant(value) if value.is_null()) && self.default.is_none()

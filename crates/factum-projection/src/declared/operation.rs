@@ -323,9 +323,7 @@ fn assignments(mut table: Keys<'_>, shape: &TableShape, found: &mut Found) -> Ve
     for entry in table.entries() {
         let name = entry.key().to_owned();
         let line = entry.line();
-        let Some(from) = found.ok(Expression::read(entry)) else {
-            continue;
-        };
+        let read = found.ok(Expression::read(entry));
         let Some(column) = shape.table.find(&name) else {
             let (table, names) = (&shape.table.name, shape.names());
             found.at(
@@ -334,8 +332,13 @@ fn assignments(mut table: Keys<'_>, shape: &TableShape, found: &mut Found) -> Ve
             );
             continue;
         };
+        // A column whose value is wrong is given all the same: that is one mistake, not two.
+        let is_wrong = read.is_none();
+        let from = read.unwrap_or_else(Expression::nothing);
         let required = shape.needs(&name);
-        if let Err(what) = from.check(column.holds) {
+        if is_wrong {
+            // Told already.
+        } else if let Err(what) = from.check(column.holds) {
             found.at(line, format!("column {name}: {from} is {what}"));
         } else if required && from.is_null() {
             found.at(line, format!("column {name} cannot be null"));
