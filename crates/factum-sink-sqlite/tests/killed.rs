@@ -98,6 +98,23 @@ fn open(file: &Path) -> Result<SqliteSink, Error> {
     }
 }
 
+/// A child that does not outlive a parent that fails.
+struct Mortal(Option<Child>);
+
+impl Mortal {
+    const fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().and_then(|()| child.wait()).ok();
+        }
+    }
+}
+
 struct Place {
     folder: tempfile::TempDir,
     file: PathBuf,
@@ -105,16 +122,16 @@ struct Place {
 
 impl Place {
     /// A child over its own copy of the store, of which the engine lets one process have one.
-    fn start(&self, what: &str, copy: &str, batch: u64) -> Child {
-        Command::new(std::env::current_exe().unwrap())
+    fn start(&self, what: &str, copy: &str, batch: u64) -> Mortal {
+        let child = Command::new(std::env::current_exe().unwrap())
             .args(["child", what])
             .arg(self.folder.path().join(copy))
             .arg(&self.file)
             .arg(batch.to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .spawn();
+        Mortal(Some(child.unwrap()))
     }
 }
 
@@ -146,7 +163,7 @@ fn kill_many() {
         if chance.below(4) == 0 {
             // The first is held up, or not, and a zombie once the second has claimed.
             let held = chance.below(2) == 0;
-            let first = Pid::from_child(&children[0]);
+            let first = Pid::from_child(children[0].child());
             // It may have ended by itself.
             let told = |signal| held.then(|| kill_process(first, signal).ok());
             told(Signal::STOP);
@@ -178,14 +195,14 @@ fn kill_many() {
     assert!(fenced > 0, "no zombie was fenced");
 }
 
-fn has_ended(child: &mut Child) -> bool {
-    child.try_wait().unwrap().is_some()
+fn has_ended(child: &mut Mortal) -> bool {
+    child.child().try_wait().unwrap().is_some()
 }
 
 /// Waits until the child is about to begin, or has ended.
-fn begun(child: &mut Child) {
+fn begun(child: &mut Mortal) {
     let mut said = String::new();
-    let mut out = BufReader::new(child.stdout.as_mut().unwrap());
+    let mut out = BufReader::new(child.child().stdout.as_mut().unwrap());
     out.read_line(&mut said).unwrap();
 }
 
@@ -195,7 +212,8 @@ enum Ended {
     Done,
 }
 
-fn end(mut child: Child) -> Ended {
+fn end(mut child: Mortal) -> Ended {
+    let mut child = child.0.take().unwrap();
     child.kill().unwrap();
     let output = child.wait_with_output().unwrap();
     let status: ExitStatus = output.status;
