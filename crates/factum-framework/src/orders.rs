@@ -151,8 +151,8 @@ impl Prepared {
         let data = event.encode()?;
         codec::must_be_readable(&data)?;
         let mut new = NewEvent::json(self.id(index, env), EventType::new(kind.name)?, data)
-        .with_tags(tags)
-        .with_metadata(self.metadata.clone());
+            .with_tags(tags)
+            .with_metadata(self.metadata.clone());
         new.schema_version = kind.version;
         Ok(new)
     }
