@@ -27,6 +27,11 @@ const SUPPORTED: &[(&str, &[&str], &[&str])] = &[
     ),
     ("event_store.client.gossip.gossip", &["read"], &[]),
     (
+        "kurrentdb.protocol.v2.streams.streamsservice",
+        &["appendsession", "appendrecords"],
+        &[],
+    ),
+    (
         "event_store.client.server_features.serverfeatures",
         &["getsupportedmethods"],
         &[],

@@ -27,6 +27,7 @@ mod node;
 mod options;
 mod routes;
 mod streams;
+mod v2;
 mod wire;
 
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ use axum::response::Response;
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
 use factum_proto::kurrent::server_features::server_features_server::ServerFeaturesServer;
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
+use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
 use http::uri::Authority;
 use tonic::service::Routes;
 
@@ -16,6 +17,7 @@ use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
 use crate::node::Node;
 use crate::streams::StreamsService;
+use crate::v2::SecondStreamsService;
 
 /// All services and routes of a node.
 pub(crate) fn routes(node: &Arc<Node>) -> Router {
@@ -23,7 +25,11 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let streams = StreamsServer::new(StreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     Routes::new(streams)
+        .add_service(second)
         .add_service(ServerFeaturesServer::new(FeaturesService))
         .add_service(GossipServer::new(GossipService::new(Arc::clone(node))))
         .into_axum_router()

@@ -71,7 +71,7 @@ async fn gossip(
     let position = head.map_or(0, crate::wire::position::to_wire);
     let member = json!({
         "instanceId": node.instance.to_string(),
-        "timeStamp": crate::http::time(node.now()),
+        "timeStamp": time(node.now()),
         "state": "Leader",
         "isAlive": true,
         "httpEndPointIp": host,

@@ -33,7 +33,7 @@ const TICKS_PER_MICRO: i64 = 10;
 #[derive(Debug)]
 pub(crate) struct Proposed {
     pub(crate) id: Option<WireUuid>,
-    pub(crate) metadata: std::collections::BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) custom_metadata: Bytes,
     pub(crate) data: Bytes,
 }
