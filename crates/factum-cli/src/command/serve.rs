@@ -1,11 +1,15 @@
 //! `factum serve`.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use factum_server::{Options, Server};
 use serde_json::json;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::context::Context;
 use crate::exit::Exit;
@@ -129,12 +133,18 @@ fn begin_log(args: &ServeArgs) {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
-    let log = tracing_subscriber::fmt()
-        .with_max_level(level)
+    // What libraries say is about their own insides.
+    let ours = Targets::new().with_target("factum", level);
+    let log = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => tracing_subscriber::registry()
+            .with(log.with_filter(ours))
+            .init(),
+        LogFormat::Json => tracing_subscriber::registry()
+            .with(log.json().with_filter(ours))
+            .init(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
 
 mod first;
+mod hello;
 mod serve;
 
 use std::io;

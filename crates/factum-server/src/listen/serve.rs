@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::first::{self, Version};
+use super::hello::Hello;
 use crate::options::Limits;
 
 /// What may wait in one stream, and in one connection, before the other side has to pause: bytes of requests.
@@ -96,7 +97,7 @@ impl Served {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (io, service) = (
-            TokioIo::new(stream),
+            TokioIo::new(Hello::new(stream, self.limits.hello)),
             TowerToHyperService::new(self.routes.clone()),
         );
         let ended = match version {
