@@ -27,6 +27,20 @@ const SUPPORTED: &[(&str, &[&str], &[&str])] = &[
     ),
     ("event_store.client.gossip.gossip", &["read"], &[]),
     (
+        "event_store.client.operations.operations",
+        &[
+            "startscavenge",
+            "stopscavenge",
+            "shutdown",
+            "mergeindexes",
+            "resignnode",
+            "setnodepriority",
+            "restartpersistentsubscriptions",
+        ],
+        &[],
+    ),
+    ("event_store.client.monitoring.monitoring", &["stats"], &[]),
+    (
         "kurrentdb.protocol.v2.streams.streamsservice",
         &["appendsession", "appendrecords"],
         &[],

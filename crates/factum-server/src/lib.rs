@@ -23,7 +23,10 @@ mod gossip;
 mod http;
 mod listen;
 mod log;
+mod metrics;
+mod monitoring;
 mod node;
+mod operations;
 mod options;
 mod routes;
 mod streams;
@@ -95,9 +98,13 @@ impl Server {
         let routes = routes::routes(&node);
         let limits = node.options.limits.clone();
         let stopped = async {
-            stop.await;
-            node.stop();
+            tokio::select! {
+                () = stop => node.stop(),
+                () = node.stopping() => {}
+            }
         };
-        listener.serve(routes, None, limits, stopped).await;
+        listener
+            .serve(routes, &node.metrics, None, limits, stopped)
+            .await;
     }
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
+use factum_proto::kurrent::monitoring::monitoring_server::MonitoringServer;
+use factum_proto::kurrent::operations::operations_server::OperationsServer;
 use factum_proto::kurrent::server_features::server_features_server::ServerFeaturesServer;
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
 use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
@@ -15,7 +18,10 @@ use tonic::service::Routes;
 
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
+use crate::metrics::Requested;
+use crate::monitoring::MonitoringService;
 use crate::node::Node;
+use crate::operations::OperationsService;
 use crate::streams::StreamsService;
 use crate::v2::SecondStreamsService;
 
@@ -30,10 +36,17 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .max_encoding_message_size(limit);
     Routes::new(streams)
         .add_service(second)
+        .add_service(OperationsServer::new(OperationsService::new(Arc::clone(
+            node,
+        ))))
+        .add_service(MonitoringServer::new(MonitoringService::new(Arc::clone(
+            node,
+        ))))
         .add_service(ServerFeaturesServer::new(FeaturesService))
         .add_service(GossipServer::new(GossipService::new(Arc::clone(node))))
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
+        .layer(middleware::from_fn_with_state(Arc::clone(node), count))
         .layer(middleware::from_fn(note_where_to))
 }
 
@@ -48,4 +61,32 @@ async fn note_where_to(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(SentTo(authority));
     }
     next.run(request).await
+}
+
+/// Counts a request under what it asked for; what nobody serves is counted together, so that clients cannot choose labels.
+async fn count(
+    State(node): State<Arc<Node>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    let route = match matched {
+        // gRPC services are matched whole; their methods are few.
+        Some(matched) if matched.as_str().contains('*') => path.to_owned(),
+        Some(matched) => matched.as_str().to_owned(),
+        None => "other".to_owned(),
+    };
+    let response = next.run(request).await;
+    let unknown = response.status() == StatusCode::NOT_FOUND
+        || response
+            .headers()
+            .get("grpc-status")
+            .is_some_and(|code| code == "12");
+    let requested = Requested {
+        route: if unknown { "other".to_owned() } else { route },
+        code: response.status().as_u16(),
+    };
+    node.metrics.requests.get_or_create(&requested).inc();
+    response
 }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use factum_types::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,6 +22,8 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
         .route("/ping", get(ping))
         .route("/info", get(info))
         .route("/gossip", get(gossip))
+        .route("/stats", get(stats))
+        .route("/metrics", get(metrics))
         .with_state(node)
 }
 
@@ -82,7 +85,7 @@ async fn gossip(
         "epochPosition": 0,
         "epochNumber": 0,
         "epochId": node.instance.to_string(),
-        "nodePriority": 0,
+        "nodePriority": node.priority(),
         "isReadOnlyReplica": false,
         "esVersion": PROTOCOL_VERSION,
     });
@@ -91,8 +94,23 @@ async fn gossip(
     ))
 }
 
+async fn stats(State(node): State<Arc<Node>>) -> impl IntoResponse {
+    Json(crate::monitoring::numbers(&node).await)
+}
+
+async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
+    if let Ok(Some(head)) = node.store.head().await {
+        node.metrics.head.set(crate::wire::position::to_wire(head));
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (
+        [(axum::http::header::CONTENT_TYPE, kind)],
+        node.metrics.text(),
+    )
+}
+
 /// A moment in RFC 3339, to the microsecond.
-fn time(at: factum_types::Timestamp) -> String {
+fn time(at: Timestamp) -> String {
     let at = crate::streams::timestamp(at);
     at.to_string()
 }

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::metrics::Metrics;
 use crate::options::Limits;
 use serve::Served;
 
@@ -51,6 +52,7 @@ impl Listener {
     pub(crate) async fn serve(
         self,
         routes: Router,
+        metrics: &Metrics,
         tls: Option<Arc<dyn Fn() -> TlsAcceptor + Send + Sync>>,
         limits: Limits,
         stop: impl Future<Output = ()>,
@@ -69,6 +71,7 @@ impl Listener {
                 continue;
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                metrics.refused_connections.inc();
                 tracing::warn!(
                     limit = limits.connections,
                     "a connection was refused: there are too many"
@@ -77,8 +80,11 @@ impl Listener {
             };
             let (served, watcher) = (Arc::clone(&served), graceful.watcher());
             let acceptor = tls.as_ref().map(|tls| tls());
+            let open = metrics.connections.clone();
+            open.inc();
             tokio::spawn(async move {
                 served.connection(connection, acceptor, watcher).await;
+                open.dec();
                 drop(place);
             });
         }

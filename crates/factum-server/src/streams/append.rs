@@ -1,5 +1,7 @@
 //! One append, sent as many messages: what is expected, then each event.
 
+use std::time::Duration;
+
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
 use factum_proto::kurrent::streams::append_req::{Content, ProposedMessage};
@@ -12,9 +14,11 @@ use factum_proto::kurrent::streams::{AppendReq, AppendResp};
 use factum_store::{Kind, StoreError};
 use factum_types::limits::BATCH_BYTES_MAX;
 use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
+use tokio::time::error::Elapsed;
 use tonic::{Status, Streaming};
 
 use crate::log::append::{Appended, append as append_events};
+use crate::metrics::Result as Counted;
 use crate::node::Node;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
@@ -29,10 +33,15 @@ pub(super) async fn append(
     messages: Streaming<AppendReq>,
 ) -> Result<AppendResp, Status> {
     let (stream, expected, events) = collect(messages).await?;
-    let append = append_events(&*node.store, stream.clone(), expected, events);
-    let answered = tokio::time::timeout(node.options.limits.append, append)
-        .await
-        .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))?;
+    let answered = counted(
+        node,
+        stream.clone(),
+        expected,
+        events,
+        node.options.limits.append,
+    )
+    .await
+    .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))?;
     let outcome = match answered {
         Ok(appended) => Outcome::Success(success(appended)),
         Err(error) => Outcome::WrongExpectedVersion(refused(&error, &stream, expected)?),
@@ -40,6 +49,26 @@ pub(super) async fn append(
     Ok(AppendResp {
         result: Some(outcome),
     })
+}
+
+/// Appends within a time, and counts it.
+pub(super) async fn counted(
+    node: &Node,
+    stream: StreamName,
+    expected: ExpectedRevision,
+    events: Vec<NewEvent>,
+    time: Duration,
+) -> Result<Result<Appended, StoreError>, Elapsed> {
+    let (began, count) = (node.env.clock.monotonic_ns(), events.len());
+    let append = append_events(&*node.store, stream, expected, events);
+    let answered = tokio::time::timeout(time, append).await;
+    let result = match &answered {
+        Ok(Ok(_)) => Counted::Stored,
+        Ok(Err(error)) if error.kind() == Kind::Conflict => Counted::Conflict,
+        _ => Counted::Refused,
+    };
+    node.metrics.appended(result, count, node.since(began));
+    answered
 }
 
 async fn collect(

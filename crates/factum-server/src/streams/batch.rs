@@ -35,7 +35,8 @@ use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status, Streaming};
 
-use crate::log::append::{Appended, append};
+use super::append::counted;
+use crate::log::append::Appended;
 use crate::node::Node;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
@@ -204,8 +205,7 @@ fn answer(node: Arc<Node>, begun: Begun) -> Answer {
         let outcome = match parse(options, proposed) {
             Ok((stream, expected, events)) => {
                 let about = stream.clone();
-                let append = append(&*node.store, stream, expected, events);
-                match tokio::time::timeout(time, append).await {
+                match counted(&node, stream, expected, events, time).await {
                     Ok(Ok(appended)) => Outcome::Success(success(appended)),
                     Ok(Err(error)) => Outcome::Error(refused(&error, &about, expected)),
                     Err(_) => {

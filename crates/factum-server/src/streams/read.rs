@@ -25,16 +25,22 @@ pub(super) async fn read(
     wanted: Wanted,
     count: u64,
 ) -> Result<Answers<ReadResp>, Status> {
-    match wanted.target {
+    let counted = Arc::clone(&node);
+    let answers = match wanted.target {
         Target::Stream(ref stream) => {
             let stream = stream.clone();
-            read_stream(node, wanted, stream, count).await
+            read_stream(node, wanted, stream, count).await?
         }
         Target::All(ref filter) => {
             let filter = filter.clone();
-            Ok(read_all(node, &wanted, filter, count))
+            read_all(node, &wanted, filter, count)
         }
-    }
+    };
+    Ok(Box::pin(answers.inspect(move |answer| {
+        if answer.is_ok() {
+            counted.metrics.read_events.inc();
+        }
+    })))
 }
 
 pub(super) const fn answer(content: Content) -> ReadResp {

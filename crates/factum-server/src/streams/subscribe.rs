@@ -34,6 +34,23 @@ struct Following {
     /// What is to be said before the next item is asked for.
     next: Option<Content>,
     ended: bool,
+    _open: Open,
+}
+
+/// Counts a subscription as open, as long as it is.
+struct Open(Arc<Node>);
+
+impl Open {
+    fn new(node: &Arc<Node>) -> Self {
+        node.metrics.subscriptions.inc();
+        Self(Arc::clone(node))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.metrics.subscriptions.dec();
+    }
 }
 
 /// Follows what is wanted, until the client goes or the server stops.
@@ -65,6 +82,7 @@ pub(super) fn subscribe(node: Arc<Node>, wanted: Wanted) -> Result<Answers<ReadR
         looked_at: 0,
         next: Some(confirmation),
         ended: false,
+        _open: Open::new(&node),
         node: Arc::clone(&node),
     };
     let answers = stream::unfold(following, async |mut following| {
@@ -117,7 +135,10 @@ impl Following {
         let resolved =
             links::resolved(&*self.node.store, self.shape, self.resolve_links, event).await;
         match resolved {
-            Ok(event) => Ok(Some(Content::Event(event))),
+            Ok(event) => {
+                self.node.metrics.read_events.inc();
+                Ok(Some(Content::Event(event)))
+            }
             Err(error) => Err(errors::store(&error, self.stream.as_ref())),
         }
     }
