@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
 use factum_proto::kurrent::monitoring::monitoring_server::MonitoringServer;
 use factum_proto::kurrent::operations::operations_server::OperationsServer;
@@ -14,6 +14,7 @@ use factum_proto::kurrent::server_features::server_features_server::ServerFeatur
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
 use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
 use http::uri::Authority;
+use tonic::Status;
 use tonic::service::Routes;
 
 use crate::features::FeaturesService;
@@ -46,13 +47,14 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .add_service(GossipServer::new(GossipService::new(Arc::clone(node))))
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
+        .fallback(nobody)
         .layer(middleware::from_fn_with_state(Arc::clone(node), count))
         .layer(middleware::from_fn(note_where_to))
 }
 
 /// Notes which host a request was sent to: some answers name it.
 async fn note_where_to(mut request: Request, next: Next) -> Response {
-    let host = request.headers().get(http::header::HOST);
+    let host = request.headers().get(header::HOST);
     let authority = request.uri().authority().cloned().or_else(|| {
         let host = host?.to_str().ok()?;
         host.parse::<Authority>().ok()
@@ -89,4 +91,21 @@ async fn count(
     };
     node.metrics.requests.get_or_create(&requested).inc();
     response
+}
+
+/// What is asked for is not there; who speaks gRPC is told in its words.
+async fn nobody(request: Request) -> Response {
+    let grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if grpc {
+        return Status::unimplemented("this server has no such method").into_http();
+    }
+    let path = request.uri().path();
+    (
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {path}\n"),
+    )
+        .into_response()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -103,10 +103,7 @@ async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
         node.metrics.head.set(crate::wire::position::to_wire(head));
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(axum::http::header::CONTENT_TYPE, kind)],
-        node.metrics.text(),
-    )
+    ([(header::CONTENT_TYPE, kind)], node.metrics.text())
 }
 
 /// A moment in RFC 3339, to the microsecond.

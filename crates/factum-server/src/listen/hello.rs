@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// The preface of HTTP/2 (RFC 9113, section 3.4), in bytes.
-const PREFACE_BYTES: usize = 24;
+/// The preface of HTTP/2 and the head of the settings that follow it (RFC 9113, section 3.4), in bytes.
+const PREFACE_BYTES: usize = 24 + 9;
 
 /// A stream that fails when its first bytes are not there in time. Afterwards it is the stream alone.
 #[derive(Debug)]
