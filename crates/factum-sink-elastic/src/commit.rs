@@ -256,9 +256,10 @@ impl ElasticSink {
             .zip(done)
             .filter_map(|(changed, done)| match done {
                 Written::Done(version) => Some(Write {
+                    index: changed.write.index.clone(),
+                    id: changed.write.id.clone(),
                     document: changed.before.clone(),
                     condition: Condition::Still(*version),
-                    ..changed.write.clone()
                 }),
                 _ => None,
             })
@@ -455,9 +456,10 @@ fn written(columns: Document, id: &str, tx: Tx, removed: bool) -> Json {
 /// The write that removes a document which only says that it was removed.
 fn gone(write: &Write, version: Version) -> Write {
     Write {
+        index: write.index.clone(),
+        id: write.id.clone(),
         document: None,
         condition: Condition::Still(version),
-        ..write.clone()
     }
 }
 
@@ -489,4 +491,37 @@ fn undo_log(meta: &str, head: &Head, tx: Tx, changed: &[Changed]) -> Result<Vec<
         }
     }
     Ok(writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_write_is_known_when_it_was_done_or_refused() {
+        let changed = || Changed {
+            write: Write {
+                index: "i".to_owned(),
+                id: "1".to_owned(),
+                document: None,
+                condition: Condition::Absent,
+            },
+            before: None,
+            removed: false,
+        };
+        let check = |done: &[Written], expected: bool| {
+            let changed: Vec<Changed> = (0..2).map(|_| changed()).collect();
+            assert_eq!(all_known(&changed, done), expected, "{done:?}");
+        };
+        let done = || Written::Done(Version { seq: 1, term: 1 });
+        let failed = || Written::Failed(Error::unavailable("busy"));
+        check(&[done(), done()], true);
+        check(&[done(), Written::Refused("no".to_owned())], true);
+        // What was not sent was not written.
+        check(&[done()], true);
+        check(&[Written::Conflict, done()], false);
+        check(&[done(), failed()], false);
+        // Behind the documents come removals of what is gone already, which may fail.
+        check(&[done(), done(), Written::Conflict, failed()], true);
+    }
 }
