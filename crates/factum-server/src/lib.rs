@@ -2,3 +2,5 @@
 //!
 //! What lives here: connections, the meaning of requests, who may do what, persistent subscriptions.
 //! Relies on: the store contract and factum-proto. Never: knows which store it serves.
+
+pub mod auth;
