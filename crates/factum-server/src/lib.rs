@@ -4,3 +4,4 @@
 //! Relies on: the store contract and factum-proto. Never: knows which store it serves.
 
 pub mod auth;
+pub mod tls;

@@ -198,7 +198,11 @@ async fn a_default_password_must_be_changed_before_a_secure_start() {
     assert_login(&auth, "admin", DEFAULT_PASSWORD, true).await;
     assert_login(&auth, "ops", DEFAULT_PASSWORD, true).await;
     let refused = |started: Result<Auth, StartError>, expected: &str| match started {
-        Err(StartError::DefaultPassword { login }) => assert_eq!(login, expected),
+        Err(error @ StartError::DefaultPassword { login }) => {
+            let variable = format!("FACTUM_{}_PASSWORD", expected.to_uppercase());
+            assert_eq!(login, expected);
+            assert!(error.to_string().contains(&variable), "{error}");
+        }
         other => panic!("{other:?}"),
     };
     refused(world.start(of(Mode::Secure, None, None)).await, "admin");
