@@ -11,6 +11,8 @@ use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use tonic::{Request, Response, Status};
 
+use crate::auth::{Operation, Target};
+use crate::guard::caller;
 use crate::node::Node;
 
 /// The shortest time between two answers, and what is taken when a client does not say.
@@ -37,6 +39,9 @@ impl Monitoring for MonitoringService {
         &self,
         request: Request<StatsReq>,
     ) -> Result<Response<Self::StatsStream>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::Statistics, Target::Server)
+            .await?;
         let asked = Duration::from_millis(request.into_inner().refresh_time_period_in_ms);
         let refresh = if asked.is_zero() {
             REFRESH_DEFAULT

@@ -22,8 +22,8 @@ use factum_proto::kurrent::streams::{
     BatchAppendError as WireStatus, BatchAppendReq, BatchAppendResp,
 };
 use factum_proto::kurrent::{
-    AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, Timeout, Unknown,
-    Uuid, WrongExpectedVersion, wrong_expected_version as wrong,
+    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, Timeout,
+    Unknown, Uuid, WrongExpectedVersion, wrong_expected_version as wrong,
 };
 use factum_store::{Kind, StoreError};
 use factum_types::limits::BATCH_BYTES_MAX;
@@ -36,6 +36,7 @@ use prost_types::Any;
 use tonic::{Code, Status, Streaming};
 
 use super::append::counted;
+use crate::auth::{Caller, Denied, Operation, Target};
 use crate::log::append::Appended;
 use crate::node::Node;
 use crate::wire::event::Proposed;
@@ -50,10 +51,12 @@ type Answer = Pin<Box<dyn Future<Output = BatchAppendResp> + Send>>;
 /// The answers to a call.
 pub(super) fn answers(
     node: Arc<Node>,
+    caller: Caller,
     requests: Streaming<BatchAppendReq>,
 ) -> impl Stream<Item = Result<BatchAppendResp, Status>> + Send {
     let call = Call {
         node,
+        caller,
         requests: Some(requests),
         begun: BTreeMap::new(),
         bytes: 0,
@@ -68,6 +71,7 @@ pub(super) fn answers(
 /// One call, between two answers.
 struct Call {
     node: Arc<Node>,
+    caller: Caller,
     /// `None` once the client said all.
     requests: Option<Streaming<BatchAppendReq>>,
     /// Appends whose last message has not come, by their correlation id.
@@ -178,6 +182,14 @@ impl Call {
 
     /// Hands an append to the store; its answer when it has one at once.
     async fn begin(&mut self, begun: Begun) -> Option<BatchAppendResp> {
+        if let Err(refused) = allow(&self.node, &self.caller, &begun.options).await {
+            let echo = echo(&begun.options);
+            return Some(BatchAppendResp {
+                result: Some(Outcome::Error(refused)),
+                correlation_id: Some(begun.correlation),
+                ..echo
+            });
+        }
         let mut answer = answer(Arc::clone(&self.node), begun);
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
         let at_once = std::future::poll_fn(|context| match answer.as_mut().poll(context) {
@@ -190,6 +202,22 @@ impl Call {
         }
         at_once
     }
+}
+
+/// Whether the caller may append there; what is no name is told later.
+async fn allow(node: &Node, caller: &Caller, options: &Options) -> Result<(), WireStatus> {
+    let Ok(stream) = stream_name(options.stream_identifier.clone()) else {
+        return Ok(());
+    };
+    let target = Target::from(&stream);
+    let checked = node
+        .auth
+        .check(caller, Operation::WriteStream, target)
+        .await;
+    checked.map_err(|denied| match denied {
+        Denied::Access { .. } => status(Code::PermissionDenied, "AccessDenied", &AccessDenied {}),
+        Denied::Store(error) => refused(&error, &stream, ExpectedRevision::Any),
+    })
 }
 
 fn answer(node: Arc<Node>, begun: Begun) -> Answer {

@@ -20,6 +20,7 @@ use factum_store::{AppendBatch, Receipt, StoreError, StreamReceipt, StreamWrite}
 use factum_types::{ExpectedRevision, NewEvent, StreamName};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::guard::caller;
 use crate::log::metadata;
 use crate::node::Node;
 use crate::wire::expected::{EXISTS, NO_STREAM};
@@ -43,7 +44,8 @@ impl StreamsService for SecondStreamsService {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<AppendSessionResponse>, Status> {
-        session::append(&self.node, request.into_inner())
+        let caller = caller(&request);
+        session::append(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -52,7 +54,8 @@ impl StreamsService for SecondStreamsService {
         &self,
         request: Request<AppendRecordsRequest>,
     ) -> Result<Response<AppendRecordsResponse>, Status> {
-        records::append(&self.node, request.into_inner())
+        let caller = caller(&request);
+        records::append(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -106,8 +109,16 @@ async fn write(
 
 /// Appends, within the time that an append may take.
 async fn append(node: &Node, batch: AppendBatch) -> Result<Result<Receipt, StoreError>, Status> {
-    tokio::time::timeout(node.options.limits.append, node.store.append(batch))
-        .await
+    let streams: Vec<_> = batch
+        .writes
+        .iter()
+        .map(|write| write.stream.clone())
+        .collect();
+    let answered = tokio::time::timeout(node.options.limits.append, node.store.append(batch)).await;
+    for stream in streams {
+        node.auth.written(&stream);
+    }
+    answered
         .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))
 }
 
@@ -119,10 +130,13 @@ struct Named {
 }
 
 impl Named {
-    fn add(&mut self, stream: &StreamName) {
-        if self.seen.insert(stream.clone()) {
+    /// Adds one; says whether it is new.
+    fn add(&mut self, stream: &StreamName) -> bool {
+        let new = self.seen.insert(stream.clone());
+        if new {
             self.order.push(stream.clone());
         }
+        new
     }
 
     /// Where each of them is after an append.
