@@ -74,7 +74,7 @@ impl Wanted {
             Some(FilterOption::NoFilter(_)) | None => None,
         };
         let (target, from) = match (options.stream_option, filter) {
-            (Some(StreamOption::Stream(stream)), None) => stream_target(stream)?,
+            (Some(StreamOption::Stream(stream)), None) => stream_target(stream, direction)?,
             (Some(StreamOption::All(all)), filter) => (
                 Target::All(filter.map(Filter::parse).transpose()?),
                 all_from(&all),
@@ -154,8 +154,10 @@ fn ids(options: &Options) -> Result<IdKind, Status> {
     }
 }
 
-fn stream_target(options: StreamOptions) -> Result<(Target, From), Status> {
+fn stream_target(options: StreamOptions, direction: Direction) -> Result<(Target, From), Status> {
     let from = match options.revision_option {
+        // The first event is where a stream starts, and a read includes it whichever way it goes.
+        Some(RevisionOption::Start(_)) if direction == Direction::Backward => From::Revision(0),
         Some(RevisionOption::Revision(revision)) if position::is_end(revision) => From::End,
         Some(RevisionOption::Revision(revision)) => From::Revision(revision),
         Some(RevisionOption::End(_)) => From::End,
