@@ -2,3 +2,13 @@
 //!
 //! What lives here: connections, the meaning of requests, who may do what, persistent subscriptions.
 //! Relies on: the store contract and factum-proto. Never: knows which store it serves.
+
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the services that read links use it"
+    )
+)]
+mod links;
