@@ -1,6 +1,6 @@
 //! Random logs, what their virtual streams hold, and stores that count or are damaged.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -173,7 +173,7 @@ pub(super) fn reader(links: &Links, name: &str) -> LinkReader {
 
 /// An engine in a directory that is removed when it is dropped.
 pub(super) struct TempEngine {
-    pub(super) engine: Arc<Engine>,
+    engine: Arc<Engine>,
     directory: PathBuf,
 }
 
@@ -183,6 +183,7 @@ impl TempEngine {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("factum-links-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
         let options = Options::new(directory.join("data")).segment_bytes(256 << 10);
         let engine = Engine::open(options, factum_io::Env::real()).unwrap();
         Self {
@@ -191,15 +192,15 @@ impl TempEngine {
         }
     }
 
-    fn directory(&self) -> &Path {
-        &self.directory
+    pub(super) fn store(&self) -> Arc<dyn EventStore> {
+        self.engine.clone()
     }
 }
 
 impl Drop for TempEngine {
     fn drop(&mut self) {
         drop(self.engine.close());
-        drop(std::fs::remove_dir_all(self.directory()));
+        drop(std::fs::remove_dir_all(&self.directory));
     }
 }
 
