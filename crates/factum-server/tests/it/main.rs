@@ -1,1 +1,4 @@
 //! Tests of the server over a real connection.
+
+mod streams;
+mod support;
