@@ -35,7 +35,7 @@ use walk::Walk;
 
 pub(crate) use link::Link;
 pub(crate) use subscription::{LinkItem, LinkSubscription};
-pub(crate) use virtual_stream::{VirtualStream, correlation_tag};
+pub(crate) use virtual_stream::VirtualStream;
 
 /// From which link on, that link included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,7 @@ use factum_store::Source;
 use factum_types::{Category, EventType, Query, RecordedEvent, Revision, StreamName, Tag};
 
 use super::link::LINK_TYPE;
+use crate::wire::event::correlation_tag;
 
 /// A stream that is made of the store's index when it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +90,6 @@ impl VirtualStream {
         !self.is_selection()
             || event.revision == Revision::FIRST && !is_system(event.stream.as_str())
     }
-}
-
-/// The tag by which the events of a correlation are found, `None` when the id is too long or too strange for a tag: then they are not.
-pub(crate) fn correlation_tag(id: &str) -> Option<Tag> {
-    Tag::new(format!("$correlationId:{id}")).ok()
 }
 
 fn behind<'a>(prefix: &str, text: &'a str) -> Option<&'a str> {

@@ -17,7 +17,8 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 
 use crate::links::counts::Limits;
-use crate::links::{Link, LinkReader, LinkStream, Links, correlation_tag};
+use crate::links::{Link, LinkReader, LinkStream, Links};
+use crate::wire::event::correlation_tag;
 
 /// So small that everything has ends in a small log.
 pub(super) const TIGHT: Limits = Limits {
