@@ -23,6 +23,15 @@ mod features;
 mod gossip;
 mod guard;
 mod http;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the services that read links use it"
+    )
+)]
+mod links;
 mod listen;
 mod log;
 mod metrics;
