@@ -23,14 +23,6 @@ mod features;
 mod gossip;
 mod guard;
 mod http;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the services that read links use it"
-    )
-)]
 mod links;
 mod listen;
 mod log;

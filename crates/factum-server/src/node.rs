@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::auth::{self, Auth};
+use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::options::Options;
 
@@ -24,6 +25,7 @@ impl<S: EventStore + SnapshotStore + CheckpointStore> Store for S {}
 pub(crate) struct Node {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) auth: Auth,
+    pub(crate) links: Links,
     pub(crate) options: Options,
     pub(crate) env: Env,
     /// Which server this is, anew each time it starts.
@@ -49,9 +51,11 @@ impl Node {
         .await?;
         let instance = Uuid::from_bytes(new_id(&env).to_bytes());
         let started_ns = env.clock.monotonic_ns();
+        let links = Links::new(Arc::clone(&store) as Arc<dyn EventStore>);
         Ok(Arc::new(Self {
             store,
             auth,
+            links,
             options,
             env,
             instance,

@@ -171,6 +171,7 @@ fn shown(user: UserDetails) -> DetailsResp {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn told(error: UserError) -> Status {
     match &error {
         UserError::NotFound(login) => errors::with(

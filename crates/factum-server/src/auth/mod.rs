@@ -97,7 +97,7 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// Makes the first users if there are none. Must be called on a Tokio runtime, as all of it.
+    /// Makes the first users if there are none and anybody is to log in. Must be called on a Tokio runtime, as all of it.
     ///
     /// # Errors
     /// - [`StartError::NoPassword`], [`StartError::DefaultPassword`]: a password has to be given.
@@ -128,7 +128,9 @@ impl Auth {
             Arc::clone(&passwords),
             Arc::clone(&verified),
         );
-        users.begin(options).await?;
+        if options.mode != Mode::Insecure {
+            users.begin(options).await?;
+        }
         Ok(Self {
             mode: options.mode,
             users,

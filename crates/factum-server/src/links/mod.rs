@@ -33,7 +33,7 @@ use futures_util::stream;
 use counts::{Counted, Counts, Limits, Point, Until};
 use walk::Walk;
 
-pub(crate) use link::Link;
+pub(crate) use link::{LINK_TYPE, Link};
 pub(crate) use subscription::{LinkItem, LinkSubscription};
 pub(crate) use virtual_stream::VirtualStream;
 
@@ -108,6 +108,7 @@ impl Links {
 
 impl LinkReader {
     /// The stream that is read.
+    #[cfg(test)]
     pub(crate) const fn stream(&self) -> &VirtualStream {
         &self.stream
     }

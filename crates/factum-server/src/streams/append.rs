@@ -43,7 +43,7 @@ pub(super) async fn append(
         node.options.limits.append,
     )
     .await
-    .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))?;
+    .map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))?;
     let outcome = match answered {
         Ok(appended) => Outcome::Success(success(appended)),
         Err(error) => Outcome::WrongExpectedVersion(refused(&error, &stream, expected)?),

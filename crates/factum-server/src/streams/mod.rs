@@ -73,7 +73,7 @@ impl Streams for StreamsService {
         }
         let answers = match wanted.count {
             Some(count) => read::read(node, wanted, count).await?,
-            None => subscribe::subscribe(node, wanted)?,
+            None => subscribe::subscribe(node, wanted).await?,
         };
         Ok(Response::new(answers))
     }

@@ -12,6 +12,7 @@ use factum_types::{Revision, StreamName};
 use tonic::Status;
 
 use super::filter::Filter;
+use crate::links::{LinksAfter, LinksFrom};
 use crate::wire::event::Shape;
 use crate::wire::id::IdKind;
 use crate::wire::{position, stream_name};
@@ -121,6 +122,24 @@ impl From {
             Self::Position(wire) => {
                 position::from_wire(wire).map_or(ReadFrom::Start, ReadFrom::Position)
             }
+        }
+    }
+
+    /// The same in a stream of links.
+    pub(super) const fn links(self) -> LinksFrom {
+        match self {
+            Self::Start | Self::Position(_) => LinksFrom::Start,
+            Self::End => LinksFrom::End,
+            Self::Revision(number) => LinksFrom::Number(number),
+        }
+    }
+
+    /// The same for following a stream of links.
+    pub(super) const fn links_after(self) -> LinksAfter {
+        match self {
+            Self::Start | Self::Position(_) => LinksAfter::Start,
+            Self::End => LinksAfter::End,
+            Self::Revision(number) => LinksAfter::Number(number),
         }
     }
 

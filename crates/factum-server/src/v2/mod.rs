@@ -21,6 +21,8 @@ use factum_types::{ExpectedRevision, NewEvent, StreamName};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::guard::caller;
+use crate::links::VirtualStream;
+use crate::log::append::not_written;
 use crate::log::metadata;
 use crate::node::Node;
 use crate::wire::expected::{EXISTS, NO_STREAM};
@@ -96,6 +98,9 @@ async fn write(
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
+    if VirtualStream::parse(&stream).is_some() {
+        return Err(not_written(&stream));
+    }
     let besides = match metadata::subject(&stream) {
         Some(subject) => metadata::besides(&*node.store, subject, &events).await?,
         None => None,
@@ -118,8 +123,7 @@ async fn append(node: &Node, batch: AppendBatch) -> Result<Result<Receipt, Store
     for stream in streams {
         node.auth.written(&stream);
     }
-    answered
-        .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))
+    answered.map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))
 }
 
 /// Streams, each once, in the order in which they were first named.

@@ -303,3 +303,66 @@ async fn nonsense_is_refused_with_a_word() {
         assert!(refused.message().contains(word), "{refused:?}");
     }
 }
+
+#[tokio::test]
+async fn a_category_is_read_and_followed_through_links() {
+    let server = Running::start().await;
+    let mut client = server.streams().await;
+    for number in 0..4 {
+        append(
+            &mut client,
+            &format!("order-{}", number % 2),
+            ANY,
+            vec![proposed(number, "Placed")],
+        )
+        .await
+        .unwrap();
+    }
+    let mut options = of_stream(
+        "$ce-order",
+        RevisionOption::Revision(2),
+        CountOption::Count(9),
+    );
+    let plain = events(read(&mut client, options.clone()).await.unwrap());
+    assert_eq!(
+        shown(&plain[0]),
+        ("$ce-order".to_owned(), 2, "$>".to_owned(), 3)
+    );
+    assert_eq!(
+        plain[0].event.as_ref().unwrap().data,
+        b"1@order-0".as_slice()
+    );
+    options.resolve_links = true;
+    let resolved = events(read(&mut client, options.clone()).await.unwrap());
+    assert_eq!(
+        shown(&resolved[0]),
+        ("order-0".to_owned(), 1, "Placed".to_owned(), 3)
+    );
+    assert_eq!(resolved[0].link.as_ref().unwrap().stream_revision, 2);
+    options.count_option = Some(FOLLOW);
+    let request = ReadReq {
+        options: Some(options),
+    };
+    let mut answers = client.read(request).await.unwrap().into_inner();
+    append(&mut client, "order-7", ANY, vec![proposed(7, "Placed")])
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        if let Content::Event(event) = answers.message().await.unwrap().unwrap().content.unwrap() {
+            seen.push((shown(&event).0, event.link.unwrap().stream_revision));
+        }
+    }
+    assert_eq!(seen, [("order-1".to_owned(), 3), ("order-7".to_owned(), 4)]);
+    let refused = append(&mut client, "$ce-order", ANY, vec![proposed(9, "Placed")])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let nothing = read(
+        &mut client,
+        of_stream("$ce-nothing", FROM_START, CountOption::Count(1)),
+    )
+    .await
+    .unwrap();
+    assert!(matches!(nothing.as_slice(), [Content::StreamNotFound(_)]));
+}
