@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::auth::{Operation, Target};
 use crate::guard::caller;
 use crate::node::Node;
+use crate::wire::errors;
 
 /// The shortest time between two answers, and what is taken when a client does not say.
 const REFRESH_MIN: Duration = Duration::from_millis(100);
@@ -58,8 +59,9 @@ impl Monitoring for MonitoringService {
         });
         let node = Arc::clone(&self.node);
         let stopping = async move { node.stopping().await };
+        let goodbye = stream::iter([Err(errors::stopping())]);
         Ok(Response::new(Box::pin(
-            answers.take_until(Box::pin(stopping)),
+            answers.take_until(Box::pin(stopping)).chain(goodbye),
         )))
     }
 }

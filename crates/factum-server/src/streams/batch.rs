@@ -41,7 +41,7 @@ use crate::log::append::Appended;
 use crate::node::Node;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
-use crate::wire::{id, identifier, position, stream_name};
+use crate::wire::{errors, id, identifier, position, stream_name};
 
 /// What begins the name of a message in an `Any`.
 const TYPE_URL: &str = "type.googleapis.com/event_store.client.";
@@ -54,6 +54,7 @@ pub(super) fn answers(
     caller: Caller,
     requests: Streaming<BatchAppendReq>,
 ) -> impl Stream<Item = Result<BatchAppendResp, Status>> + Send {
+    let stopped = Arc::clone(&node);
     let call = Call {
         node,
         caller,
@@ -61,6 +62,8 @@ pub(super) fn answers(
         begun: BTreeMap::new(),
         bytes: 0,
         running: FuturesUnordered::new(),
+        stopping: Box::pin(async move { stopped.stopping().await }),
+        goodbye: None,
     };
     stream::unfold(call, async |mut call| {
         let answer = call.next().await?;
@@ -79,6 +82,10 @@ struct Call {
     /// Bytes of events in `begun`.
     bytes: usize,
     running: FuturesUnordered<Answer>,
+    /// Ready when the server stops.
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What is said when all that was begun is answered.
+    goodbye: Option<Status>,
 }
 
 /// An append that is not complete.
@@ -93,6 +100,7 @@ struct Begun {
 enum Next {
     Request(Result<Option<BatchAppendReq>, Status>),
     Answer(Option<BatchAppendResp>),
+    Stop,
 }
 
 impl Call {
@@ -105,13 +113,19 @@ impl Call {
                     tokio::select! {
                         biased;
                         Some(answer) = self.running.next(), if running => Next::Answer(Some(answer)),
+                        () = &mut self.stopping => Next::Stop,
                         request = requests.message() => Next::Request(request),
                     }
                 }
                 _ => Next::Answer(self.running.next().await),
             };
             match next {
-                Next::Answer(answer) => return answer.map(Ok),
+                Next::Answer(Some(answer)) => return Some(Ok(answer)),
+                Next::Answer(None) => return self.goodbye.take().map(Err),
+                Next::Stop => {
+                    self.requests = None;
+                    self.goodbye = Some(errors::stopping());
+                }
                 Next::Request(Ok(Some(request))) => {
                     if let Some(answer) = self.take(request).await {
                         return Some(answer);

@@ -141,7 +141,9 @@ pub(super) async fn subscribe(
         Some((said, following))
     });
     let stopping = async move { node.stopping().await };
-    Ok(Box::pin(answers.take_until(stopping)))
+    // A client that is told so subscribes again; one whose call merely ends does not.
+    let goodbye = stream::iter([Err(errors::stopping())]);
+    Ok(Box::pin(answers.take_until(stopping).chain(goodbye)))
 }
 
 impl Following {

@@ -1,5 +1,7 @@
 //! Streams and `$all`, over the wire.
 
+use std::time::Duration;
+
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
 use factum_proto::kurrent::streams::append_resp::Result as Outcome;
@@ -14,7 +16,10 @@ use factum_proto::kurrent::streams::read_req::options::{
     ControlOption, CountOption, FilterOption, FilterOptions, ReadDirection,
 };
 use factum_proto::kurrent::streams::read_resp::Content;
-use factum_proto::kurrent::streams::{DeleteReq, ReadReq, TombstoneReq, delete_req, tombstone_req};
+use factum_proto::kurrent::streams::{
+    BatchAppendReq, DeleteReq, ReadReq, TombstoneReq, delete_req, tombstone_req,
+};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::support::{
@@ -272,8 +277,28 @@ async fn subscriptions_end_when_the_server_stops() {
     };
     let mut answers = client.read(request).await.unwrap().into_inner();
     answers.message().await.unwrap().unwrap();
-    server.stop().await;
-    while let Ok(Some(_)) = answers.message().await {}
+    // A call for many appends stays open between them.
+    let (requests, open) = tokio::sync::mpsc::channel::<BatchAppendReq>(1);
+    let mut batches = client
+        .batch_append(ReceiverStream::new(open))
+        .await
+        .unwrap()
+        .into_inner();
+    tokio::time::timeout(Duration::from_secs(5), server.stop())
+        .await
+        .expect("it waits for calls without work");
+    let refused = loop {
+        match answers.message().await {
+            Ok(said) => assert!(said.is_some(), "the call ended as if all was well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    assert_eq!(
+        batches.message().await.unwrap_err().code(),
+        Code::Unavailable
+    );
+    drop(requests);
 }
 
 #[tokio::test]
