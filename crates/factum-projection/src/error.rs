@@ -21,7 +21,7 @@ pub enum Kind {
     Changed,
     /// Fix the call or the sink: a name, a table, a limit. Nothing was written.
     Invalid,
-    /// Say who you are, or be given the right: the sink refuses the password, or what was to be done. Nothing was written.
+    /// Say who you are: the sink does not let us in. Nothing was written.
     Denied,
     /// Build a new generation: the one that is there was filled by another version, or with other tables. Nothing was written.
     Outdated,

@@ -318,19 +318,16 @@ fn postgres(place: &SinkPlace, base: &Path) -> Outcome<factum_sink_postgres::Opt
 /// The address with a file of certificates to trust, which means nothing without a look at the server's.
 #[cfg(feature = "postgres")]
 fn with_roots(url: &str, roots: &Path) -> String {
-    use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
     let before = if url.contains('?') { '&' } else { '?' };
     let mut with = format!("{url}{before}sslrootcert=");
     for byte in roots.as_os_str().as_bytes() {
-        // Writing to a string cannot fail.
-        let written = match byte {
+        match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                write!(with, "{}", char::from(*byte))
+                with.push(char::from(*byte));
             }
-            _ => write!(with, "%{byte:02X}"),
-        };
-        drop(written);
+            _ => with.push_str(&format!("%{byte:02X}")),
+        }
     }
     if !url.contains("sslmode=") {
         with.push_str("&sslmode=verify-full");

@@ -47,7 +47,10 @@ fn the_parts_of_files_in_the_guide_to_projections_are_understood() {
         );
     };
     let table = "[table]\nid = \"text primary key\"\n[on.A]\ninsert = { id = \"@id\" }\n";
-    check(format!("[{sink}{table}"), "ca.pem");
+    check(format!("[{sink}{table}"), "/etc/shop/db-password");
+    // As well with a password; without certificates that could be trusted nothing is sent.
+    let here = sink.replace("password_file = \"/etc/shop/db-password\"", "");
+    check(format!("[{here}{table}"), "ca.pem");
     // Nobody listens on the port of discarded text.
     let nowhere = "sink = \"influxdb://127.0.0.1:9/x\"\n";
     check(format!("{nowhere}[{points}"), "127.0.0.1:9");

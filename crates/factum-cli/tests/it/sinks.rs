@@ -487,7 +487,7 @@ fn see(server: &Server, place: &Place, generation: u32, count: u64) {
             "column \"nothing\" does not exist",
         ),
         ("DELETE FROM events", "only reads"),
-        ("SELECT 1; SELECT 2", "syntax error"),
+        ("SELECT 1; SELECT 2", "multiple commands"),
     ] {
         server.check(place, &ask(sql), 1, expected);
     }
