@@ -421,7 +421,7 @@ fn a_read_model_is_run_changed_rebuilt_and_rolled_back() {
         );
         see(server, place, 1, 30);
         let switch = ["project", "switch", "a.toml", "-o", "json"];
-        server.check(place, &switch, 0, "\"live\":2");
+        server.check(place, &switch, 0, "\"live\": 2");
         see(server, place, 2, 10);
         server.check(
             place,
