@@ -411,13 +411,15 @@ fn a_read_model_is_run_changed_rebuilt_and_rolled_back() {
         ]
         .concat();
         let done = server.json(place, &aside);
+        // Points are folded again, and cannot be read back one by one.
+        let compared = if server.kind == Kind::Influx { 0 } else { 10 };
         assert_eq!(
             (&done["generation"], &done["switched"]),
             (&2.into(), &false.into())
         );
         assert_eq!(
             (&done["parked"], &done["rows_compared"]),
-            (&0.into(), &10.into())
+            (&0.into(), &compared.into())
         );
         see(server, place, 1, 30);
         let switch = ["project", "switch", "a.toml", "-o", "json"];
