@@ -2,3 +2,109 @@
 //!
 //! What lives here: connections, the meaning of requests, who may do what, persistent subscriptions.
 //! Relies on: the store contract and factum-proto. Never: knows which store it serves.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use factum_server::{Options, Server};
+//! use factum_store::MemoryStore;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Arc::new(MemoryStore::new());
+//! let server = Server::bind(store, Options::default(), factum_io::Env::real()).await?;
+//! println!("listening on {}", server.address());
+//! server.run(async { std::future::pending().await }).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod features;
+mod gossip;
+mod http;
+mod listen;
+mod log;
+mod metrics;
+mod monitoring;
+mod node;
+mod operations;
+mod options;
+mod routes;
+mod streams;
+mod v2;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use factum_io::Env;
+
+pub use node::Store;
+pub use options::{Limits, Options};
+
+use listen::Listener;
+use node::Node;
+
+/// A server that listens, and answers once it runs.
+#[derive(Debug)]
+pub struct Server {
+    node: Arc<Node>,
+    listener: Listener,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It cannot listen where it should.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl Server {
+    /// Takes the address. Connections wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`StartError`] says what to change.
+    pub async fn bind(
+        store: Arc<dyn Store>,
+        mut options: Options,
+        env: Env,
+    ) -> Result<Self, StartError> {
+        let address = options.address;
+        let told = |source| StartError::Listen { address, source };
+        let listener = Listener::bind(address).await.map_err(told)?;
+        options.address = listener.address().map_err(told)?;
+        Ok(Self {
+            node: Node::new(store, options, env),
+            listener,
+        })
+    }
+
+    /// Where it listens; with the port that was free when 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.node.options.address
+    }
+
+    /// Answers until `stop` is ready. Then subscriptions end, requests under way are answered, within
+    /// [`Limits::drain`], and every connection is closed.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { node, listener } = self;
+        let routes = routes::routes(&node);
+        let limits = node.options.limits.clone();
+        let stopped = async {
+            tokio::select! {
+                () = stop => node.stop(),
+                () = node.stopping() => {}
+            }
+        };
+        listener
+            .serve(routes, &node.metrics, None, limits, stopped)
+            .await;
+    }
+}
