@@ -1,1 +1,5 @@
 //! Tests of the server over a real connection.
+
+mod hostile;
+mod streams;
+mod support;
