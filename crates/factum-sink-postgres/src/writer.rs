@@ -33,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) effects: Vec<(u32, Effect)>,
     /// Where the last effect on a row is, by its key.
     latest: Latest,
+    /// About how much memory they take.
+    bytes: usize,
 }
 
 impl PostgresRows {
@@ -50,7 +52,60 @@ impl PostgresRows {
         for batch in &mut self.batches {
             batch.effects.clear();
             batch.latest.clear();
+            batch.bytes = 0;
         }
+    }
+
+    /// Takes down what was taken down after this; after an error it is of no use any more.
+    ///
+    /// # Errors
+    /// Refused: something cannot come after what is here already.
+    pub(crate) fn append(&mut self, later: Self) -> Result<(), Error> {
+        let pairs = self.tables.iter().zip(&mut self.batches);
+        for ((table, batch), later) in pairs.zip(later.batches) {
+            if batch.effects.is_empty() {
+                *batch = later;
+                continue;
+            }
+            for (_, effect) in later.effects {
+                let key = key(table, &effect.cells);
+                let added = batch.add(key, effect);
+                added.map_err(|error| refused(table, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What it is in tables that are empty.
+    pub(crate) fn settle_empty(&mut self) {
+        for batch in &mut self.batches {
+            let effects = std::mem::take(&mut batch.effects).into_iter();
+            let settled = effects.filter_map(|(round, effect)| {
+                let effect = match round {
+                    0 => effect.of_none()?,
+                    _ => effect,
+                };
+                Some((round, effect))
+            });
+            batch.effects = settled.collect();
+            batch.latest.clear();
+        }
+    }
+
+    /// How many effects there are, how many of them new rows, and about how many bytes of memory they take.
+    pub(crate) fn load(&self) -> (usize, usize, usize) {
+        let sum = |of: fn(&Batch) -> usize| self.batches.iter().map(of).sum();
+        let new = |batch: &Batch| {
+            let effects = batch.effects.iter();
+            effects
+                .filter(|(_, effect)| effect.what == What::Insert)
+                .count()
+        };
+        (
+            sum(|batch| batch.effects.len()),
+            sum(new),
+            sum(|batch| batch.bytes),
+        )
     }
 
     /// What was taken down, by itself; nothing is left.
@@ -120,8 +175,12 @@ impl PostgresRows {
         let key = key(table, &cells);
         batch
             .add(key, Effect { what, cells })
-            .map_err(|error| Error::refused(format!("table {}: {error}", table.name)))
+            .map_err(|error| refused(table, &error))
     }
+}
+
+fn refused(table: &Table, error: &Error) -> Error {
+    Error::refused(format!("table {}: {error}", table.name))
 }
 
 impl Batch {
@@ -130,11 +189,17 @@ impl Batch {
         let before = at.and_then(|at| self.effects.get_mut(at));
         let (round, effect) = match before {
             None => (0, effect),
-            Some((round, before)) => match before.then(effect)? {
-                None => return Ok(()),
-                Some(apart) => (*round + 1, apart),
-            },
+            Some((round, before)) => {
+                let size = before.size();
+                let apart = before.then(effect)?;
+                self.bytes = (self.bytes + before.size()).saturating_sub(size);
+                match apart {
+                    None => return Ok(()),
+                    Some(apart) => (*round + 1, apart),
+                }
+            }
         };
+        self.bytes += effect.size() + key.len() + size_of::<(Vec<u8>, usize)>();
         self.latest.insert(key, self.effects.len());
         self.effects.push((round, effect));
         Ok(())
