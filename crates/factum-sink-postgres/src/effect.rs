@@ -3,7 +3,7 @@
 //! What lives here: [`Effect`], and how what comes later is merged into it, so that a row that is written ten times is sent once.
 //! Relies on: nothing but the rules of `Rows`. Never: merges what could come out otherwise than one after the other; that is kept apart.
 
-use factum_projection::{Error, Value};
+use factum_projection::{Error, Table, Value};
 
 /// What becomes of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,7 @@ impl Effect {
             (What::Insert | What::Replace | What::Upsert, What::Insert) => {
                 Err(Error::refused("there is a row with this key already"))
             }
+            // As `is_changed_by` says.
             (What::Insert | What::Replace | What::Upsert, What::Upsert | What::Update)
             | (What::Update, What::Update) => self.fold(later),
             // That there was none has to be found out first.
@@ -90,12 +91,16 @@ impl Effect {
 
     /// About how many bytes of memory it takes.
     pub(crate) fn size(&self) -> usize {
-        let cells = self.cells.iter().map(|cell| match cell {
-            Cell::Set(Value::Text(text) | Value::Json(text)) => text.len(),
-            Cell::Set(Value::Bytes(bytes)) => bytes.len(),
-            _ => 0,
-        });
-        size_of::<Self>() + self.cells.len() * size_of::<Cell>() + cells.sum::<usize>()
+        size_of::<Self>() + self.cells.iter().map(Cell::size).sum::<usize>()
+    }
+
+    /// What is set in this column.
+    pub(crate) fn value(&self, table: &Table, name: &str) -> Option<&Value> {
+        let mut all = table.columns.iter().zip(&self.cells);
+        match all.find(|(column, _)| column.name == name) {
+            Some((_, Cell::Set(value))) => Some(value),
+            _ => None,
+        }
     }
 
     fn fold(&mut self, later: Self) -> Result<Option<Self>, Error> {
@@ -115,7 +120,38 @@ impl Effect {
     }
 }
 
+impl What {
+    /// Whether the other changes the cells of this and nothing else.
+    pub(crate) const fn is_changed_by(self, later: Self) -> bool {
+        matches!(
+            (self, later),
+            (
+                Self::Insert | Self::Replace | Self::Upsert,
+                Self::Upsert | Self::Update
+            ) | (Self::Update, Self::Update)
+        )
+    }
+}
+
 impl Cell {
+    /// About how many bytes of memory it takes.
+    pub(crate) const fn size(&self) -> usize {
+        let more = match self {
+            Self::Set(Value::Text(text) | Value::Json(text)) => text.len(),
+            Self::Set(Value::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + more
+    }
+
+    /// Adds where no overflow is to be looked for on the way; says whether it did.
+    pub(crate) fn raise(&mut self, by: i64) -> bool {
+        if self.is_apart_from(&Self::Add(by)) || self.is_too_much_with(&Self::Add(by)) {
+            return false;
+        }
+        self.fold(Self::Add(by)).is_ok()
+    }
+
     /// What it is in a row that was not there.
     pub(crate) fn of_new(self) -> Self {
         match self {

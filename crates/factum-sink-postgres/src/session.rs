@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use factum_projection::{Error, Kind};
 use futures_util::SinkExt;
+use futures_util::future::{Either, select};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -356,6 +357,29 @@ impl Session {
             return Err(Error::invalid(format!("{what}: {more}")));
         }
         Ok(())
+    }
+
+    /// Several steps within a limit.
+    pub(crate) async fn within_all<T>(
+        &mut self,
+        limit: Duration,
+        steps: impl AsyncFnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(runtime) = &self.runtime.0 else {
+            return Err(gone());
+        };
+        let timer = {
+            let _entered = runtime.enter();
+            tokio::time::sleep(limit)
+        };
+        let steps = std::pin::pin!(steps(self));
+        match select(steps, std::pin::pin!(timer)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => {
+                let what = format!("no answer was had within {limit:?}");
+                Err(Error::unavailable(what))
+            }
+        }
     }
 
     async fn within<T>(

@@ -18,6 +18,8 @@ use crate::value;
 pub struct PostgresRows {
     tables: Vec<Table>,
     batches: Vec<Batch>,
+    /// The key of the row that is being written; here so that it needs no memory each time.
+    key: Vec<u8>,
 }
 
 #[expect(
@@ -40,7 +42,11 @@ pub(crate) struct Batch {
 impl PostgresRows {
     pub(crate) fn new(tables: Vec<Table>) -> Self {
         let batches = tables.iter().map(|_| Batch::default()).collect();
-        Self { tables, batches }
+        Self {
+            tables,
+            batches,
+            key: Vec::new(),
+        }
     }
 
     pub(crate) fn tables(&self) -> &[Table] {
@@ -68,7 +74,8 @@ impl PostgresRows {
                 continue;
             }
             for (_, effect) in later.effects {
-                let key = key(table, &effect.cells);
+                let mut key = Vec::with_capacity(24);
+                put_key(&mut key, table, |name| effect.value(table, name));
                 let added = batch.add(key, effect);
                 added.map_err(|error| refused(table, &error))?;
             }
@@ -110,10 +117,12 @@ impl PostgresRows {
 
     /// What was taken down, by itself; nothing is left.
     pub(crate) fn take(&mut self) -> Self {
-        let left = self.tables.iter().map(|_| Batch::default()).collect();
+        // The next one is mostly as long.
+        let left = self.batches.iter().map(Batch::as_long).collect();
         Self {
             tables: self.tables.clone(),
             batches: std::mem::replace(&mut self.batches, left),
+            key: Vec::new(),
         }
     }
 
@@ -145,6 +154,17 @@ impl PostgresRows {
         else {
             return Ok(());
         };
+        let mut all = given.iter().copied().flatten();
+        all.try_for_each(|(name, value)| value::check(table, name, value))?;
+        self.key.clear();
+        put_key(&mut self.key, table, |name| {
+            let mut all = given.iter().copied().flatten();
+            let found = all.find(|(given, _)| *given == name);
+            found.map(|(_, value)| value)
+        });
+        if batch.fold(table, &self.key, what, given, add) {
+            return Ok(());
+        }
         let new = what == What::Insert;
         let mut cells: Vec<Cell> = table
             .columns
@@ -162,7 +182,6 @@ impl PostgresRows {
             columns.position(|column| column.name == name)
         };
         for (name, value) in given.iter().copied().flatten() {
-            value::check(table, name, value)?;
             if let Some(cell) = place(name).and_then(|at| cells.get_mut(at)) {
                 *cell = Cell::Set(table.settled(name, value));
             }
@@ -172,9 +191,8 @@ impl PostgresRows {
         {
             *cell = Cell::Add(by);
         }
-        let key = key(table, &cells);
         batch
-            .add(key, Effect { what, cells })
+            .add(self.key.clone(), Effect { what, cells })
             .map_err(|error| refused(table, &error))
     }
 }
@@ -184,6 +202,60 @@ fn refused(table: &Table, error: &Error) -> Error {
 }
 
 impl Batch {
+    /// An empty one with room for as much.
+    fn as_long(&self) -> Self {
+        Self {
+            effects: Vec::with_capacity(self.effects.len()),
+            latest: Latest::with_capacity(self.latest.len()),
+            bytes: 0,
+        }
+    }
+
+    /// Merges into what is there for a row, where that is plain; says whether it did. Anything else is left to [`Effect::then`].
+    fn fold(
+        &mut self,
+        table: &Table,
+        key: &[u8],
+        what: What,
+        given: &[&[Given<'_>]],
+        add: Option<(&str, i64)>,
+    ) -> bool {
+        let at = self.latest.get(key).copied();
+        let Some((_, before)) = at.and_then(|at| self.effects.get_mut(at)) else {
+            return false;
+        };
+        if !before.what.is_changed_by(what) {
+            return false;
+        }
+        let place = |name: &str| table.columns.iter().position(|it| it.name == name);
+        let cells = &mut before.cells;
+        if let Some((name, by)) = add {
+            let cell = place(name).and_then(|at| cells.get_mut(at));
+            return cell.is_some_and(|cell| cell.raise(by));
+        }
+        let set = || {
+            let all = given.iter().copied().flatten();
+            all.filter(|(name, _)| !table.key.iter().any(|key| key == name))
+        };
+        let plain = |(name, _): &Given<'_>| {
+            let cell = place(name).and_then(|at| cells.get(at));
+            matches!(cell, Some(Cell::Keep | Cell::Set(_)))
+        };
+        if !set().all(plain) {
+            return false;
+        }
+        let mut grown = 0;
+        for (name, value) in set() {
+            if let Some(cell) = place(name).and_then(|at| cells.get_mut(at)) {
+                let size = cell.size();
+                *cell = Cell::Set(table.settled(name, value));
+                grown += cell.size().saturating_sub(size);
+            }
+        }
+        self.bytes += grown;
+        true
+    }
+
     fn add(&mut self, key: Vec<u8>, effect: Effect) -> Result<(), Error> {
         let at = self.latest.get(&key).copied();
         let before = at.and_then(|at| self.effects.get_mut(at));
@@ -249,25 +321,22 @@ impl Rows for PostgresRows {
     }
 }
 
-/// A text of bytes that is the same for the same key; its values are settled.
-fn key(table: &Table, cells: &[Cell]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(24);
+/// Bytes that are the same for the same key.
+fn put_key<'v>(key: &mut Vec<u8>, table: &Table, value: impl Fn(&str) -> Option<&'v Value>) {
     for name in &table.key {
-        let mut all = table.columns.iter().zip(cells);
-        let Some((_, Cell::Set(value))) = all.find(|(column, _)| column.name == *name) else {
-            continue;
-        };
-        match value {
-            Value::Bool(truth) => key.push((*truth).into()),
-            Value::Integer(number) => key.extend(number.to_be_bytes()),
-            Value::Real(number) => key.extend(number.to_bits().to_be_bytes()),
-            Value::Time(time) => key.extend(time.as_micros().to_be_bytes()),
-            Value::Text(text) => with_length(&mut key, text.as_bytes()),
-            Value::Bytes(bytes) => with_length(&mut key, bytes),
-            _ => (),
+        match value(name) {
+            Some(Value::Text(text)) => with_length(key, text.as_bytes()),
+            Some(Value::Bytes(bytes)) => with_length(key, bytes),
+            Some(Value::Bool(truth)) => key.push((*truth).into()),
+            Some(Value::Time(time)) => key.extend(time.as_micros().to_be_bytes()),
+            Some(number) => match table.settled(name, number) {
+                Value::Integer(number) => key.extend(number.to_be_bytes()),
+                Value::Real(number) => key.extend(number.to_bits().to_be_bytes()),
+                _ => (),
+            },
+            None => (),
         }
     }
-    key
 }
 
 fn with_length(key: &mut Vec<u8>, bytes: &[u8]) {
