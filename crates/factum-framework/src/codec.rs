@@ -27,7 +27,8 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 /// The JSON of the fields of an enum's variant, without the variant.
 ///
 /// # Errors
-/// [`Kind::Invalid`](crate::Kind::Invalid): the value has no form in JSON, or the enum is not tagged from outside, as serde's are.
+/// [`Kind::Invalid`](crate::Kind::Invalid): the value has no form in JSON, nests deeper than can be read again, or the enum is not tagged from
+/// outside, as serde's are.
 pub fn encode_variant<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut json = encode(value)?;
     if json.starts_with(b"\"") {
@@ -39,6 +40,7 @@ pub fn encode_variant<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
         Some(start) if json.starts_with(b"{\"") && json.ends_with(b"}") => {
             json.pop();
             json.drain(..start + 2);
+            must_be_readable(&json)?;
             // More than one value: a map with several keys, of which the first is no variant.
             serde_json::from_slice::<IgnoredAny>(&json)
                 .map_err(|error| not_by_default().because(error))?;

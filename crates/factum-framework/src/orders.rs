@@ -8,7 +8,7 @@ use std::sync::Arc;
 use factum_store::{AppendBatch, ReadRequest, Receipt, StoreError};
 use factum_types::{EventId, EventType, Metadata, NewEvent, RecordedEvent, StreamName, Tag};
 
-use crate::codec::tag;
+use crate::codec::{self, tag};
 use crate::emit::{Emit, Parts};
 use crate::env::{Env, derive_id};
 use crate::error::Error;
@@ -148,13 +148,11 @@ impl Prepared {
         }
         let mut tags = event.tags()?;
         tags.extend(self.key.iter().map(|(_, tag)| tag.clone()));
-        let mut new = NewEvent::json(
-            self.id(index, env),
-            EventType::new(kind.name)?,
-            event.encode()?,
-        )
-        .with_tags(tags)
-        .with_metadata(self.metadata.clone());
+        let data = event.encode()?;
+        codec::must_be_readable(&data)?;
+        let mut new = NewEvent::json(self.id(index, env), EventType::new(kind.name)?, data)
+            .with_tags(tags)
+            .with_metadata(self.metadata.clone());
         new.schema_version = kind.version;
         Ok(new)
     }

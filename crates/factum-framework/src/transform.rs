@@ -10,7 +10,7 @@
 //! touches, byte for byte. One event that becomes one keeps its id when it goes into another store; otherwise ids are derived (UUID
 //! version 5) from the id before, the place among the results and the new stream. Of several results, the first has the personal
 //! section. What was deleted, truncated or is beyond a stream's `max_count` is left out. `max_age` is not looked at, because what a run
-//! gives must not depend on when it runs: of a whole store or category, events that have expired by it and are still stored are copied
+//! gives must not depend on when it runs, unless a stream's settings cannot be told because its last events may be lost: of a whole store or category, events that have expired by it and are still stored are copied
 //! like any other, and so brought back where the setting is missing. Settings of streams do not go along: a store records them now, and
 //! its times never go backwards. For the same reason events are recorded now within one store.
 //!

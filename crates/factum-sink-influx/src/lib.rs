@@ -230,15 +230,14 @@ impl InfluxSink {
             return Ok(state);
         }
         let (state, done) = standing.edited(state);
-        let head = self.keep_lot(lease, &state).await?;
-        self.keep_head(
-            lease,
-            &Head {
-                done: done.clone(),
-                ..head
-            },
-        )
-        .await?;
+        let kept = Head {
+            done: done.clone(),
+            ..self.keep_lot(lease, &state).await?
+        };
+        self.keep_head(lease, &kept).await?;
+        // A claim meanwhile may go on from the head that was before, and then needs the edits; one from now on sees this head.
+        let now = self.standing(&lease.projection, lease.generation).await?;
+        now.check(lease)?;
         let mut tidied: Vec<_> = done
             .iter()
             .map(|edit| ("factum_edit", "edit", edit.as_str()))

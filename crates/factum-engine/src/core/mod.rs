@@ -174,14 +174,14 @@ impl Core {
         while !stage.stalled.is_empty() {
             stage = wait(&self.unstalled, stage);
         }
-        let mut now = self.clock.now_us();
+        let mut now = stage.sequencer.last_time();
         let mut frame = Draft::new(stage.sequencer.begin_frame(self.log.takes_back()));
         self.log.begin(&mut stage.builder);
         let mut answers = Vec::new();
         let mut taken = Vec::new();
         while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
             // After they came: no event is recorded as earlier than the call that appends it.
-            now = self.clock.now_us();
+            now = self.clock.now_us().max(now);
             for pending in taken.drain(..) {
                 self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
             }

@@ -108,7 +108,11 @@ impl Sealed {
         let read = read_to_end(&*self.env.disk, &path);
         let parsed = read.ok().and_then(|bytes| Index::parse(bytes).ok());
         match parsed {
-            Some(index) if self.is_mine(&index.info) => Ok(index),
+            Some(index) if self.is_mine(&index.info) => {
+                // It may have been made again after a read that failed.
+                self.made_again.store(false, Ordering::Release);
+                Ok(index)
+            }
             _ => self.rebuild_index(),
         }
     }

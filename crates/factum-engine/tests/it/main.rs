@@ -16,4 +16,6 @@ mod refused;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod times;
+#[cfg(test)]
 mod troubled;

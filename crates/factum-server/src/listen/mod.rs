@@ -1,0 +1,120 @@
+//! Connections: accepted up to a limit, asked for their first bytes within a time, served, and let go when the server stops.
+//!
+//! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks.
+//! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
+
+mod first;
+mod hello;
+mod serve;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::metrics::Metrics;
+use crate::options::Limits;
+use serve::Served;
+
+/// After an error of `accept`, which is about the process (no file descriptors) and not about one connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that listens, not yet served.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Binds.
+    ///
+    /// # Errors
+    /// The address is taken, not this machine's, or not allowed.
+    pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            socket: TcpListener::bind(address).await?,
+        })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Accepts until `stop` is ready, then waits for requests under way, at most as long as the limits say.
+    ///
+    /// With `tls`, every connection has to speak it.
+    pub(crate) async fn serve(
+        self,
+        routes: Router,
+        metrics: &Metrics,
+        tls: Option<TlsAcceptor>,
+        limits: Limits,
+        stop: impl Future<Output = ()>,
+    ) {
+        let served = Arc::new(Served::new(routes, limits.clone()));
+        let graceful = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(limits.connections));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.socket.accept() => accepted,
+            };
+            let Some(connection) = settle(accepted).await else {
+                continue;
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                metrics.refused_connections.inc();
+                tracing::warn!(
+                    limit = limits.connections,
+                    "a connection was refused: there are too many"
+                );
+                continue;
+            };
+            let (served, watcher) = (Arc::clone(&served), graceful.watcher());
+            let acceptor = tls.clone();
+            let open = metrics.connections.clone();
+            open.inc();
+            tokio::spawn(async move {
+                served.connection(connection, acceptor, watcher).await;
+                open.dec();
+                drop(place);
+            });
+        }
+        drop(self.socket);
+        let connections = graceful.count();
+        if tokio::time::timeout(limits.drain, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections,
+                "some connections were still busy when the time to stop was up"
+            );
+        }
+    }
+}
+
+async fn settle(accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<TcpStream> {
+    match accepted {
+        Ok((stream, _)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection ended before it was served");
+                return None;
+            }
+            Some(stream)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}

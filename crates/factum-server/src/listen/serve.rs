@@ -1,0 +1,115 @@
+//! One connection, from its first byte to its end.
+
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::first::{self, Version};
+use super::hello::Hello;
+use crate::options::Limits;
+
+/// What may wait in one stream, and in one connection, before the other side has to pause: bytes of requests.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// What may wait to be sent in one stream, in bytes.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// Streams that were reset by the other side before they were looked at; with more the connection ends (CVE-2023-44487).
+const PENDING_RESETS: usize = 64;
+/// Resets of ours that the other side caused; with more the connection ends (CVE-2025-8671).
+const LOCAL_RESETS: usize = 256;
+/// Headers of one HTTP/1.1 request.
+const HEADERS: usize = 128;
+
+/// What all connections are served with.
+pub(super) struct Served {
+    routes: Router,
+    limits: Limits,
+    one: http1::Builder,
+    two: http2::Builder<TokioExecutor>,
+}
+
+impl Served {
+    pub(super) fn new(routes: Router, limits: Limits) -> Self {
+        let mut one = http1::Builder::new();
+        one.timer(TokioTimer::new())
+            .header_read_timeout(limits.hello)
+            .max_headers(HEADERS)
+            .max_buf_size(limits.header_bytes.max(8 << 10) as usize);
+        let mut two = http2::Builder::new(TokioExecutor::new());
+        two.timer(TokioTimer::new())
+            .max_concurrent_streams(limits.requests_per_connection)
+            .max_header_list_size(limits.header_bytes)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_local_error_reset_streams(LOCAL_RESETS)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(limits.keep_alive)
+            .keep_alive_timeout(limits.keep_alive);
+        Self {
+            routes,
+            limits,
+            one,
+            two,
+        }
+    }
+
+    /// Serves one connection to its end.
+    pub(super) async fn connection(
+        &self,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        watcher: Watcher,
+    ) {
+        let Some(tls) = tls else {
+            match within(self.limits.hello, first::of(&stream)).await {
+                Some(Ok(Some(version))) => self.speak(version, stream, watcher).await,
+                Some(Ok(None)) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a connection ended before its first request");
+                }
+                None => tracing::debug!("a connection said nothing and was closed"),
+            }
+            return;
+        };
+        match within(self.limits.hello, tls.accept(stream)).await {
+            Some(Ok(stream)) => {
+                let version = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Version::Two,
+                    _ => Version::One,
+                };
+                self.speak(version, stream, watcher).await;
+            }
+            Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            None => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(&self, version: Version, stream: S, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (io, service) = (
+            TokioIo::new(Hello::new(stream, self.limits.hello)),
+            TowerToHyperService::new(self.routes.clone()),
+        );
+        let ended = match version {
+            Version::One => watcher.watch(self.one.serve_connection(io, service)).await,
+            Version::Two => watcher.watch(self.two.serve_connection(io, service)).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended with an error");
+        }
+    }
+}
+
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(time, future).await.ok()
+}

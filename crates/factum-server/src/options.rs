@@ -1,0 +1,82 @@
+//! Everything about a server that can be set, with its default and its unit.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::auth;
+use crate::tls::Tls;
+
+/// How a server listens, and what it allows at most.
+///
+/// ```
+/// use factum_server::Options;
+///
+/// let options = Options::default();
+/// assert_eq!(options.address.port(), 2113);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The host and port that clients are told to use, where they differ from those that the client used.
+    pub advertise: Option<(String, u16)>,
+    /// Who may do what, and how they say who they are.
+    pub auth: auth::Options,
+    /// How connections are encrypted; not at all when `None`.
+    pub tls: Option<Tls>,
+    /// What is allowed at most.
+    pub limits: Limits,
+}
+
+/// What a server allows at most.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests at once on one connection; each subscription is one.
+    pub requests_per_connection: u32,
+    /// Bytes of all headers of a request.
+    pub header_bytes: u32,
+    /// Bytes of one message.
+    pub message_bytes: usize,
+    /// Appends at once of one `BatchAppend` call, and batches that have begun and not ended.
+    pub batches_in_flight: usize,
+    /// For the first byte of a request, for a TLS handshake, and for the headers of an HTTP/1.1 request.
+    pub hello: Duration,
+    /// Between two pings of an HTTP/2 connection, and for the answer to one.
+    pub keep_alive: Duration,
+    /// For an append to be answered; then its outcome is told as unknown.
+    pub append: Duration,
+    /// For requests under way when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 2113)),
+            advertise: None,
+            auth: auth::Options::default(),
+            tls: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4_096,
+            requests_per_connection: 1_024,
+            header_bytes: 64 << 10,
+            message_bytes: 17 << 20,
+            batches_in_flight: 256,
+            hello: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(20),
+            append: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Deletes and tombstones.
+
+use factum_proto::kurrent::streams::delete_req::options::ExpectedStreamRevision as DeleteExpected;
+use factum_proto::kurrent::streams::delete_resp::{
+    Position as DeletePosition, PositionOption as DeletedAt,
+};
+use factum_proto::kurrent::streams::tombstone_req::options::ExpectedStreamRevision as TombstoneExpected;
+use factum_proto::kurrent::streams::tombstone_resp::{
+    Position as TombstonePosition, PositionOption as TombstonedAt,
+};
+use factum_proto::kurrent::streams::{DeleteReq, DeleteResp, TombstoneReq, TombstoneResp};
+use factum_store::{Kind, StoreError, StreamState};
+use factum_types::{ExpectedRevision, StreamName};
+use tonic::Status;
+
+use crate::auth::{Caller, Operation};
+use crate::log::{delete as log, metadata};
+use crate::node::Node;
+use crate::wire::expected::{actual, from_oneof, number};
+use crate::wire::position::{signed, to_wire};
+use crate::wire::{errors, stream_name};
+
+/// Deletes a stream that may be written again.
+///
+/// # Errors
+/// As the protocol has them.
+pub(super) async fn delete(
+    node: &Node,
+    caller: &Caller,
+    request: DeleteReq,
+) -> Result<DeleteResp, Status> {
+    let options = request.options.unwrap_or_default();
+    let stream = subject(stream_name(options.stream_identifier)?)?;
+    node.allow_on(caller, Operation::DeleteStream, &stream)
+        .await?;
+    let expected = from_oneof!(DeleteExpected, options.expected_stream_revision, Revision);
+    let deleted = log::delete(&*node.store, stream.clone(), expected, node.new_id()).await;
+    node.auth.written(&stream);
+    match deleted {
+        Ok(at) => Ok(DeleteResp {
+            position_option: Some(DeletedAt::Position(DeletePosition {
+                commit_position: to_wire(at),
+                prepare_position: to_wire(at),
+            })),
+        }),
+        Err(error) => Err(refused(node, "Delete", &error, &stream, expected).await),
+    }
+}
+
+/// Closes a stream for ever.
+///
+/// # Errors
+/// As the protocol has them.
+pub(super) async fn tombstone(
+    node: &Node,
+    caller: &Caller,
+    request: TombstoneReq,
+) -> Result<TombstoneResp, Status> {
+    let options = request.options.unwrap_or_default();
+    let stream = subject(stream_name(options.stream_identifier)?)?;
+    node.allow_on(caller, Operation::DeleteStream, &stream)
+        .await?;
+    let expected = from_oneof!(
+        TombstoneExpected,
+        options.expected_stream_revision,
+        Revision
+    );
+    let closed = log::tombstone(&*node.store, stream.clone(), expected).await;
+    node.auth.written(&stream);
+    match closed {
+        Ok(at) => Ok(TombstoneResp {
+            position_option: Some(TombstonedAt::Position(TombstonePosition {
+                commit_position: to_wire(at),
+                prepare_position: to_wire(at),
+            })),
+        }),
+        Err(error) => Err(refused(node, "Tombstone", &error, &stream, expected).await),
+    }
+}
+
+fn subject(stream: StreamName) -> Result<StreamName, Status> {
+    if metadata::subject(&stream).is_none() {
+        return Ok(stream);
+    }
+    Err(Status::invalid_argument(format!(
+        "stream {stream} holds the metadata of another and cannot be deleted"
+    )))
+}
+
+async fn refused(
+    node: &Node,
+    what: &str,
+    error: &StoreError,
+    stream: &StreamName,
+    expected: ExpectedRevision,
+) -> Status {
+    let (Kind::Conflict, Some(actual)) = (error.kind(), actual(error)) else {
+        return errors::store(error, Some(stream));
+    };
+    let deleted = match node.store.stream_info(stream.clone()).await {
+        Ok(info) => info.state == StreamState::Deleted,
+        Err(error) => return errors::store(&error, Some(stream)),
+    };
+    if deleted {
+        return errors::stream_deleted(stream);
+    }
+    errors::wrong_version(what, stream, number(expected), signed(actual))
+}

@@ -1,0 +1,236 @@
+//! Reads that end: of a stream, or of `$all`.
+
+use std::sync::Arc;
+
+use factum_proto::kurrent::streams::ReadResp;
+use factum_proto::kurrent::streams::read_resp::{Content, StreamNotFound};
+use factum_store::{EventStream, Kind, ReadRequest, Source, StoreError};
+use factum_types::{RecordKind, RecordedEvent, StreamName};
+use futures_util::{StreamExt, future, stream};
+use tonic::Status;
+
+use super::filter::Filter;
+use super::request::{From, Target, Wanted};
+use super::{Answers, links};
+use crate::links::LinkReader;
+use crate::log::metadata;
+use crate::node::Node;
+use crate::wire::{errors, identifier};
+
+/// Reads at most `count` events.
+///
+/// # Errors
+/// The stream has a tombstone, or its first event cannot be read; a stream that is not there is an answer.
+pub(super) async fn read(
+    node: Arc<Node>,
+    wanted: Wanted,
+    count: u64,
+) -> Result<Answers<ReadResp>, Status> {
+    let counted = Arc::clone(&node);
+    let answers = match wanted.target {
+        Target::Stream(ref stream) => {
+            let stream = stream.clone();
+            if let Some(links) = node.links.named(&stream) {
+                return read_links(&node, &wanted, &stream, &links, count).await;
+            }
+            read_stream(node, wanted, stream, count).await?
+        }
+        Target::All(ref filter) => {
+            let filter = filter.clone();
+            read_all(node, &wanted, filter, count)
+        }
+    };
+    Ok(Box::pin(answers.inspect(move |answer| {
+        if answer.is_ok() {
+            counted.metrics.read_events.inc();
+        }
+    })))
+}
+
+pub(super) const fn answer(content: Content) -> ReadResp {
+    ReadResp {
+        content: Some(content),
+    }
+}
+
+async fn read_stream(
+    node: Arc<Node>,
+    wanted: Wanted,
+    stream: StreamName,
+    count: u64,
+) -> Result<Answers<ReadResp>, Status> {
+    let refused = |error: &StoreError| errors::store(error, Some(&stream));
+    if let Some(subject) = metadata::subject(&stream) {
+        metadata::settle(&*node.store, &subject, &stream, node.new_id())
+            .await
+            .map_err(|error| refused(&error))?;
+    }
+    let request = ReadRequest {
+        source: Source::Stream(stream.clone()),
+        from: wanted.from.read(),
+        direction: wanted.direction,
+        limit: Some(count),
+        control: false,
+    };
+    let mut events = node.store.read(request);
+    let first = match events.next().await {
+        Some(Err(error)) if error.kind() == Kind::NotFound => return Ok(not_found(&stream)),
+        Some(Err(error)) => return Err(refused(&error)),
+        Some(Ok(event)) => Some(event),
+        None => None,
+    };
+    let (before, after) = if wanted.positions {
+        positions(&node, &wanted, &stream, first.as_ref()).await?
+    } else {
+        (None, None)
+    };
+    let events = resolved(node, &wanted, Some(stream), first, events);
+    let said = |content: Option<Content>| stream::iter(content.map(|content| Ok(answer(content))));
+    Ok(Box::pin(said(before).chain(events).chain(said(after))))
+}
+
+/// Reads a stream that is made of the index.
+async fn read_links(
+    node: &Arc<Node>,
+    wanted: &Wanted,
+    stream: &StreamName,
+    reader: &LinkReader,
+    count: u64,
+) -> Result<Answers<ReadResp>, Status> {
+    let told = |error: &StoreError| errors::store(error, None);
+    let mut links = reader.read(wanted.from.links(), wanted.direction, Some(count));
+    let first = links
+        .next()
+        .await
+        .transpose()
+        .map_err(|error| told(&error))?;
+    let last = if first.is_none() || wanted.positions {
+        reader.last_number().await.map_err(|error| told(&error))?
+    } else {
+        None
+    };
+    if first.is_none() && last.is_none() {
+        return Ok(not_found(stream));
+    }
+    let (shape, resolve, counted) = (wanted.shape, wanted.resolve_links, Arc::clone(node));
+    let events = stream::iter(first.map(Ok))
+        .chain(links)
+        .map(move |link| match link {
+            Ok(link) => {
+                counted.metrics.read_events.inc();
+                Ok(answer(Content::Event(links::made(shape, resolve, link))))
+            }
+            Err(error) => Err(errors::store(&error, None)),
+        });
+    let after = last
+        .filter(|_| wanted.positions)
+        .map(Content::LastStreamPosition);
+    let after = stream::iter(after.map(|content| Ok(answer(content))));
+    Ok(Box::pin(events.chain(after)))
+}
+
+/// Where the stream begins, when that is after where it was asked from, and where it ends.
+async fn positions(
+    node: &Node,
+    wanted: &Wanted,
+    stream: &StreamName,
+    first: Option<&RecordedEvent>,
+) -> Result<(Option<Content>, Option<Content>), Status> {
+    let info = node
+        .store
+        .stream_info(stream.clone())
+        .await
+        .map_err(|error| errors::store(&error, Some(stream)))?;
+    let asked = match wanted.from {
+        From::Revision(revision) => revision,
+        _ => 0,
+    };
+    let forward = wanted.direction == factum_store::Direction::Forward;
+    let begins = first
+        .map(|event| event.revision.number())
+        .filter(|begins| forward && *begins > asked)
+        .map(Content::FirstStreamPosition);
+    let ends = info
+        .last_revision
+        .map(|last| Content::LastStreamPosition(last.number()));
+    Ok((begins, ends))
+}
+
+fn not_found(stream: &StreamName) -> Answers<ReadResp> {
+    let content = Content::StreamNotFound(StreamNotFound {
+        stream_identifier: Some(identifier(stream)),
+    });
+    Box::pin(stream::iter([Ok(answer(content))]))
+}
+
+/// Events one after the other, links followed where that is wanted.
+fn resolved(
+    node: Arc<Node>,
+    wanted: &Wanted,
+    about: Option<StreamName>,
+    first: Option<RecordedEvent>,
+    rest: EventStream,
+) -> Answers<ReadResp> {
+    let (shape, resolve) = (wanted.shape, wanted.resolve_links);
+    let events = stream::iter(first.map(Ok)).chain(rest);
+    if !resolve {
+        return Box::pin(events.map(move |event| match event {
+            Ok(event) => Ok(answer(Content::Event(shape.event(event)))),
+            Err(error) => Err(errors::store(&error, about.as_ref())),
+        }));
+    }
+    Box::pin(events.then(move |event| {
+        let (node, about) = (Arc::clone(&node), about.clone());
+        async move {
+            let told = |error: StoreError| errors::store(&error, about.as_ref());
+            let event = links::resolved(&*node.store, shape, true, event.map_err(told)?).await;
+            Ok(answer(Content::Event(event.map_err(told)?)))
+        }
+    }))
+}
+
+fn read_all(
+    node: Arc<Node>,
+    wanted: &Wanted,
+    filter: Option<Filter>,
+    count: u64,
+) -> Answers<ReadResp> {
+    let request = ReadRequest {
+        source: Source::All,
+        from: wanted.from.read(),
+        direction: wanted.direction,
+        limit: None,
+        control: true,
+    };
+    let (shape, resolve) = (wanted.shape, wanted.resolve_links);
+    let events = node.store.read(request).filter_map(move |event| {
+        future::ready(match event {
+            Ok(event) => shown(&event, filter.as_ref()).map(|shown| shown.map(|()| event)),
+            Err(error) => Some(Err(errors::store(&error, None))),
+        })
+    });
+    let answers = events
+        .take(usize::try_from(count).unwrap_or(usize::MAX))
+        .then(move |event| {
+            let node = Arc::clone(&node);
+            async move {
+                let event = links::resolved(&*node.store, shape, resolve, event?)
+                    .await
+                    .map_err(|error| errors::store(&error, None))?;
+                Ok(answer(Content::Event(event)))
+            }
+        });
+    Box::pin(answers)
+}
+
+/// Whether `$all` shows an event: of control records only tombstones, and of those only what the filter wants.
+pub(super) fn shown(event: &RecordedEvent, filter: Option<&Filter>) -> Option<Result<(), Status>> {
+    if !matches!(event.kind, RecordKind::Event | RecordKind::Tombstone) {
+        return None;
+    }
+    match filter.map(|filter| filter.wants(event)) {
+        Some(Ok(false)) => None,
+        Some(Err(status)) => Some(Err(status)),
+        Some(Ok(true)) | None => Some(Ok(())),
+    }
+}
