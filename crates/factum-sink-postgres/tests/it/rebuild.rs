@@ -223,7 +223,7 @@ fn rows_that_are_there_twice_are_found() {
                 let id = ("id", format!("loan-{row}").into());
                 sink.writer(&event).insert("loans", &[id]).unwrap();
             }
-            advance.from = std::mem::replace(&mut advance.to, Some(Position::from_raw(at)));
+            advance.from = advance.to.replace(Position::from_raw(at));
             block_on(sink.commit(&lease, &advance)).unwrap();
             // Sent now, so that they are not put together.
             assert_eq!(block_on(sink.look(&lease)).unwrap().checkpoint, advance.to);
