@@ -103,7 +103,7 @@ async fn write(
     }
     let besides = match metadata::subject(&stream) {
         Some(subject) => metadata::besides(&*node.store, subject, &events).await?,
-        None => None,
+        None => Vec::new(),
     };
     batch
         .writes
