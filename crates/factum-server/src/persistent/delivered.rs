@@ -116,7 +116,15 @@ pub(crate) async fn resolve(
     if !resolve_links || event.event_type.as_str() != LINK_TYPE {
         return Ok(Delivered::Event(event));
     }
-    let target = follow(feed, &event).await?;
+    // Whoever may write a stream could else have a group read them what the system keeps to itself.
+    let closed = link_target(&event).is_some_and(|(_, stream)| {
+        stream.starts_with('$') && !event.stream.as_str().starts_with('$')
+    });
+    let target = if closed {
+        None
+    } else {
+        follow(feed, &event).await?
+    };
     Ok(Delivered::Link {
         link: event,
         target: target.map(Box::new),
