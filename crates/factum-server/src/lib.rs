@@ -25,6 +25,7 @@ mod listen;
 mod log;
 mod node;
 mod options;
+mod own;
 mod routes;
 mod streams;
 mod wire;

@@ -9,12 +9,14 @@ use axum::response::Response;
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
 use factum_proto::kurrent::server_features::server_features_server::ServerFeaturesServer;
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
+use factum_proto::v1::store_server::StoreServer;
 use http::uri::Authority;
 use tonic::service::Routes;
 
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
 use crate::node::Node;
+use crate::own::StoreService;
 use crate::streams::StreamsService;
 
 /// All services and routes of a node.
@@ -23,7 +25,11 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let streams = StreamsServer::new(StreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let own = StoreServer::new(StoreService::new(Arc::clone(node)))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     Routes::new(streams)
+        .add_service(own)
         .add_service(ServerFeaturesServer::new(FeaturesService))
         .add_service(GossipServer::new(GossipService::new(Arc::clone(node))))
         .into_axum_router()

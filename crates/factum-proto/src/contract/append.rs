@@ -101,16 +101,18 @@ impl TryFrom<v1::Condition> for Condition {
 
     fn try_from(condition: v1::Condition) -> Result<Self, StoreError> {
         use v1::condition::Condition as Message;
-        Ok(match given(condition.condition, "condition of an append")? {
-            Message::Stream(condition) => Self::Stream {
-                stream: stream_name(&condition.stream)?,
-                expected: expected(condition.expected)?,
+        Ok(
+            match given(condition.condition, "condition of an append")? {
+                Message::Stream(condition) => Self::Stream {
+                    stream: stream_name(&condition.stream)?,
+                    expected: expected(condition.expected)?,
+                },
+                Message::NoMatch(condition) => Self::NoMatch {
+                    query: given(condition.query, "query of a condition")?.try_into()?,
+                    after: condition.after.map(Position::from_raw),
+                },
             },
-            Message::NoMatch(condition) => Self::NoMatch {
-                query: given(condition.query, "query of a condition")?.try_into()?,
-                after: condition.after.map(Position::from_raw),
-            },
-        })
+        )
     }
 }
 

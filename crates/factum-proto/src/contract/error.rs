@@ -127,7 +127,8 @@ fn conflict_message(conflict: &Conflict) -> Option<v1::Conflict> {
 
 /// All of them or none: some would look like all.
 fn conflict_events(events: &[RecordedEvent]) -> Vec<v1::RecordedEvent> {
-    let bytes = |event: &RecordedEvent| event.data.len() + event.personal.len() + event.metadata.byte_len();
+    let bytes =
+        |event: &RecordedEvent| event.data.len() + event.personal.len() + event.metadata.byte_len();
     if events.iter().map(bytes).sum::<usize>() > CONFLICT_BYTES_MAX {
         return Vec::new();
     }
@@ -196,7 +197,11 @@ fn cause(messages: Vec<String>) -> Option<Cause> {
         let source = source.map(Box::new);
         Some(Cause { message, source })
     };
-    messages.into_iter().take(CAUSES_MAX).rev().fold(None, chain)
+    messages
+        .into_iter()
+        .take(CAUSES_MAX)
+        .rev()
+        .fold(None, chain)
 }
 
 /// The trailer `grpc-status-details-bin` of a call that ends with this error: all of it but a conflict's events.

@@ -26,7 +26,10 @@ fn event_type(text: &str) -> Result<EventType, StoreError> {
 }
 
 fn tags(texts: &[String]) -> Result<Vec<Tag>, StoreError> {
-    texts.iter().map(|text| Tag::new(text).map_err(unfit)).collect()
+    texts
+        .iter()
+        .map(|text| Tag::new(text).map_err(unfit))
+        .collect()
 }
 
 fn texts(tags: &[Tag]) -> Vec<String> {

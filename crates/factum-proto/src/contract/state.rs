@@ -64,8 +64,7 @@ impl TryFrom<v1::StreamsRequest> for StreamsRequest {
     type Error = StoreError;
 
     fn try_from(request: v1::StreamsRequest) -> Result<Self, StoreError> {
-        let after: Option<Result<StreamName, _>> =
-            request.after.as_deref().map(stream_name);
+        let after: Option<Result<StreamName, _>> = request.after.as_deref().map(stream_name);
         Ok(Self {
             prefix: request.prefix,
             after: after.transpose()?,
@@ -108,7 +107,11 @@ impl TryFrom<v1::Snapshot> for Snapshot {
 impl From<Checkpoint> for v1::Checkpoint {
     fn from(checkpoint: Checkpoint) -> Self {
         Self {
-            positions: checkpoint.positions.into_iter().map(Position::raw).collect(),
+            positions: checkpoint
+                .positions
+                .into_iter()
+                .map(Position::raw)
+                .collect(),
         }
     }
 }

@@ -155,7 +155,11 @@ fn a_conflict_of_large_events_is_told_without_them() {
 fn a_long_message_is_cut_between_characters() {
     let error = StoreError::invalid("ß".repeat(40_000));
     let told = StoreError::from(v1::Error::from(&error)).to_string();
-    assert!(error.to_string().starts_with(&told) && told.len() > 8_000, "{}", told.len());
+    assert!(
+        error.to_string().starts_with(&told) && told.len() > 8_000,
+        "{}",
+        told.len()
+    );
 }
 
 #[track_caller]
