@@ -1,0 +1,4 @@
+//! The client against servers in this process, over real connections.
+
+mod conformance;
+mod support;
