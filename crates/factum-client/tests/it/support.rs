@@ -7,6 +7,8 @@ use std::time::Duration;
 use factum_client::{Client, ClientOptions};
 use factum_io::Env;
 use factum_server::{Options, Server, Store};
+use factum_store::AppendBatch;
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -71,4 +73,23 @@ impl Running {
             RUNTIME.block_on(ended).unwrap();
         }
     }
+}
+
+pub(crate) fn stream(name: &str) -> StreamName {
+    StreamName::new(name).unwrap()
+}
+
+/// So many events for a stream, whose ids count from a number.
+pub(crate) fn batch(
+    stream: &StreamName,
+    expected: ExpectedRevision,
+    first: u64,
+    count: u64,
+) -> AppendBatch {
+    let event = |number: u64| {
+        let id = EventId::from_bytes(u128::from(number).to_be_bytes());
+        NewEvent::json(id, EventType::new("Counted").unwrap(), format!("{number}"))
+    };
+    let events = (first..first + count).map(event).collect();
+    AppendBatch::events(stream.clone(), expected, events)
 }
