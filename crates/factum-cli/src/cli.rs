@@ -161,6 +161,8 @@ pub(crate) enum Command {
     Project(commands::project::ProjectCommand),
     /// Ask a read model or the events, in SQL
     Query(Box<commands::query::QueryArgs>),
+    /// Serve the store to KurrentDB's clients and others
+    Serve(Box<commands::serve::ServeArgs>),
     /// Bring events in from a CloudEvents file
     Import(commands::import::ImportArgs),
     /// Write events out as CloudEvents lines

@@ -15,6 +15,7 @@ pub(crate) mod project;
 pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod restore;
+pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 pub(crate) mod stream;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
         Command::Transform(args) => transform::run(&args, context),
         Command::Project(command) => project::run(&command, context),
         Command::Query(args) => query::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context),
         Command::Import(args) => import::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),

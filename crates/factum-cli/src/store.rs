@@ -40,6 +40,8 @@ pub(crate) struct Store {
     pub(crate) events: Arc<dyn EventStore>,
     /// The same store, for what is remembered of its streams.
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    /// The same store, whole, to be served.
+    pub(crate) whole: Arc<dyn factum_server::Store>,
     /// Whether subscriptions see every append: false when another process may be the one that appends.
     pub(crate) is_live: bool,
     close: Option<Box<dyn FnOnce() -> Outcome>>,
@@ -115,7 +117,8 @@ pub(crate) fn empty() -> Store {
     let store = Arc::new(MemoryStore::new());
     Store {
         events: Arc::clone(&store) as Arc<dyn EventStore>,
-        snapshots: store,
+        snapshots: Arc::clone(&store) as Arc<dyn SnapshotStore>,
+        whole: store,
         is_live: true,
         close: None,
     }

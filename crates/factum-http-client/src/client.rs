@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use factum_io::Spawner;
 use factum_io::real::RealSpawner;
 use factum_projection::{Error, Kind};
+use futures_channel::oneshot;
 use ureq::http;
 
 use crate::options::Options;
-use crate::reply::{Giver, reply};
 use crate::tls;
 
 /// How many requests may wait for their turn; more than that nobody waits for.
@@ -124,7 +124,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Job {
     request: Request,
-    giver: Giver<Result<Answer, Error>>,
+    answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
 impl Client {
@@ -166,16 +166,16 @@ impl Client {
     /// # Cancel safety
     /// When dropped, the request is carried out or not.
     pub async fn send(&self, request: Request) -> Result<Answer, Error> {
-        let (giver, answer) = reply();
-        self.jobs
-            .try_send(Job { request, giver })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => {
-                    Error::unavailable("too many requests wait for the server")
-                }
-                TrySendError::Disconnected(_) => gone(),
-            })?;
-        answer.await.unwrap_or_else(|| Err(gone()))
+        let (giver, answered) = oneshot::channel();
+        let job = Job {
+            request,
+            answer: giver,
+        };
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Error::unavailable("too many requests wait for the server"),
+            TrySendError::Disconnected(_) => gone(),
+        })?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
@@ -207,8 +207,9 @@ struct Worker {
 
 impl Worker {
     fn work(&self, jobs: &Receiver<Job>) {
-        while let Ok(Job { request, giver }) = jobs.recv() {
-            giver.give(self.answer(request));
+        while let Ok(Job { request, answer }) = jobs.recv() {
+            // Whoever gave it up does not wait for it.
+            drop(answer.send(self.answer(request)));
         }
     }
 

@@ -1,11 +1,11 @@
-//! For tests of sinks: a proxy that cuts a connection at one request, before it reaches the server or after.
+//! For tests of sinks: a proxy that cuts a connection at one request, before it reaches the server or after, or holds the request up.
 //!
 //! Relies on: one request at a time, with a length. Never: is needed outside of tests.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use factum_io::Spawner;
@@ -37,6 +37,19 @@ struct State {
     requests: AtomicU64,
     at: AtomicU64,
     after: AtomicU64,
+    hold: Mutex<Hold>,
+    changed: Condvar,
+}
+
+/// A request that is held up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// None is to be.
+    No,
+    /// The one of this number.
+    At(u64),
+    /// One waits.
+    Held,
 }
 
 impl Proxy {
@@ -52,6 +65,8 @@ impl Proxy {
             requests: AtomicU64::new(0),
             at: AtomicU64::new(u64::MAX),
             after: AtomicU64::new(0),
+            hold: Mutex::new(Hold::No),
+            changed: Condvar::new(),
         });
         let shared = Arc::clone(&state);
         let serve = move || {
@@ -83,14 +98,56 @@ impl Proxy {
         self.state.requests.store(0, Ordering::SeqCst);
         self.state.at.store(at, Ordering::SeqCst);
     }
+
+    /// Counts from 0 again, cuts none, and holds up the request of this number before it reaches the server, until it is [let
+    /// go](Self::let_go). It waits for 30 seconds at most.
+    pub fn hold(&self, at: u64) {
+        self.cut(u64::MAX, Cut::Before);
+        *self.state.held() = Hold::At(at);
+    }
+
+    /// Waits until a request is held up; says whether one is. Gives up after this long.
+    #[must_use]
+    pub fn wait_held(&self, patience: Duration) -> bool {
+        let waiting = |hold: &mut Hold| *hold != Hold::Held;
+        let waited = self
+            .state
+            .changed
+            .wait_timeout_while(self.state.held(), patience, waiting);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == Hold::Held
+    }
+
+    /// Lets the request go that is held up, or holds none up.
+    pub fn let_go(&self) {
+        *self.state.held() = Hold::No;
+        self.state.changed.notify_all();
+    }
 }
 
 impl State {
+    fn held(&self) -> MutexGuard<'_, Hold> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits here if the request of this number is to be held up.
+    fn hold_up(&self, number: u64) {
+        let mut hold = self.held();
+        if *hold != Hold::At(number) {
+            return;
+        }
+        *hold = Hold::Held;
+        self.changed.notify_all();
+        let waiting = |hold: &mut Hold| *hold == Hold::Held;
+        drop(self.changed.wait_timeout_while(hold, PATIENCE, waiting));
+    }
+
     /// One request, one answer.
     fn serve(&self, mut client: TcpStream) -> Result<()> {
         client.set_read_timeout(Some(PATIENCE))?;
         let request = request(&mut client)?;
-        let cut = self.requests.fetch_add(1, Ordering::SeqCst) == self.at.load(Ordering::SeqCst);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let cut = number == self.at.load(Ordering::SeqCst);
+        self.hold_up(number);
         let after = self.after.load(Ordering::SeqCst) == 1;
         if cut && !after {
             return Ok(());

@@ -10,7 +10,6 @@ mod client;
 mod credentials;
 pub mod kit;
 mod options;
-mod reply;
 pub mod stored;
 mod tls;
 

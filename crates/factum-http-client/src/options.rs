@@ -53,6 +53,12 @@ impl Options {
             return wrong("has characters that do not belong there");
         }
         let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if path.contains('@') {
+            // Else the beginning of a password with a slash in it would be taken for the host, and shown.
+            return wrong(
+                "has an @ behind a slash: in a user or password a slash is written %2F, in a path an @ %40",
+            );
+        }
         let (user, host) = match server.rsplit_once('@') {
             Some((user, host)) => (Some(user), host),
             None => (None, server),
@@ -139,6 +145,7 @@ mod tests {
             }
             (Err(error), Err(why)) => {
                 assert!(error.to_string().contains(why), "{address}: {error}");
+                assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
             }
             (options, _) => panic!("{address}: {options:?}"),
         }
@@ -163,6 +170,7 @@ mod tests {
         check("http://:9200", Err("no host"));
         check("http://a%4:b@x", Err("not encoded"));
         check("http://x/?a=b", Err("do not belong"));
+        check("http://a:open/sesame@x", Err("has an @ behind a slash"));
         check("http://x y", Err("do not belong"));
         check("http://x/\r\nHost: y", Err("do not belong"));
     }

@@ -18,28 +18,39 @@
 //! # }
 //! ```
 
+pub mod auth;
 mod features;
 mod gossip;
+mod guard;
 mod http;
+mod links;
 mod listen;
 mod log;
+mod metrics;
+mod monitoring;
 mod node;
+mod operations;
 mod options;
 mod own;
 mod routes;
 mod streams;
+pub mod tls;
+mod users;
+mod v2;
 mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use factum_io::Env;
+use tokio_rustls::TlsAcceptor;
 
 pub use node::Store;
 pub use options::{Limits, Options};
 
 use listen::Listener;
 use node::Node;
+use tls::Tls;
 
 /// A server that listens, and answers once it runs.
 #[derive(Debug)]
@@ -60,6 +71,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Its users cannot be had as they should be.
+    #[error(transparent)]
+    Users(#[from] auth::StartError),
 }
 
 impl Server {
@@ -77,7 +91,7 @@ impl Server {
         let listener = Listener::bind(address).await.map_err(told)?;
         options.address = listener.address().map_err(told)?;
         Ok(Self {
-            node: Node::new(store, options, env),
+            node: Node::start(store, options, env).await?,
             listener,
         })
     }
@@ -95,9 +109,36 @@ impl Server {
         let routes = routes::routes(&node);
         let limits = node.options.limits.clone();
         let stopped = async {
-            stop.await;
-            node.stop();
+            tokio::select! {
+                () = stop => node.stop(),
+                () = node.stopping() => {}
+            }
         };
-        listener.serve(routes, None, limits, stopped).await;
+        let watching = node.options.tls.clone().map(|tls| tokio::spawn(watch(tls)));
+        let acceptor = node
+            .options
+            .tls
+            .as_ref()
+            .map(|tls| TlsAcceptor::from(tls.config()));
+        listener
+            .serve(routes, &node.metrics, acceptor, limits, stopped)
+            .await;
+        if let Some(watching) = watching {
+            watching.abort();
+        }
+    }
+}
+
+/// Takes up certificates that change.
+async fn watch(tls: Tls) {
+    loop {
+        tokio::time::sleep(tls::WATCH_EVERY).await;
+        let look = tls.clone();
+        match tokio::task::spawn_blocking(move || look.reload()).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => tracing::info!("a new certificate is shown"),
+            Ok(Err(error)) => tracing::error!(%error, "a new certificate was not taken"),
+            Err(error) => tracing::error!(%error, "certificates are not looked at"),
+        }
     }
 }

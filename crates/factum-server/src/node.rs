@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use factum_io::Env;
 use factum_store::{CheckpointStore, EventStore, SnapshotStore};
@@ -9,6 +11,9 @@ use factum_types::{EventId, Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::auth::{self, Auth};
+use crate::links::Links;
+use crate::metrics::Metrics;
 use crate::options::Options;
 
 /// All that a server asks of what it serves.
@@ -19,28 +24,70 @@ impl<S: EventStore + SnapshotStore + CheckpointStore> Store for S {}
 /// One server, as its handlers see it. Cloned by reference.
 pub(crate) struct Node {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) auth: Auth,
+    pub(crate) links: Links,
     pub(crate) options: Options,
     pub(crate) env: Env,
     /// Which server this is, anew each time it starts.
     pub(crate) instance: Uuid,
+    pub(crate) metrics: Metrics,
+    started_ns: u64,
+    priority: AtomicI32,
     stopping: watch::Sender<bool>,
 }
 
 impl Node {
-    pub(crate) fn new(store: Arc<dyn Store>, options: Options, env: Env) -> Arc<Self> {
+    pub(crate) async fn start(
+        store: Arc<dyn Store>,
+        options: Options,
+        env: Env,
+    ) -> Result<Arc<Self>, auth::StartError> {
+        let auth = Auth::start(
+            Arc::clone(&store) as Arc<dyn EventStore>,
+            Arc::clone(&env.clock),
+            Arc::clone(&env.random),
+            &options.auth,
+        )
+        .await?;
         let instance = Uuid::from_bytes(new_id(&env).to_bytes());
-        Arc::new(Self {
+        let started_ns = env.clock.monotonic_ns();
+        let links = Links::new(Arc::clone(&store) as Arc<dyn EventStore>);
+        Ok(Arc::new(Self {
             store,
+            auth,
+            links,
             options,
             env,
             instance,
+            metrics: Metrics::new(),
+            started_ns,
+            priority: AtomicI32::new(0),
             stopping: watch::Sender::new(false),
-        })
+        }))
     }
 
     /// An id that no event has.
     pub(crate) fn new_id(&self) -> EventId {
         new_id(&self.env)
+    }
+
+    /// How long it has been there.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.since(self.started_ns)
+    }
+
+    /// How long ago a moment of the monotonic clock was.
+    pub(crate) fn since(&self, ns: u64) -> Duration {
+        Duration::from_nanos(self.env.clock.monotonic_ns().saturating_sub(ns))
+    }
+
+    /// How willing it is to lead; it always does.
+    pub(crate) fn priority(&self) -> i32 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_priority(&self, priority: i32) {
+        self.priority.store(priority, Ordering::Relaxed);
     }
 
     /// Ends what would never end by itself.

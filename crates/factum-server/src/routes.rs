@@ -3,21 +3,33 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
+use factum_proto::kurrent::monitoring::monitoring_server::MonitoringServer;
+use factum_proto::kurrent::operations::operations_server::OperationsServer;
 use factum_proto::kurrent::server_features::server_features_server::ServerFeaturesServer;
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
 use factum_proto::v1::store_server::StoreServer;
+use factum_proto::kurrent::users::users_server::UsersServer;
+use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
 use http::uri::Authority;
+use tonic::Status;
 use tonic::service::Routes;
 
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
+use crate::guard;
+use crate::metrics::Requested;
+use crate::monitoring::MonitoringService;
 use crate::node::Node;
 use crate::own::StoreService;
+use crate::operations::OperationsService;
 use crate::streams::StreamsService;
+use crate::users::UsersService;
+use crate::v2::SecondStreamsService;
 
 /// All services and routes of a node.
 pub(crate) fn routes(node: &Arc<Node>) -> Router {
@@ -28,18 +40,35 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let own = StoreServer::new(StoreService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     Routes::new(streams)
         .add_service(own)
+        .add_service(second)
+        .add_service(UsersServer::new(UsersService::new(Arc::clone(node))))
+        .add_service(OperationsServer::new(OperationsService::new(Arc::clone(
+            node,
+        ))))
+        .add_service(MonitoringServer::new(MonitoringService::new(Arc::clone(
+            node,
+        ))))
         .add_service(ServerFeaturesServer::new(FeaturesService))
         .add_service(GossipServer::new(GossipService::new(Arc::clone(node))))
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
+        .fallback(nobody)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(node),
+            guard::authenticate,
+        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(node), count))
         .layer(middleware::from_fn(note_where_to))
 }
 
 /// Notes which host a request was sent to: some answers name it.
 async fn note_where_to(mut request: Request, next: Next) -> Response {
-    let host = request.headers().get(http::header::HOST);
+    let host = request.headers().get(header::HOST);
     let authority = request.uri().authority().cloned().or_else(|| {
         let host = host?.to_str().ok()?;
         host.parse::<Authority>().ok()
@@ -48,4 +77,45 @@ async fn note_where_to(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(SentTo(authority));
     }
     next.run(request).await
+}
+
+/// Counts a request under what it asked for; what nobody serves is counted together, so that clients cannot choose labels.
+async fn count(
+    State(node): State<Arc<Node>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    let route = match matched {
+        // gRPC services are matched whole; their methods are few.
+        Some(matched) if matched.as_str().contains('*') => path.to_owned(),
+        Some(matched) => matched.as_str().to_owned(),
+        None => "other".to_owned(),
+    };
+    let response = next.run(request).await;
+    let unknown = response.status() == StatusCode::NOT_FOUND
+        || response
+            .headers()
+            .get("grpc-status")
+            .is_some_and(|code| code == "12");
+    let requested = Requested {
+        route: if unknown { "other".to_owned() } else { route },
+        code: response.status().as_u16(),
+    };
+    node.metrics.requests.get_or_create(&requested).inc();
+    response
+}
+
+/// What is asked for is not there; who speaks gRPC is told in its words.
+async fn nobody(request: Request) -> Response {
+    if guard::is_grpc(&request) {
+        return Status::unimplemented("this server has no such method").into_http();
+    }
+    let path = request.uri().path();
+    (
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {path}\n"),
+    )
+        .into_response()
 }

@@ -3,7 +3,7 @@
 //! Relies on: documents of ours that are written under a condition, so that two claims at once make one thing. Never: gives a number twice.
 
 use factum_projection::manage::{no_generation, other_version};
-use factum_projection::{Claim, Error, Lease, Table, Which};
+use factum_projection::{Claim, Error, Kind, Lease, Table, Which};
 
 use crate::ElasticSink;
 use crate::head::{self, Head, Owner, Projection};
@@ -78,6 +78,7 @@ impl ElasticSink {
             paused: false,
             parked: 0,
             lot: None,
+            dropped: false,
             tables: self
                 .rows
                 .tables
@@ -129,13 +130,17 @@ impl ElasticSink {
                 return Err(no_generation(claim.projection, generation));
             };
             let mut head = value;
+            if head.dropped {
+                return Err(no_generation(claim.projection, generation));
+            }
             if head.version != claim.version {
                 let (name, theirs, ours) = (claim.projection, &head.version, claim.version);
                 return Err(other_version(name, generation, theirs, ours));
             }
             let bulk = claim.bulk && !live;
-            if bulk != head.bulk {
-                self.set_bulk(&head.tables, generation, bulk).await?;
+            if head.bulk && !bulk {
+                // Before the head says it: a generation that is not filled in bulk is refreshed, whatever crashes.
+                self.set_bulk(&head.tables, generation, false).await?;
             }
             head.bulk = bulk;
             head.epoch += 1;
@@ -147,11 +152,27 @@ impl ElasticSink {
                     epoch: head.epoch,
                 };
                 self.unclean = true;
+                if bulk {
+                    self.begin_bulk(&lease, &head).await?;
+                }
                 self.opened(&lease, head, forgotten).await?;
                 return Ok(lease);
             }
         }
         Err(busy("the epoch"))
+    }
+
+    /// Refreshes no more, after the head says that it is filled in bulk; unless another claimed meanwhile, who may not fill it in bulk.
+    async fn begin_bulk(&self, lease: &Lease, head: &Head) -> Result<(), Error> {
+        self.set_bulk(&head.tables, lease.generation, true).await?;
+        match self.head(lease).await {
+            Err(error) if error.kind() == Kind::Fenced => {
+                // At worst it is slower than it could be; nothing is left to be refreshed where it was dropped.
+                drop(self.set_bulk(&head.tables, lease.generation, false).await);
+                Err(error)
+            }
+            other => other.map(drop),
+        }
     }
 
     /// The document of a projection, made if need be.
@@ -168,6 +189,7 @@ impl ElasticSink {
                 newest: 0,
                 generations: Vec::new(),
                 published: Vec::new(),
+                dropping: Vec::new(),
             };
             self.server.create(&self.meta, &id, &new).await?;
         }
@@ -187,11 +209,15 @@ impl ElasticSink {
         }
         let found = self.server.get::<Owner>(&self.meta, &id).await?;
         match found.map(|found| found.value.projection) {
-            Some(owner) if owner != projection => Err(Error::invalid(format!(
-                "table {} belongs to projection {owner}, not to {projection}",
-                table.name
-            ))),
+            Some(owner) if owner != projection => {
+                Err(Error::invalid(theirs(&table.name, &owner, projection)))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// Why a table cannot be had.
+pub(crate) fn theirs(table: &str, owner: &str, projection: &str) -> String {
+    format!("table {table} belongs to projection {owner}, not to {projection}")
 }

@@ -9,7 +9,7 @@
 //!
 //! Relies on: `if_seq_no` and `if_primary_term`. Never: leaves what was refused; what it could not put back, the next session does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum_http_client::stored;
 use factum_projection::{Advance, Error, Kind, Lease, State};
@@ -94,10 +94,10 @@ impl ElasticSink {
         // From here on something may be left behind.
         self.unclean = true;
         self.note(&mut new, head, tx, &changed, advance).await?;
-        let done = self.write(&changed).await?;
-        let outcome = self.verdict(&changed, &done);
-        if let Some(outcome) = outcome {
-            self.undo(&changed, &done).await?;
+        let refresh = self.options.refresh.query(head.bulk);
+        let done = self.write(&changed, refresh).await?;
+        if let Some(outcome) = verdict(&changed, &done) {
+            self.undo(head, &new, &changed, &done).await?;
             return Ok(outcome);
         }
         self.make_count(lease, &found, &new, advance, &changed, &done)
@@ -228,60 +228,45 @@ impl ElasticSink {
         self.put_own(&writes).await
     }
 
-    async fn write(&mut self, changed: &[Changed]) -> Result<Vec<Written>, Error> {
-        let mut writes: Vec<Write> = changed.iter().map(|it| it.write.clone()).collect();
-        if let Some(session) = &mut self.session {
-            let mut removed = std::mem::take(&mut session.removed);
-            let again = |it: &Write| {
-                let mut changed = changed.iter().map(|changed| &changed.write);
-                changed.any(|write| write.index == it.index && write.id == it.id)
-            };
-            removed.retain(|it| !again(it));
-            writes.append(&mut removed);
+    async fn write(&mut self, changed: &[Changed], refresh: &str) -> Result<Vec<Written>, Error> {
+        let removed = self
+            .session
+            .as_mut()
+            .map(|it| std::mem::take(&mut it.removed));
+        let mut removed = removed.unwrap_or_default();
+        if !removed.is_empty() {
+            let place = |it: &Write| (it.index.clone(), it.id.clone());
+            let again: BTreeSet<_> = changed.iter().map(|it| place(&it.write)).collect();
+            removed.retain(|it| !again.contains(&place(it)));
         }
-        self.server
-            .bulk(&writes, self.options.refresh.query())
-            .await
+        let writes: Vec<&Write> = changed.iter().map(|it| &it.write).chain(&removed).collect();
+        self.server.bulk(&writes, refresh).await
     }
 
-    /// Why the commit is not to be, if something was not written.
-    fn verdict(&self, changed: &[Changed], done: &[Written]) -> Option<Outcome> {
-        let mut conflict = done.len() < changed.len();
-        let mut failed = None;
-        for (written, changed) in done.iter().zip(changed) {
-            let (index, id) = (&changed.write.index, &changed.write.id);
-            match written {
-                Written::Done(_) => (),
-                Written::Conflict => conflict = true,
-                Written::Refused(why) => {
-                    let what = format!("the document {id} of {index} is refused: {why}");
-                    return Some(Outcome::No(Error::refused(what)));
-                }
-                Written::Failed(error) => failed = Some(error.clone()),
-            }
-        }
-        match failed {
-            Some(error) => Some(Outcome::No(error)),
-            None => conflict.then_some(Outcome::Again),
-        }
-    }
-
-    /// Puts back what was written.
-    async fn undo(&mut self, changed: &[Changed], done: &[Written]) -> Result<(), Error> {
+    /// Puts back what was written, and forgets what was noted to be parked.
+    async fn undo(
+        &mut self,
+        old: &Head,
+        new: &Head,
+        changed: &[Changed],
+        done: &[Written],
+    ) -> Result<(), Error> {
         let writes: Vec<Write> = changed
             .iter()
             .zip(done)
             .filter_map(|(changed, done)| match done {
                 Written::Done(version) => Some(Write {
+                    index: changed.write.index.clone(),
+                    id: changed.write.id.clone(),
                     document: changed.before.clone(),
                     condition: Condition::Still(*version),
-                    ..changed.write.clone()
                 }),
                 _ => None,
             })
             .collect();
-        self.put_back(&writes).await?;
-        self.unclean = false;
+        self.put_back(&writes, old.bulk).await?;
+        self.drop_lot(new, old).await;
+        self.unclean = !all_known(changed, done);
         Ok(())
     }
 
@@ -300,11 +285,15 @@ impl ElasticSink {
         if !swapped {
             // Ours may have been carried out twice, and refused the second time.
             let now = self.server.get::<Head>(&self.meta, &id).await?;
-            let ours = now.as_ref().is_some_and(|now| {
-                (now.value.session, now.value.attempt) == (new.session, new.attempt)
-            });
+            let tx = Tx {
+                session: new.session,
+                attempt: new.attempt,
+            };
+            let ours = now
+                .as_ref()
+                .is_some_and(|now| now.value.counts(tx) == Some(true));
             if !ours {
-                self.undo(changed, done).await?;
+                self.undo(&old.value, new, changed, done).await?;
                 let now = session::checked(now, lease)?;
                 check(&now.value, lease, advance)?;
                 return Ok(Outcome::Again);
@@ -397,12 +386,40 @@ impl ElasticSink {
     }
 }
 
+/// Why the commit is not to be, if something was not written.
+fn verdict(changed: &[Changed], done: &[Written]) -> Option<Outcome> {
+    let mut conflict = done.len() < changed.len();
+    let mut failed = None;
+    for (written, changed) in done.iter().zip(changed) {
+        let (index, id) = (&changed.write.index, &changed.write.id);
+        match written {
+            Written::Done(_) => (),
+            Written::Conflict => conflict = true,
+            Written::Refused(why) => {
+                let what = format!("the document {id} of {index} is refused: {why}");
+                return Some(Outcome::No(Error::refused(what)));
+            }
+            Written::Failed(error) => failed = Some(error.clone()),
+        }
+    }
+    match failed {
+        Some(error) => Some(Outcome::No(error)),
+        None => conflict.then_some(Outcome::Again),
+    }
+}
+
+/// Whether it is known of all documents what became of them. A write that failed may have been done all the same, and so may one with a conflict: the
+/// conflict may be with itself, when the server tried it twice. Then the next session looks at what is there.
+fn all_known(changed: &[Changed], done: &[Written]) -> bool {
+    let mut done = done.iter().take(changed.len());
+    done.all(|written| matches!(written, Written::Done(_) | Written::Refused(_)))
+}
+
 /// Whether a commit may be, as far as the head says.
 fn check(head: &Head, lease: &Lease, advance: &Advance) -> Result<(), Error> {
     let name = &lease.projection;
     if head.checkpoint != advance.from.map(Position::raw) {
-        let what = format!("the checkpoint of projection {name} was moved by another");
-        return Err(Error::new(Kind::Fenced, what));
+        return Err(Error::moved(name));
     }
     if head.edits != advance.edits {
         return Err(Error::changed(name));
@@ -439,9 +456,10 @@ fn written(columns: Document, id: &str, tx: Tx, removed: bool) -> Json {
 /// The write that removes a document which only says that it was removed.
 fn gone(write: &Write, version: Version) -> Write {
     Write {
+        index: write.index.clone(),
+        id: write.id.clone(),
         document: None,
         condition: Condition::Still(version),
-        ..write.clone()
     }
 }
 
@@ -473,4 +491,37 @@ fn undo_log(meta: &str, head: &Head, tx: Tx, changed: &[Changed]) -> Result<Vec<
         }
     }
     Ok(writes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_write_is_known_when_it_was_done_or_refused() {
+        let changed = || Changed {
+            write: Write {
+                index: "i".to_owned(),
+                id: "1".to_owned(),
+                document: None,
+                condition: Condition::Absent,
+            },
+            before: None,
+            removed: false,
+        };
+        let check = |done: &[Written], expected: bool| {
+            let changed: Vec<Changed> = (0..2).map(|_| changed()).collect();
+            assert_eq!(all_known(&changed, done), expected, "{done:?}");
+        };
+        let done = || Written::Done(Version { seq: 1, term: 1 });
+        let failed = || Written::Failed(Error::unavailable("busy"));
+        check(&[done(), done()], true);
+        check(&[done(), Written::Refused("no".to_owned())], true);
+        // What was not sent was not written.
+        check(&[done()], true);
+        check(&[Written::Conflict, done()], false);
+        check(&[done(), failed()], false);
+        // Behind the documents come removals of what is gone already, which may fail.
+        check(&[done(), done(), Written::Conflict, failed()], true);
+    }
 }

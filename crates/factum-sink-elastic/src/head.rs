@@ -16,7 +16,8 @@ use factum_types::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-/// How many sessions that ended a head remembers, beside those that left something.
+/// How many sessions that ended a head remembers, beside those that left something. Of an older one all counts, also what it wrote after it was
+/// taken back: there is nothing that could be asked.
 pub(crate) const CLOSED_MAX: usize = 64;
 /// The longest name of a projection.
 const NAME_BYTES_MAX: usize = 128;
@@ -31,6 +32,9 @@ pub(crate) struct Projection {
     pub(crate) generations: Vec<u32>,
     /// Which of them readers see or saw.
     pub(crate) published: Vec<u32>,
+    /// Generations that are being dropped, as long as something may be left of them.
+    #[serde(default)]
+    pub(crate) dropping: Vec<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +62,9 @@ pub(crate) struct Head {
     pub(crate) paused: bool,
     pub(crate) parked: u64,
     pub(crate) lot: Option<LotAt>,
+    /// Whether it is being dropped: nobody may write any more.
+    #[serde(default)]
+    pub(crate) dropped: bool,
     /// The names that readers use.
     pub(crate) tables: Vec<String>,
 }
@@ -129,7 +136,7 @@ impl Head {
             return Some(tx.attempt <= self.attempt);
         }
         let mut closed = self.closed.iter();
-        // What is forgotten was taken back long ago.
+        // What is forgotten was taken back, and everything else of it counts. What a stopped machine delivers even later counts too.
         Some(
             closed
                 .find(|closed| closed.session == tx.session)
@@ -202,4 +209,73 @@ pub(crate) fn lot_id(projection: &str, generation: u32, name: &str, part: u32) -
 
 pub(crate) fn undo_id(projection: &str, generation: u32, session: u32, part: u32) -> String {
     format!("undo:{}:{generation}:{session}:{part}", encoded(projection))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> Head {
+        let head = serde_json::json!({
+            "kind": "generation", "projection": "p", "generation": 1, "version": "1", "bulk": false, "epoch": 1, "session": 0, "attempt": 0,
+            "closed": [], "checkpoint": null, "edits": 0, "paused": false, "parked": 0, "lot": null, "tables": [],
+        });
+        serde_json::from_value(head).unwrap()
+    }
+
+    fn counts(head: &Head, session: u32, attempt: u32) -> Option<bool> {
+        head.counts(Tx { session, attempt })
+    }
+
+    /// Ends sessions, each after 3 attempts that counted.
+    fn end(head: &mut Head, sessions: usize) -> Vec<u32> {
+        let mut forgotten = Vec::new();
+        for _ in 0..sessions {
+            head.attempt = 3;
+            let these = head.next_session();
+            forgotten.extend(these.iter().map(|it| it.session));
+        }
+        forgotten
+    }
+
+    #[test]
+    fn an_attempt_counts_when_it_was_committed() {
+        let mut head = head();
+        assert_eq!(end(&mut head, 2), [0; 0]);
+        head.attempt = 5;
+        for session in [0, 1] {
+            assert_eq!(counts(&head, session, 3), Some(true));
+            assert_eq!(counts(&head, session, 4), Some(false));
+        }
+        assert_eq!(counts(&head, 2, 5), Some(true));
+        assert_eq!(counts(&head, 2, 6), Some(false));
+        // Another has begun a session since the head was read.
+        assert_eq!(counts(&head, 3, 1), None);
+    }
+
+    #[test]
+    fn sixty_four_sessions_are_remembered_and_what_is_forgotten_counts() {
+        let mut head = head();
+        assert_eq!(end(&mut head, CLOSED_MAX), [0; 0]);
+        head.closed.iter_mut().for_each(|it| it.clean = true);
+        assert_eq!(counts(&head, 0, 4), Some(false));
+        assert_eq!(end(&mut head, 1), [0]);
+        assert_eq!(head.closed.len(), CLOSED_MAX);
+        assert_eq!(counts(&head, 0, 4), Some(true));
+        assert_eq!(counts(&head, 1, 4), Some(false));
+    }
+
+    #[test]
+    fn a_session_that_left_something_is_not_forgotten_nor_one_after_it() {
+        let mut head = head();
+        assert_eq!(end(&mut head, CLOSED_MAX), [0; 0]);
+        let unclean = |it: &mut Closed| it.clean = it.session != 1;
+        head.closed.iter_mut().for_each(unclean);
+        assert_eq!(end(&mut head, 3), [0]);
+        assert_eq!(head.closed.len(), CLOSED_MAX + 2);
+        assert_eq!(counts(&head, 1, 4), Some(false));
+        head.closed.iter_mut().for_each(|it| it.clean = true);
+        assert_eq!(end(&mut head, 1), [1, 2, 3]);
+        assert_eq!(head.closed.len(), CLOSED_MAX);
+    }
 }

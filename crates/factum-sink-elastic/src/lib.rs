@@ -9,7 +9,7 @@
 //!
 //! The servers have no transactions, so before a batch is written the documents it changes are noted as they are, and one write
 //! to one document makes it count. *Exactly once* holds for what is committed: increments too, whatever crashes, and whoever still
-//! writes. What does not hold: while a batch is being written, or until a crashed one is taken back by the next claim, a search may see a part of
+//! writes, unless what it sent arrives after 64 more claims. What does not hold: while a batch is being written, or until a crashed one is taken back by the next claim, a search may see a part of
 //! it. And the operations of a batch are carried out here, document by document, so that a value which a later event of the same batch
 //! replaces is never sent, nor refused. Decision 0021 says it all.
 //!
@@ -47,6 +47,7 @@ mod claim;
 mod commit;
 mod head;
 mod indexes;
+mod inspect;
 mod manage;
 mod options;
 mod read_back;

@@ -140,25 +140,62 @@ impl ElasticSink {
         Err(busy("the live generation"))
     }
 
+    /// Takes the generation off the list, then removes what there is of it, the head last, and then the note that it is being dropped. So it can be
+    /// repeated, wherever it was interrupted.
     async fn drop_all(&self, projection: &str, generation: u32) -> Result<(), Error> {
+        self.unlist(projection, generation).await?;
+        if let Some(head) = self.close_head(projection, generation).await? {
+            self.remove_generation(projection, generation, head).await?;
+        }
         for _ in 0..SWAPS {
-            let listed = self.listed(projection, generation).await?;
-            check_drop(projection, &listed.described(), generation)?;
-            let mut new = listed.found.value.clone();
-            new.generations.retain(|number| *number != generation);
-            new.published.retain(|number| *number != generation);
+            let Found { value, version } = self.listed(projection, generation).await?.found;
+            let mut new = value;
+            new.dropping.retain(|number| *number != generation);
             let id = head::projection_id(projection);
-            if self
-                .server
-                .swap(&self.meta, &id, listed.found.version, &new)
-                .await?
-            {
-                let mut heads = listed.heads.into_iter();
-                let head = heads.find(|head| head.value.generation == generation);
-                return self.remove_generation(projection, generation, head).await;
+            if self.server.swap(&self.meta, &id, version, &new).await? {
+                return Ok(());
             }
         }
         Err(busy("the generations"))
+    }
+
+    async fn unlist(&self, projection: &str, generation: u32) -> Result<(), Error> {
+        for _ in 0..SWAPS {
+            let listed = self.listed(projection, generation).await?;
+            if listed.found.value.dropping.contains(&generation) {
+                return Ok(());
+            }
+            check_drop(projection, &listed.described(), generation)?;
+            let mut new = listed.found.value;
+            new.generations.retain(|number| *number != generation);
+            new.published.retain(|number| *number != generation);
+            new.dropping.push(generation);
+            let id = head::projection_id(projection);
+            let version = listed.found.version;
+            if self.server.swap(&self.meta, &id, version, &new).await? {
+                return Ok(());
+            }
+        }
+        Err(busy("the generations"))
+    }
+
+    /// Lets nobody write a generation any more; gives its head, if it is there.
+    async fn close_head(&self, projection: &str, generation: u32) -> Result<Option<Head>, Error> {
+        let id = head::head_id(projection, generation);
+        for _ in 0..SWAPS {
+            let Some(found) = self.server.get::<Head>(&self.meta, &id).await? else {
+                return Ok(None);
+            };
+            let Found { value, version } = found;
+            let new = Head {
+                dropped: true,
+                ..value
+            };
+            if self.server.swap(&self.meta, &id, version, &new).await? {
+                return Ok(Some(new));
+            }
+        }
+        Err(busy("the generation"))
     }
 
     /// Removes what a generation that is not listed any more left.
@@ -166,20 +203,8 @@ impl ElasticSink {
         &self,
         projection: &str,
         generation: u32,
-        head: Option<Found<Head>>,
+        head: Head,
     ) -> Result<(), Error> {
-        let path = format!(
-            "/{}/_doc/{}",
-            self.meta,
-            factum_http_client::encoded(&head::head_id(projection, generation))
-        );
-        let answer = self.server.send(Method::Delete, &path, None).await?;
-        if !answer.is_fine() && answer.status != 404 {
-            return Err(self.server.failed(&answer));
-        }
-        let Some(Found { value: head, .. }) = head else {
-            return Ok(());
-        };
         for table in &head.tables {
             self.remove_index(&self.index(table, generation)).await?;
         }
@@ -201,7 +226,13 @@ impl ElasticSink {
         {
             self.forget_undo(&lease, closed).await?;
         }
-        Ok(())
+        let id = factum_http_client::encoded(&head::head_id(projection, generation));
+        let path = format!("/{}/_doc/{id}", self.meta);
+        let answer = self.server.send(Method::Delete, &path, None).await?;
+        if answer.is_fine() || answer.status == 404 {
+            return Ok(());
+        }
+        Err(self.server.failed(&answer))
     }
 
     async fn names(&self) -> Result<Vec<String>, Error> {

@@ -8,7 +8,8 @@ use factum_http_client::Options as Http;
 use factum_projection::Error;
 use serde_json::Value as Json;
 
-/// When readers see what was committed. A reader who asks by id always sees it at once.
+/// When readers see what was committed. A reader who asks by id always sees it at once. A generation that is filled in bulk is not refreshed
+/// before that is finished, whatever is chosen here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Refresh {
@@ -22,7 +23,12 @@ pub enum Refresh {
 }
 
 impl Refresh {
-    pub(crate) const fn query(self) -> &'static str {
+    /// What is said about it in a request. While a generation is filled in bulk nothing is: nobody sees it, and an index that is not refreshed by
+    /// itself would let a request wait for ever.
+    pub(crate) const fn query(self, bulk: bool) -> &'static str {
+        if bulk {
+            return "";
+        }
         match self {
             Self::Interval => "",
             Self::Wait => "?refresh=wait_for",
@@ -137,5 +143,18 @@ impl Options {
         Err(Error::invalid(format!(
             "{prefix:?} cannot begin the name of an index: use at most 64 of a-z, 0-9, - and _, a letter or digit first"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refresh;
+
+    #[test]
+    fn nothing_is_waited_for_in_bulk() {
+        assert_eq!(Refresh::Wait.query(false), "?refresh=wait_for");
+        for refresh in [Refresh::Interval, Refresh::Wait, Refresh::Now] {
+            assert_eq!(refresh.query(true), "");
+        }
     }
 }

@@ -201,7 +201,7 @@ impl Server {
     }
 
     /// Writes documents, in parts; what became of each, as far as parts were sent: none after one that was not done wholly.
-    pub(crate) async fn bulk(&self, writes: &[Write], query: &str) -> Result<Vec<Written>, Error> {
+    pub(crate) async fn bulk(&self, writes: &[&Write], query: &str) -> Result<Vec<Written>, Error> {
         let mut all = Vec::with_capacity(writes.len());
         let mut rest = writes;
         while !rest.is_empty() {
@@ -281,7 +281,7 @@ fn version(answer: &Json) -> Option<Version> {
 }
 
 /// As many writes as fit one request, and how many that are.
-fn lines(writes: &[Write]) -> (Vec<u8>, usize) {
+fn lines(writes: &[&Write]) -> (Vec<u8>, usize) {
     let (mut body, mut count) = (String::new(), 0);
     for write in writes {
         if count > 0 && (body.len() >= BULK_BYTES || count >= BULK_ITEMS) {
@@ -335,6 +335,7 @@ fn kind(status: u16, error: Option<&Json>) -> Kind {
     match status {
         // Read-only, by hand or because the disk is full: it will be lifted.
         403 if is_block(error) => Kind::Unavailable,
+        401 | 403 => Kind::Denied,
         0 | 408 | 409 | 429 | 500.. => Kind::Unavailable,
         _ => Kind::Invalid,
     }

@@ -104,7 +104,7 @@ impl ElasticSink {
                 attempt: undo.attempt,
             };
             for part in undo.documents.chunks(RESTORED) {
-                self.restore(tx, part).await?;
+                self.restore(tx, part, head.bulk).await?;
             }
         }
         Ok(())
@@ -151,7 +151,7 @@ impl ElasticSink {
         }
     }
 
-    async fn restore(&self, tx: Tx, documents: &[Before]) -> Result<(), Error> {
+    async fn restore(&self, tx: Tx, documents: &[Before], bulk: bool) -> Result<(), Error> {
         let places: Vec<(&str, &str)> = documents
             .iter()
             .map(|before| (before.index.as_str(), before.id.as_str()))
@@ -169,12 +169,12 @@ impl ElasticSink {
                 })
             })
             .collect();
-        self.put_back(&writes).await
+        self.put_back(&writes, bulk).await
     }
 
     /// Writes documents as they were; one that was written by somebody else meanwhile is their affair.
-    pub(crate) async fn put_back(&self, writes: &[Write]) -> Result<(), Error> {
-        let query = self.options.refresh.query();
+    pub(crate) async fn put_back(&self, writes: &[Write], bulk: bool) -> Result<(), Error> {
+        let query = self.options.refresh.query(bulk);
         self.put(writes, query).await
     }
 
@@ -184,7 +184,8 @@ impl ElasticSink {
     }
 
     async fn put(&self, writes: &[Write], query: &str) -> Result<(), Error> {
-        let mut rest = writes;
+        let writes: Vec<&Write> = writes.iter().collect();
+        let mut rest = writes.as_slice();
         while !rest.is_empty() {
             let done = self.server.bulk(rest, query).await?;
             for written in &done {
@@ -222,7 +223,7 @@ impl ElasticSink {
 
 /// A head under whose lease something may be done.
 pub(crate) fn checked(found: Option<Found<Head>>, lease: &Lease) -> Result<Found<Head>, Error> {
-    let Some(found) = found else {
+    let Some(found) = found.filter(|found| !found.value.dropped) else {
         let (number, name) = (lease.generation, &lease.projection);
         let what = format!("generation {number} of {name} was dropped");
         return Err(Error::new(Kind::Fenced, what));

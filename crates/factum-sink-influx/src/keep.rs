@@ -35,6 +35,9 @@ pub(crate) struct Projection {
     pub(crate) live: Option<u32>,
     pub(crate) newest: u32,
     pub(crate) generations: Vec<Known>,
+    /// Generations that are being dropped, as long as something may be left of them.
+    #[serde(default)]
+    pub(crate) dropping: Vec<u32>,
 }
 
 /// A generation, as the projection knows it.
@@ -102,9 +105,10 @@ impl Standing {
         }
     }
 
-    /// The state with what was asked for in it, and the names of that.
+    /// The state with what was asked for in it, and the names of all that is in it and still there to be read: what the head had already, too,
+    /// or it would be done again.
     pub(crate) fn edited(&self, mut state: State) -> (State, Vec<String>) {
-        let mut done = Vec::new();
+        let mut done = self.head.done.clone();
         for asked in &self.asked {
             // What cannot be done any more is done with.
             if state.edit(&asked.edit).is_err() {
@@ -393,4 +397,30 @@ fn number(found: &Found, name: &str) -> Result<u64, Error> {
             "what the sink remembers has the {name} {word:?}: {error}"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_that_was_not_deleted_is_not_done_again() {
+        let asked = |name: &str, edit| Asked {
+            name: name.to_owned(),
+            edit,
+        };
+        let mut standing = Standing {
+            asked: vec![asked("1", Edit::Pause)],
+            ..Standing::default()
+        };
+        let (state, done) = standing.edited(State::default());
+        assert_eq!((state.paused, state.edits), (true, 1));
+        assert_eq!(done, ["1"]);
+        // The first could not be deleted, and another one comes.
+        standing.head.done = done;
+        standing.asked = vec![asked("2", Edit::Resume)];
+        let (state, done) = standing.edited(state);
+        assert_eq!((state.paused, state.edits), (false, 2));
+        assert_eq!(done, ["1", "2"]);
+    }
 }

@@ -38,6 +38,7 @@
 //! ```
 
 mod fields;
+mod inspect;
 mod keep;
 mod line;
 mod manage;
@@ -107,12 +108,7 @@ impl InfluxSink {
         keep::check_name(name)?;
         self.server.make(&self.options.meta).await?;
         match self.owner().await? {
-            Some(owner) if owner != name => {
-                let database = &self.options.database;
-                let what =
-                    format!("database {database} belongs to projection {owner}, not to {name}");
-                return Err(Error::invalid(what));
-            }
+            Some(owner) if owner != name => return Err(Error::invalid(self.theirs(&owner, name))),
             Some(_) => (),
             None => {
                 let tags = [("database", self.options.database.as_str())];
@@ -230,15 +226,14 @@ impl InfluxSink {
             return Ok(state);
         }
         let (state, done) = standing.edited(state);
-        let head = self.keep_lot(lease, &state).await?;
-        self.keep_head(
-            lease,
-            &Head {
-                done: done.clone(),
-                ..head
-            },
-        )
-        .await?;
+        let kept = Head {
+            done: done.clone(),
+            ..self.keep_lot(lease, &state).await?
+        };
+        self.keep_head(lease, &kept).await?;
+        // A claim meanwhile may go on from the head that was before, and then needs the edits; one from now on sees this head.
+        let now = self.standing(&lease.projection, lease.generation).await?;
+        now.check(lease)?;
         let mut tidied: Vec<_> = done
             .iter()
             .map(|edit| ("factum_edit", "edit", edit.as_str()))

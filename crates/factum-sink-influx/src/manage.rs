@@ -8,7 +8,7 @@ use factum_types::Position;
 use futures_core::future::BoxFuture;
 
 use crate::InfluxSink;
-use crate::keep::{Projection, Standing};
+use crate::keep::{Known, Projection, Standing};
 
 impl InfluxSink {
     async fn list(&self, name: &str, projection: &Projection) -> Result<Vec<Generation>, Error> {
@@ -65,15 +65,27 @@ impl InfluxSink {
         self.keep_projection(name, &projection).await
     }
 
+    /// Takes the generation off the list, then removes its database, and then the note that it is being dropped. So it can be repeated, wherever it
+    /// was interrupted.
     async fn drop_all(&self, name: &str, generation: u32) -> Result<(), Error> {
-        let (mut projection, _) = self.known(name, generation).await?;
-        let all = self.list(name, &projection).await?;
-        check_drop(name, &all, generation)?;
-        projection
-            .generations
-            .retain(|known| known.number != generation);
-        self.keep_projection(name, &projection).await?;
-        self.server.remove(&self.database(generation)).await
+        let projection = self.projection(name).await?.unwrap_or_default();
+        if !projection.dropping.contains(&generation) {
+            let (mut projection, _) = self.known(name, generation).await?;
+            let all = self.list(name, &projection).await?;
+            check_drop(name, &all, generation)?;
+            let other = |known: &Known| known.number != generation;
+            projection.generations.retain(other);
+            projection.dropping.push(generation);
+            self.keep_projection(name, &projection).await?;
+        }
+        self.server.remove(&self.database(generation)).await?;
+        let number = generation.to_string();
+        let all = ["factum_lot", "factum_edit", "factum_claim", "factum_head"];
+        let all = all.map(|measurement| (measurement, "generation", number.as_str()));
+        self.tidy(name, generation, &all).await;
+        let mut projection = self.projection(name).await?.unwrap_or_default();
+        projection.dropping.retain(|number| *number != generation);
+        self.keep_projection(name, &projection).await
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) fn open(data: &Path, access: Access, context: &Context) -> Outcome<St
     let engine = Arc::new(engine);
     Ok(Store {
         events: Arc::clone(&engine) as Arc<dyn EventStore>,
-        snapshots: engine,
+        snapshots: Arc::clone(&engine) as Arc<dyn factum_store::SnapshotStore>,
+        whole: engine,
         is_live: access != Access::Read,
         close: Some(Box::new(move || Ok(closing.close()?))),
     })

@@ -4,6 +4,7 @@
 //! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
 
 mod first;
+mod hello;
 mod serve;
 
 use std::io;
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::metrics::Metrics;
 use crate::options::Limits;
 use serve::Served;
 
@@ -46,11 +48,12 @@ impl Listener {
 
     /// Accepts until `stop` is ready, then waits for requests under way, at most as long as the limits say.
     ///
-    /// With `tls`, every connection has to speak it; it is asked for anew for every connection, so that it can change.
+    /// With `tls`, every connection has to speak it.
     pub(crate) async fn serve(
         self,
         routes: Router,
-        tls: Option<Arc<dyn Fn() -> TlsAcceptor + Send + Sync>>,
+        metrics: &Metrics,
+        tls: Option<TlsAcceptor>,
         limits: Limits,
         stop: impl Future<Output = ()>,
     ) {
@@ -68,6 +71,7 @@ impl Listener {
                 continue;
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                metrics.refused_connections.inc();
                 tracing::warn!(
                     limit = limits.connections,
                     "a connection was refused: there are too many"
@@ -75,9 +79,12 @@ impl Listener {
                 continue;
             };
             let (served, watcher) = (Arc::clone(&served), graceful.watcher());
-            let acceptor = tls.as_ref().map(|tls| tls());
+            let acceptor = tls.clone();
+            let open = metrics.connections.clone();
+            open.inc();
             tokio::spawn(async move {
                 served.connection(connection, acceptor, watcher).await;
+                open.dec();
                 drop(place);
             });
         }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::first::{self, Version};
+use super::hello::Hello;
 use crate::options::Limits;
 
 /// What may wait in one stream, and in one connection, before the other side has to pause: bytes of requests.
@@ -72,7 +73,7 @@ impl Served {
                 Some(Ok(Some(version))) => self.speak(version, stream, watcher).await,
                 Some(Ok(None)) => {}
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "a connection ended before its first request")
+                    tracing::debug!(%error, "a connection ended before its first request");
                 }
                 None => tracing::debug!("a connection said nothing and was closed"),
             }
@@ -96,7 +97,7 @@ impl Served {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (io, service) = (
-            TokioIo::new(stream),
+            TokioIo::new(Hello::new(stream, self.limits.hello)),
             TowerToHyperService::new(self.routes.clone()),
         );
         let ended = match version {

@@ -69,10 +69,6 @@ impl Document {
         Ok(Self(object))
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key)
-    }
-
     /// What it says that the stream keeps.
     pub(crate) fn kept(&self) -> Kept {
         let number = |key| self.0.get(key).and_then(Value::as_u64);
@@ -140,6 +136,30 @@ pub(crate) async fn last(
     }
 }
 
+/// What has to be written besides `events` for `$$s` so that they are in force.
+///
+/// # Errors
+/// As for a read; [`Kind::Invalid`] when the last event is no metadata.
+pub(crate) async fn besides(
+    store: &dyn EventStore,
+    subject: StreamName,
+    events: &[NewEvent],
+) -> Result<Option<StreamWrite>, StoreError> {
+    let last = events
+        .iter()
+        .rev()
+        .find(|event| event.event_type.as_str() == METADATA_TYPE);
+    let Some(event) = last else {
+        return Ok(None);
+    };
+    let change = change(store, &subject, Document::parse(&event.data)?.kept()).await?;
+    Ok(change.map(|change| StreamWrite {
+        stream: subject,
+        expected: ExpectedRevision::Any,
+        change,
+    }))
+}
+
 /// Appends to the metadata stream of `subject`, and puts what the last event says in force, together.
 ///
 /// # Errors
@@ -151,23 +171,9 @@ pub(crate) async fn write(
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
 ) -> Result<Receipt, StoreError> {
-    let last = events
-        .iter()
-        .rev()
-        .find(|event| event.event_type.as_str() == METADATA_TYPE);
-    let change = match last {
-        Some(event) => change(store, &subject, Document::parse(&event.data)?.kept()).await?,
-        None => None,
-    };
-    let batch = AppendBatch::events(stream, expected, events);
-    let batch = match change {
-        Some(change) => batch.and(StreamWrite {
-            stream: subject,
-            expected: ExpectedRevision::Any,
-            change,
-        }),
-        None => batch,
-    };
+    let besides = besides(store, subject, &events).await?;
+    let mut batch = AppendBatch::events(stream, expected, events);
+    batch.writes.extend(besides);
     store.append(batch).await
 }
 

@@ -1,5 +1,7 @@
 //! One append, sent as many messages: what is expected, then each event.
 
+use std::time::Duration;
+
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
 use factum_proto::kurrent::streams::append_req::{Content, ProposedMessage};
@@ -12,9 +14,12 @@ use factum_proto::kurrent::streams::{AppendReq, AppendResp};
 use factum_store::{Kind, StoreError};
 use factum_types::limits::BATCH_BYTES_MAX;
 use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
+use tokio::time::error::Elapsed;
 use tonic::{Status, Streaming};
 
+use crate::auth::{Caller, Operation};
 use crate::log::append::{Appended, append as append_events};
+use crate::metrics::Result as Counted;
 use crate::node::Node;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
@@ -26,13 +31,19 @@ use crate::wire::{errors, position, stream_name};
 /// As the protocol has them.
 pub(super) async fn append(
     node: &Node,
+    caller: &Caller,
     messages: Streaming<AppendReq>,
 ) -> Result<AppendResp, Status> {
-    let (stream, expected, events) = collect(messages).await?;
-    let append = append_events(&*node.store, stream.clone(), expected, events);
-    let answered = tokio::time::timeout(node.options.limits.append, append)
-        .await
-        .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))?;
+    let (stream, expected, events) = collect(node, caller, messages).await?;
+    let answered = counted(
+        node,
+        stream.clone(),
+        expected,
+        events,
+        node.options.limits.append,
+    )
+    .await
+    .map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))?;
     let outcome = match answered {
         Ok(appended) => Outcome::Success(success(appended)),
         Err(error) => Outcome::WrongExpectedVersion(refused(&error, &stream, expected)?),
@@ -42,7 +53,30 @@ pub(super) async fn append(
     })
 }
 
+/// Appends within a time, and counts it.
+pub(super) async fn counted(
+    node: &Node,
+    stream: StreamName,
+    expected: ExpectedRevision,
+    events: Vec<NewEvent>,
+    time: Duration,
+) -> Result<Result<Appended, StoreError>, Elapsed> {
+    let (began, count) = (node.env.clock.monotonic_ns(), events.len());
+    let append = append_events(&*node.store, stream.clone(), expected, events);
+    let answered = tokio::time::timeout(time, append).await;
+    node.auth.written(&stream);
+    let result = match &answered {
+        Ok(Ok(_)) => Counted::Stored,
+        Ok(Err(error)) if error.kind() == Kind::Conflict => Counted::Conflict,
+        _ => Counted::Refused,
+    };
+    node.metrics.appended(result, count, node.since(began));
+    answered
+}
+
 async fn collect(
+    node: &Node,
+    caller: &Caller,
     mut messages: Streaming<AppendReq>,
 ) -> Result<(StreamName, ExpectedRevision, Vec<NewEvent>), Status> {
     let Some(Content::Options(options)) = messages.message().await?.and_then(|first| first.content)
@@ -52,6 +86,9 @@ async fn collect(
         ));
     };
     let stream = stream_name(options.stream_identifier)?;
+    // Before its events are taken in.
+    node.allow_on(caller, Operation::WriteStream, &stream)
+        .await?;
     let expected = from_oneof!(
         ExpectedStreamRevision,
         options.expected_stream_revision,

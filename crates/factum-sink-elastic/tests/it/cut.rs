@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use factum_framework::Retry;
 use factum_http_client::kit::{Cut, Proxy};
-use factum_projection::{Manage, Row, Runner, kit};
+use factum_projection::{Error, Manage, Row, Runner, kit};
 use pollster::block_on;
 
 use super::support::{Swept, address, fresh_prefix, open};
 
 /// What is there, and what waits.
-type Read = (Vec<Row>, Vec<Row>, Vec<(u64, u32)>);
+pub(super) type Read = (Vec<Row>, Vec<Row>, Vec<(u64, u32)>);
 
-async fn run(address: &str, prefix: &str, attempts: u32) -> bool {
+pub(super) async fn run(address: &str, prefix: &str, attempts: u32) -> Result<(), Error> {
     let mut patience = Retry::jittered(attempts);
     patience.delay_first = Duration::from_millis(1);
     patience.delay_max = Duration::from_millis(5);
     let sink = open(address, prefix, &kit::orders_tables());
     let mut runner = Runner::new(kit::log().await, sink, kit::Orders::default()).batch_events(6);
     runner = runner.backoff(patience);
-    runner.run_until_caught_up().await.is_ok()
+    runner.run_until_caught_up().await.map(drop)
 }
 
-async fn read(address: &str, prefix: &str) -> Read {
+pub(super) async fn read(address: &str, prefix: &str) -> Read {
     let mut sink = open(address, prefix, &kit::orders_tables());
     let orders = kit::all(&mut sink, "kit_orders", 1, "kit_orders").await;
     let counts = kit::all(&mut sink, "kit_orders", 1, "kit_counts").await;
@@ -46,7 +46,7 @@ fn whichever_request_is_cut_the_documents_are_the_same() {
             prefix: fresh_prefix(),
         };
         proxy.cut(u64::MAX, Cut::Before);
-        assert!(run(&through, &swept.prefix, 1).await);
+        run(&through, &swept.prefix, 1).await.unwrap();
         let expected = read(&address, &swept.prefix).await;
         assert_eq!(expected.2.len(), 2, "{expected:?}");
         let requests = proxy.requests();
@@ -60,10 +60,11 @@ fn whichever_request_is_cut_the_documents_are_the_same() {
                     prefix: fresh_prefix(),
                 };
                 proxy.cut(at, cut);
-                let done = run(&through, &swept.prefix, if killed { 1 } else { u32::MAX }).await;
+                let attempts = if killed { 1 } else { u32::MAX };
+                let done = run(&through, &swept.prefix, attempts).await.is_ok();
                 assert!(done || killed, "{cut:?} at {at}");
                 if !done {
-                    assert!(run(&address, &swept.prefix, 1).await, "{cut:?} at {at}");
+                    run(&address, &swept.prefix, 1).await.unwrap();
                 }
                 assert_eq!(
                     read(&address, &swept.prefix).await,

@@ -3,6 +3,7 @@
 //! A runner is a process of its own: this program again, with one test that is told by the environment what to do. Its log is made from
 //! the seed, so that every process has the same one.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::slice;
@@ -17,12 +18,21 @@ use factum_sink_elastic::ElasticSink;
 use factum_store::{AppendBatch, EventStore, MemoryStore, Source};
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
 use pollster::block_on;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::support::{Swept, address, fresh_prefix, open, service};
 
 const TOLD: &str = "FACTUM_TEST_RUNNER";
+/// The command of a server, a word a line.
+const SERVER: &str = "FACTUM_TEST_SERVER";
+/// How long a runner may take to end by itself.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// What is said to be slow.
+const SLOW: Duration = Duration::from_secs(20);
 const EVENTS: u64 = 240;
-const RUNS: u64 = 50;
+/// Runs in which runners are killed or replaced, and runs in which the server is killed under one runner, and under two.
+const RUNS: u64 = 38;
+const SERVER_RUNS: u64 = 12;
 
 fn tables() -> [Table; 2] {
     [
@@ -132,6 +142,7 @@ fn a_runner() {
     let Some(told) = told else {
         return;
     };
+    end_with_parent();
     let [address, prefix, seed, batch] = told.split('|').collect::<Vec<_>>()[..] else {
         panic!("{told}");
     };
@@ -142,6 +153,47 @@ fn a_runner() {
         done.is_ok() || done.as_ref().is_err_and(|it| it.kind() == Kind::Fenced),
         "{done:?}"
     );
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is timed; nothing is simulated"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Leaves nothing running where the test is killed itself.
+fn end_with_parent() {
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+}
+
+/// A server in a process of its own, which this one becomes.
+#[test]
+fn a_server() {
+    let told = std::env::var_os(SERVER).and_then(|told| told.into_string().ok());
+    let Some(told) = told else {
+        return;
+    };
+    end_with_parent();
+    let words: Vec<&str> = told.lines().collect();
+    let error = Command::new(words[0])
+        .args(&words[1..])
+        .env_remove(SERVER)
+        .exec();
+    panic!("{}: {error}", words[0]);
+}
+
+/// Starts a server that ends with this process.
+fn serve(words: &[String]) -> Child {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["killed::a_server", "--exact", "--nocapture"])
+        .env(SERVER, words.join("\n"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    child.unwrap()
 }
 
 /// A runner; killed at the end whatever happens.
@@ -164,10 +216,21 @@ impl Runs {
     }
 
     fn ends_well(mut self, seed: u64) {
-        assert!(
-            self.0.wait().unwrap().success(),
-            "seed {seed}: a runner failed"
-        );
+        let begun = now();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "seed {seed}: a runner does not end"
+            );
+            pass(10);
+        };
+        assert!(status.success(), "seed {seed}: a runner failed");
+        if begun.elapsed() > SLOW {
+            println!("seed {seed}: slow, a runner took {:?}", begun.elapsed());
+        }
     }
 }
 
@@ -268,21 +331,11 @@ impl Server {
     }
 
     fn start(&mut self) {
-        let child = Command::new(&self.command[0])
-            .args(&self.command[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.unwrap());
+        self.child = Some(serve(&self.command));
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "another process is given time; nothing is simulated"
-    )]
     fn wait(&self) {
-        let begun = Instant::now();
+        let begun = now();
         let client = factum_http_client::Options::new(&self.address).unwrap();
         let client = factum_http_client::Client::new(&client).unwrap();
         let path = "/_cluster/health?wait_for_status=yellow&timeout=1s";
@@ -320,16 +373,28 @@ fn a_server_that_is_killed_is_waited_for_and_nothing_is_lost_or_doubled() {
         return;
     };
     server.wait();
-    for seed in 101..=104 {
+    for seed in 101..=100 + SERVER_RUNS {
+        let begun = now();
         let swept = fresh_prefix();
         let mut random = fastrand::Rng::with_seed(seed);
-        let runner = Runs::start(&server.address, &swept, seed, 4);
+        let start = || Runs::start(&server.address, &swept, seed, 4);
+        let mut runners = vec![start()];
         pass(random.u64(400..1_500));
+        if seed % 3 == 0 {
+            // It is replaced, and woken when there is no server.
+            runners[0].signal("-STOP");
+            runners.push(start());
+            pass(random.u64(0..700));
+        }
         server.kill();
+        runners[0].signal("-CONT");
         // Nothing is there for a while.
         pass(random.u64(0..1_000));
         server.start();
-        runner.ends_well(seed);
+        runners
+            .into_iter()
+            .for_each(|runner| runner.ends_well(seed));
         check(&server.address, &swept, seed);
+        println!("seed {seed}: {:.1?}", begun.elapsed());
     }
 }

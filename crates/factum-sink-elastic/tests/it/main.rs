@@ -5,6 +5,8 @@ mod alike;
 #[cfg(test)]
 mod cut;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod refused;

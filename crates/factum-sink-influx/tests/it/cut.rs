@@ -5,24 +5,28 @@ use std::time::Duration;
 
 use factum_framework::Retry;
 use factum_http_client::kit::{Cut, Proxy};
-use factum_projection::{Manage, Runner};
+use factum_projection::{Error, Manage, Runner};
 use factum_store::MemoryStore;
 use pollster::block_on;
 
 use super::points::{Events, append, positions};
 use super::support::{Place, address};
 
-async fn run(through: &Place, store: &Arc<MemoryStore>, attempts: u32) -> bool {
+pub(super) async fn run(
+    through: &Place,
+    store: &Arc<MemoryStore>,
+    attempts: u32,
+) -> Result<(), Error> {
     let mut patience = Retry::jittered(attempts);
     patience.delay_first = Duration::from_millis(1);
     patience.delay_max = Duration::from_millis(5);
     let store = Arc::clone(store);
     let mut runner = Runner::new(store, through.open(), Events::default()).batch_events(3);
     runner = runner.backoff(patience);
-    runner.run_until_caught_up().await.is_ok()
+    runner.run_until_caught_up().await.map(drop)
 }
 
-async fn parked(place: &Place) -> Vec<u64> {
+pub(super) async fn parked(place: &Place) -> Vec<u64> {
     let parked = place.open().parked("events", 1, 100).await.unwrap();
     parked.iter().map(|it| it.position.raw()).collect()
 }
@@ -52,16 +56,16 @@ fn whichever_request_is_cut_the_points_are_the_same() {
                 let cut_off = place.seen_through(&through);
                 if requests == u64::MAX {
                     proxy.cut(u64::MAX, cut);
-                    assert!(run(&cut_off, &store, 1).await);
+                    run(&cut_off, &store, 1).await.unwrap();
                     requests = proxy.requests();
                     assert!(requests > 20, "{requests}");
                 } else {
                     proxy.cut(at, cut);
                     let attempts = if killed { 1 } else { u32::MAX };
-                    let done = run(&cut_off, &store, attempts).await;
+                    let done = run(&cut_off, &store, attempts).await.is_ok();
                     assert!(done || killed, "{cut:?} at {at}");
                     if !done {
-                        assert!(run(&place, &store, 1).await, "{cut:?} at {at}");
+                        run(&place, &store, 1).await.unwrap();
                     }
                 }
                 let what = format!("{cut:?} at {at}, killed: {killed}");

@@ -3,10 +3,11 @@
 //! A runner is a process of its own: this program again, with one test that is told by the environment what to do. Its log is made from
 //! the seed, so that every process has the same one.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use factum_framework::Retry;
 use factum_projection::{Error, Kind, Manage, Points, Projector, Runner, Sink, Value};
@@ -14,10 +15,17 @@ use factum_sink_influx::{InfluxSink, Options};
 use factum_store::{AppendBatch, EventStore, MemoryStore, Source};
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
 use pollster::block_on;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::support::{Place, address, service};
 
 const TOLD: &str = "FACTUM_TEST_RUNNER";
+/// The command of a server, a word a line.
+const SERVER: &str = "FACTUM_TEST_SERVER";
+/// How long a runner may take to end by itself.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// What is said to be slow.
+const SLOW: Duration = Duration::from_secs(20);
 const EVENTS: u64 = 400;
 const RUNS: u64 = 50;
 
@@ -130,6 +138,7 @@ fn a_runner() {
     let Some(told) = told else {
         return;
     };
+    end_with_parent();
     let [address, name, seed, batch] = told.split('|').collect::<Vec<_>>()[..] else {
         panic!("{told}");
     };
@@ -143,6 +152,47 @@ fn a_runner() {
         done.is_ok() || done.as_ref().is_err_and(|it| it.kind() == Kind::Fenced),
         "{done:?}"
     );
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is timed; nothing is simulated"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Leaves nothing running where the test is killed itself.
+fn end_with_parent() {
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
+}
+
+/// A server in a process of its own, which this one becomes.
+#[test]
+fn a_server() {
+    let told = std::env::var_os(SERVER).and_then(|told| told.into_string().ok());
+    let Some(told) = told else {
+        return;
+    };
+    end_with_parent();
+    let words: Vec<&str> = told.lines().collect();
+    let error = Command::new(words[0])
+        .args(&words[1..])
+        .env_remove(SERVER)
+        .exec();
+    panic!("{}: {error}", words[0]);
+}
+
+/// Starts a server that ends with this process.
+fn serve(words: &[String]) -> Child {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["killed::a_server", "--exact", "--nocapture"])
+        .env(SERVER, words.join("\n"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    child.unwrap()
 }
 
 /// A runner; killed at the end whatever happens.
@@ -168,10 +218,21 @@ impl Runs {
     }
 
     fn ends_well(mut self, seed: u64) {
-        assert!(
-            self.0.wait().unwrap().success(),
-            "seed {seed}: a runner failed"
-        );
+        let begun = now();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "seed {seed}: a runner does not end"
+            );
+            pass(10);
+        };
+        assert!(status.success(), "seed {seed}: a runner failed");
+        if begun.elapsed() > SLOW {
+            println!("seed {seed}: slow, a runner took {:?}", begun.elapsed());
+        }
     }
 }
 
@@ -276,14 +337,9 @@ impl Server {
     }
 
     fn start(&mut self) {
-        let child = Command::new(&self.program)
-            .args(["run", "-config"])
-            .arg(&self.configuration)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.unwrap());
+        let configuration = self.configuration.display().to_string();
+        let words = [self.program.as_str(), "run", "-config", &configuration];
+        self.child = Some(serve(&words.map(str::to_owned)));
     }
 
     /// Waits until it can be connected to.

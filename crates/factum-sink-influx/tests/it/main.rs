@@ -5,6 +5,8 @@ mod connecting;
 #[cfg(test)]
 mod cut;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod points;

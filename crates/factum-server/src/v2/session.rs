@@ -1,0 +1,92 @@
+//! `AppendSession`: a request for each stream, stored together when the client is done.
+
+use factum_proto::kurrent::v2::streams::{AppendRequest, AppendResponse, AppendSessionResponse};
+use factum_store::{AppendBatch, Receipt};
+use factum_types::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
+use factum_types::{ExpectedRevision, StreamName};
+use tonic::{Code, Status, Streaming};
+
+use super::{Named, errors, expectation, record, signed_position, stream_name};
+use crate::auth::{Caller, Operation};
+use crate::node::Node;
+use crate::wire::expected::ANY;
+use crate::wire::position::signed;
+
+/// Appends what the requests say.
+///
+/// # Errors
+/// As the protocol has them; nothing is stored then.
+pub(super) async fn append(
+    node: &Node,
+    caller: &Caller,
+    mut requests: Streaming<AppendRequest>,
+) -> Result<AppendSessionResponse, Status> {
+    let (mut batch, mut streams, mut bytes) = (AppendBatch::default(), Named::default(), 0);
+    while let Some(request) = requests.message().await? {
+        let stream = add(node, caller, &mut batch, &mut bytes, request).await?;
+        streams.add(&stream);
+    }
+    if streams.order.is_empty() {
+        let text = "Append session started, but no append requests were sent before completing it.";
+        return Err(Status::new(Code::FailedPrecondition, text));
+    }
+    match super::append(node, batch).await? {
+        Ok(receipt) => Ok(answer(&streams, &receipt)),
+        Err(error) => {
+            let tombstone = super::check::tombstone_among(node, &streams.order).await;
+            Err(errors::store(&error, tombstone.as_ref()))
+        }
+    }
+}
+
+async fn add(
+    node: &Node,
+    caller: &Caller,
+    batch: &mut AppendBatch,
+    bytes: &mut usize,
+    request: AppendRequest,
+) -> Result<StreamName, Status> {
+    let stream = stream_name(&request.stream)?;
+    errors::allow(node, caller, Operation::WriteStream, &stream).await?;
+    let expected = match request.expected_revision {
+        None | Some(ANY) => ExpectedRevision::Any,
+        Some(number) => expectation(number).ok_or_else(|| {
+            Status::invalid_argument(format!(
+                "{number} is no revision that can be expected of stream {stream}"
+            ))
+        })?,
+    };
+    if request.records.is_empty() {
+        let text = format!("the request for stream {stream} has no records");
+        return Err(Status::invalid_argument(text));
+    }
+    if batch.writes.len() >= BATCH_WRITES_MAX {
+        let text = format!("a session has at most {BATCH_WRITES_MAX} requests");
+        return Err(Status::invalid_argument(text));
+    }
+    let mut events = Vec::with_capacity(request.records.len());
+    for given in request.records {
+        let event = record::event(node, &stream, given)?;
+        *bytes += event.byte_len();
+        if *bytes > BATCH_BYTES_MAX {
+            return Err(errors::too_large(*bytes, BATCH_BYTES_MAX));
+        }
+        events.push(event);
+    }
+    super::write(node, batch, stream.clone(), expected, events)
+        .await
+        .map_err(|error| errors::store(&error, None))?;
+    Ok(stream)
+}
+
+fn answer(streams: &Named, receipt: &Receipt) -> AppendSessionResponse {
+    let output = streams.landed(receipt).map(|write| AppendResponse {
+        stream: write.stream.to_string(),
+        stream_revision: signed(write.last_revision),
+        position: Some(signed_position(write.position)),
+    });
+    AppendSessionResponse {
+        output: output.collect(),
+        position: signed_position(receipt.last),
+    }
+}

@@ -1,0 +1,332 @@
+//! Messages that are too large, no messages at all, or never read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use factum_proto::kurrent::Empty;
+use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
+use factum_proto::kurrent::streams::batch_append_req::options::DeadlineOption;
+use factum_proto::kurrent::streams::batch_append_req::{
+    Options as BatchOptions, ProposedMessage as BatchMessage,
+};
+use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
+use factum_proto::kurrent::streams::read_req::options::filter_options::{Expression, Filter};
+use factum_proto::kurrent::streams::read_req::options::stream_options::RevisionOption;
+use factum_proto::kurrent::streams::read_req::options::{CountOption, FilterOption, FilterOptions};
+use factum_proto::kurrent::streams::{BatchAppendReq, ReadReq, batch_append_resp};
+use factum_types::limits::BATCH_BYTES_MAX;
+use tonic::Code;
+
+use super::raw::{DATA, HEADERS, Raw, frame, request_headers};
+use super::{is_served, is_well, start};
+use crate::support::{
+    ANY, FOLLOW, append, id, identifier, of_all, of_stream, properties, proposed, read,
+};
+
+const ALL_START: AllOption = AllOption::Start(Empty {});
+/// What a thousand subscribers that never read may cost at most.
+const GROWTH_BYTES_MAX: u64 = 256 << 20;
+
+/// Memory of this process that is in use, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib << 10
+}
+
+#[tokio::test]
+async fn an_event_or_an_append_over_the_limit_is_refused() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let mut large = proposed(1, "Large");
+    large.data = Bytes::from(vec![b' '; (4 << 20) + 1]);
+    let refused = append(&mut client, "s", ANY, vec![large])
+        .await
+        .unwrap_err();
+    let exception = refused.metadata().get("exception").unwrap();
+    assert_eq!(exception, "maximum-append-event-size-exceeded");
+    let many = (0..9).map(|number| {
+        let mut event = proposed(number, "Large");
+        event.data = Bytes::from(vec![b' '; 1 << 20]);
+        event
+    });
+    let refused = append(&mut client, "s", ANY, many.collect())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.metadata().get("exception").unwrap(),
+        "maximum-append-size-exceeded"
+    );
+    assert!(refused.message().contains(&BATCH_BYTES_MAX.to_string()));
+    let mut huge = proposed(1, "Huge");
+    huge.data = Bytes::from(vec![b' '; 18 << 20]);
+    let refused = append(&mut client, "s", ANY, vec![huge]).await.unwrap_err();
+    assert!(
+        matches!(refused.code(), Code::OutOfRange | Code::ResourceExhausted),
+        "{refused:?}"
+    );
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_messages_are_refused() {
+    let bodies: [&[u8]; 6] = [
+        // A message of 4 GiB is announced.
+        &[0, 0xFF, 0xFF, 0xFF, 0xFF],
+        // A message that is compressed, and is not.
+        &[1, 0, 0, 0, 4, 1, 2, 3, 4],
+        // A flag that there is not.
+        &[9, 0, 0, 0, 0],
+        // Not protobuf.
+        &[0, 0, 0, 0, 4, 0xFF, 0xFF, 0xFF, 0xFF],
+        // A field that is longer than its message.
+        &[0, 0, 0, 0, 2, 0x0A, 0x7F],
+        // Half a message.
+        &[0, 0, 0, 0, 9, 0x0A],
+    ];
+    for path in ["Read", "Append", "BatchAppend", "Delete"] {
+        for body in bodies {
+            let server = start().await;
+            let mut raw = Raw::http2(server.address).await;
+            let path = format!("/event_store.client.streams.Streams/{path}");
+            let headers = request_headers(
+                &path,
+                &[("content-type", "application/grpc"), ("te", "trailers")],
+            );
+            raw.send(&frame(HEADERS, 4, 1, &headers)).await;
+            raw.send(&frame(DATA, 1, 1, body)).await;
+            is_served(&server).await;
+            drop(raw);
+            is_well(server).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_are_none_are_refused() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    for name in [
+        &b"\xFF\xFE"[..],
+        b"a\nb",
+        b"",
+        "\u{202E}gnp".as_bytes(),
+        &[b'a'; 600],
+    ] {
+        let mut options = of_stream("s", RevisionOption::Start(Empty {}), CountOption::Count(1));
+        let Some(factum_proto::kurrent::streams::read_req::options::StreamOption::Stream(stream)) =
+            &mut options.stream_option
+        else {
+            panic!("a stream was asked for");
+        };
+        stream.stream_identifier = Some(factum_proto::kurrent::StreamIdentifier {
+            stream_name: Bytes::copy_from_slice(name),
+        });
+        let refused = read(&mut client, options).await.unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::InvalidArgument,
+            "{name:?}: {refused:?}"
+        );
+    }
+    let mut nameless = proposed(1, "x");
+    nameless.metadata.remove("type");
+    let refused = append(&mut client, "s", ANY, vec![nameless])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.message(),
+        "Required Metadata Property 'type' is missing"
+    );
+    let control = proposed(1, "a\u{7}b");
+    let refused = append(&mut client, "s", ANY, vec![control])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn metadata_that_is_none_is_refused() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for json in [
+        "",
+        "{",
+        "[]",
+        r#"{"$maxCount":"many"}"#,
+        &format!("{{\"x\":{deep}}}"),
+    ] {
+        let mut event = proposed(1, "$metadata");
+        event.data = Bytes::from(json.to_owned());
+        let refused = append(&mut client, "$$s", ANY, vec![event])
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refused.code(),
+            Code::InvalidArgument,
+            "{}",
+            refused.message()
+        );
+    }
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn patterns_that_never_end_are_refused() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let stream = format!("{}!", "a".repeat(400));
+    append(&mut client, &stream, ANY, vec![proposed(1, "A")])
+        .await
+        .unwrap();
+    let filter = |regex: &str, prefix: Vec<String>| {
+        let mut options = of_all(ALL_START, CountOption::Count(u64::MAX));
+        options.filter_option = Some(FilterOption::Filter(FilterOptions {
+            filter: Some(Filter::StreamIdentifier(Expression {
+                regex: regex.to_owned(),
+                prefix,
+            })),
+            ..FilterOptions::default()
+        }));
+        options
+    };
+    // A pattern may also be found to match nothing, as long as that is found soon.
+    for pattern in [
+        r"^(?=(a+)+$)(?!b)(\1|a)*c$",
+        &"(a|".repeat(5_000),
+        &format!("{}{}", "(".repeat(4_000), ")".repeat(4_000)),
+        "a{1000}{1000}{1000}",
+    ] {
+        let answer = read(&mut client, filter(pattern, vec![]));
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer)
+            .await
+            .expect(pattern);
+        let told = answer.map_or_else(
+            |error| error.code() == Code::InvalidArgument,
+            |read| read.is_empty(),
+        );
+        assert!(told, "{pattern}");
+    }
+    let refused = read(&mut client, filter("", vec!["a".to_owned(); 5_000]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.code(),
+        Code::InvalidArgument,
+        "{}",
+        refused.message()
+    );
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn appends_that_are_never_ended_are_refused() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let begun = (0..10_000_u64).map(|number| BatchAppendReq {
+        correlation_id: id(number),
+        options: Some(BatchOptions {
+            stream_identifier: identifier("s"),
+            ..BatchOptions::default()
+        }),
+        ..BatchAppendReq::default()
+    });
+    let requests = futures_util::stream::iter(begun.collect::<Vec<_>>());
+    let mut answers = client.batch_append(requests).await.unwrap().into_inner();
+    let refused = answers.message().await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn deadlines_beyond_all_time_are_answered() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let duration =
+        |seconds, nanos| DeadlineOption::Deadline(prost_types::Duration { seconds, nanos });
+    let moment =
+        |seconds, nanos| DeadlineOption::Deadline21100(prost_types::Timestamp { seconds, nanos });
+    let deadlines = [
+        None,
+        Some(duration(i64::MAX, i32::MAX)),
+        Some(duration(i64::MIN, i32::MIN)),
+        Some(duration(1_764_115_200, 0)),
+        Some(moment(i64::MAX, i32::MAX)),
+        Some(moment(i64::MIN, i32::MIN)),
+    ];
+    let requests: Vec<_> = deadlines
+        .into_iter()
+        .zip(0..)
+        .map(|(deadline_option, number)| BatchAppendReq {
+            correlation_id: id(number),
+            options: Some(BatchOptions {
+                stream_identifier: identifier("s"),
+                deadline_option,
+                ..BatchOptions::default()
+            }),
+            proposed_messages: vec![BatchMessage {
+                id: id(100 + number),
+                metadata: properties("A"),
+                ..BatchMessage::default()
+            }],
+            is_final: true,
+        })
+        .collect();
+    let mut answers = client
+        .batch_append(futures_util::stream::iter(requests))
+        .await
+        .unwrap()
+        .into_inner();
+    for _ in 0..6 {
+        let answer = answers.message().await.unwrap().unwrap();
+        assert!(
+            matches!(answer.result, Some(batch_append_resp::Result::Success(_))),
+            "{answer:?}"
+        );
+    }
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn a_thousand_subscribers_that_never_read_cost_little() {
+    let server = start().await;
+    let mut writer = server.streams().await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        let client = server.streams().await;
+        for _ in 0..100 {
+            let request = ReadReq {
+                options: Some(of_all(ALL_START, FOLLOW)),
+            };
+            silent.push(client.clone().read(request).await.unwrap().into_inner());
+        }
+    }
+    let before = resident();
+    for batch in 0..200_u64 {
+        let events = (0..20).map(|number| {
+            let mut event = proposed(1_000 + batch * 20 + number, "A");
+            event.data = Bytes::from(vec![b' '; 4 << 10]);
+            event
+        });
+        let append = append(
+            &mut writer,
+            "s",
+            ExpectedStreamRevision::Any(Empty {}),
+            events.collect(),
+        );
+        tokio::time::timeout(Duration::from_secs(20), append)
+            .await
+            .expect("an honest client waits too long")
+            .unwrap();
+    }
+    let growth = resident().saturating_sub(before);
+    assert!(growth < GROWTH_BYTES_MAX, "{} MiB more", growth >> 20);
+    drop(silent);
+    is_well(server).await;
+}
