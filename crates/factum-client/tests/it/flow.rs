@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use factum_client::{Client, ClientOptions};
 use factum_server::Options;
+use factum_server::auth::Mode;
 use factum_store::{
     AppendBatch, Damage, EventStore, EventStream, Kind, MemoryStore, ReadRequest, Receipt, Source,
     StoreError, SubscribeFrom, SubscribeRequest, Subscription, SubscriptionItem,
@@ -69,7 +70,7 @@ fn no_more_appends_run_than_the_server_allows() {
     };
     let mut options = Options::default();
     options.address.set_port(0);
-    options.insecure = true;
+    options.auth.mode = Mode::Insecure;
     options.limits.appends_in_flight = 3;
     let server = Running::with(Arc::new(Bent(MemoryStore::new(), counting)), options);
     let client = server.client();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use factum_client::{Client, ClientOptions};
 use factum_io::Env;
+use factum_server::auth::Mode;
 use factum_server::{Options, Server, Store};
 use factum_store::AppendBatch;
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
@@ -38,7 +39,7 @@ impl Running {
     pub(crate) fn at(store: Arc<dyn Store>, address: SocketAddr) -> Self {
         let mut options = Options::default();
         options.address = address;
-        options.insecure = true;
+        options.auth.mode = Mode::Insecure;
         options.limits.drain = Duration::from_secs(2);
         Self::with(store, options)
     }

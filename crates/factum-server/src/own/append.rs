@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use factum_proto::v1::append_response::Result as Outcome;
 use factum_proto::v1::{AppendRequest, AppendResponse};
-use factum_store::{Kind, Receipt, StoreError};
+use factum_store::{AppendBatch, Kind, Receipt, StoreError};
+use factum_types::StreamName;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
@@ -18,8 +19,9 @@ use prost::Message;
 use tokio::time::Sleep;
 use tonic::{Code, Status, Streaming};
 
-use super::batch;
 use super::errors::{status, stopping};
+use super::may;
+use crate::auth::Caller;
 use crate::node::Node;
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
@@ -28,22 +30,45 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// The answer to an append, and how many bytes it has held.
 type Running = Pin<Box<dyn Future<Output = (AppendResponse, usize)> + Send>>;
 
+/// The batch of a request, if the caller may append it.
+async fn allowed(
+    node: &Node,
+    caller: &Caller,
+    request: AppendRequest,
+) -> Result<AppendBatch, StoreError> {
+    let batch = AppendBatch::try_from(request)?;
+    may::append(node, caller, &batch).await?;
+    Ok(batch)
+}
+
 /// The answer to one append.
-pub(super) async fn answer(node: Arc<Node>, request: AppendRequest) -> AppendResponse {
+pub(super) async fn once(node: &Node, caller: &Caller, request: AppendRequest) -> AppendResponse {
     let number = request.request;
-    let outcome = match batch(request) {
-        Ok(batch) => {
-            let time = node.options.limits.append;
-            let late = |_| {
-                let text = format!("the append was not answered within {time:?}");
-                Err(StoreError::new(Kind::Unknown, text))
-            };
-            let answer = tokio::time::timeout(time, node.store.append(batch)).await;
-            answer.unwrap_or_else(late)
-        }
-        Err(error) => Err(error),
+    match allowed(node, caller, request).await {
+        Ok(batch) => answer(node, number, batch).await,
+        Err(error) => response(number, Err(error)),
+    }
+}
+
+async fn answer(node: &Node, number: u64, batch: AppendBatch) -> AppendResponse {
+    let time = node.options.limits.append;
+    // Rights and users are streams too: what is remembered of them has to be forgotten, whatever comes of this.
+    let special: Vec<StreamName> = batch
+        .writes
+        .iter()
+        .map(|write| &write.stream)
+        .filter(|stream| stream.as_str().starts_with('$'))
+        .cloned()
+        .collect();
+    let answer = tokio::time::timeout(time, node.store.append(batch)).await;
+    for stream in &special {
+        node.auth.written(stream);
+    }
+    let late = |_| {
+        let text = format!("the append was not answered within {time:?}");
+        Err(StoreError::new(Kind::Unknown, text))
     };
-    response(number, outcome)
+    response(number, answer.unwrap_or_else(late))
 }
 
 fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse {
@@ -59,11 +84,13 @@ fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse
 /// The answers to a call.
 pub(super) fn answers(
     node: Arc<Node>,
+    caller: Caller,
     requests: Streaming<AppendRequest>,
 ) -> impl Stream<Item = Result<AppendResponse, Status>> + Send {
     let watched = Arc::clone(&node);
     let call = Call {
         node,
+        caller,
         requests: Some(requests),
         running: FuturesUnordered::new(),
         bytes: 0,
@@ -78,6 +105,7 @@ pub(super) fn answers(
 /// One call, between two answers.
 struct Call {
     node: Arc<Node>,
+    caller: Caller,
     /// `None` once the client said all.
     requests: Option<Streaming<AppendRequest>>,
     running: FuturesUnordered<Running>,
@@ -184,8 +212,14 @@ impl Call {
         if let Phase::Refusing(_) = self.phase {
             return Some(response(request.request, Err(stopping())));
         }
-        let (node, bytes) = (Arc::clone(&self.node), request.encoded_len());
-        let mut running: Running = Box::pin(async move { (answer(node, request).await, bytes) });
+        let (number, bytes) = (request.request, request.encoded_len());
+        let batch = match allowed(&self.node, &self.caller, request).await {
+            Ok(batch) => batch,
+            Err(error) => return Some(response(number, Err(error))),
+        };
+        let node = Arc::clone(&self.node);
+        let mut running: Running =
+            Box::pin(async move { (answer(&node, number, batch).await, bytes) });
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
         let at_once = std::future::poll_fn(|context| match running.as_mut().poll(context) {
             Poll::Ready((answer, _)) => Poll::Ready(Some(answer)),

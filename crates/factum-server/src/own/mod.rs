@@ -1,26 +1,27 @@
 //! Factum's own protocol, `factum.v1`: the contract of the store, call by call (decision 0032).
 //!
 //! What lives here: the service; `append` is the call with many appends in flight, `coalesced` puts several items into a message, `errors`
-//! says how a call ends. Relies on: `factum_proto::contract` for what messages mean, the store for everything else.
+//! says how a call ends, `may` who may make it. Relies on: `factum_proto::contract` for what messages mean, the store for everything else.
 //! Never: adds to what the store answers.
 
 mod append;
 mod coalesced;
 mod errors;
+mod may;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use factum_proto::v1;
 use factum_proto::v1::store_server::Store;
-use factum_store::{
-    AppendBatch, Kind, ReadRequest, Snapshot, StoreError, StreamsRequest, SubscribeRequest,
-};
+use factum_store::{Kind, ReadRequest, Snapshot, StoreError, StreamsRequest, SubscribeRequest};
 use factum_types::StreamName;
 use futures_core::Stream;
 use futures_util::stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::auth::Operation;
+use crate::guard::caller;
 use crate::node::Node;
 use coalesced::Coalesced;
 use errors::{named, status, stopping};
@@ -93,17 +94,21 @@ impl Store for StoreService {
         &self,
         requests: Request<Streaming<v1::AppendRequest>>,
     ) -> Answer<Self::AppendStream> {
-        let answers = append::answers(Arc::clone(&self.node), requests.into_inner());
+        let caller = caller(&requests);
+        let answers = append::answers(Arc::clone(&self.node), caller, requests.into_inner());
         Ok(Response::new(Box::pin(answers)))
     }
 
     async fn append_one(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
-        let answer = append::answer(Arc::clone(&self.node), request.into_inner()).await;
+        let caller = caller(&request);
+        let answer = append::once(&self.node, &caller, request.into_inner()).await;
         Ok(Response::new(answer))
     }
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Answer<Self::ReadStream> {
+        let caller = caller(&request);
         let request = ReadRequest::try_from(request.into_inner()).map_err(|e| status(&e))?;
+        may::read(&self.node, &caller, &request.source).await?;
         let events = Coalesced::new(self.node.store.read(request), None);
         let answers = events.into_messages(|items| v1::ReadResponse { items });
         Ok(Response::new(Box::pin(answers)))
@@ -114,7 +119,9 @@ impl Store for StoreService {
         &self,
         request: Request<v1::SubscribeRequest>,
     ) -> Answer<Self::SubscribeStream> {
+        let caller = caller(&request);
         let request = SubscribeRequest::try_from(request.into_inner()).map_err(|e| status(&e))?;
+        may::follow(&self.node, &caller, &request.source).await?;
         let node = Arc::clone(&self.node);
         let stop = async move {
             node.stopping().await;
@@ -135,13 +142,16 @@ impl Store for StoreService {
         &self,
         request: Request<v1::StreamInfoRequest>,
     ) -> Answer<v1::StreamInfoResponse> {
+        let caller = caller(&request);
         let stream = stream_name(&request.into_inner().stream)?;
+        may::on(&self.node, &caller, Operation::ReadStream, &stream).await?;
         let info = self.asked(self.node.store.stream_info(stream)).await?;
         let info = Some(info.into());
         Ok(Response::new(v1::StreamInfoResponse { info }))
     }
 
     async fn streams(&self, request: Request<v1::StreamsRequest>) -> Answer<v1::StreamsResponse> {
+        may::anything(&self.node, &caller(&request), Operation::ReadAll).await?;
         let mut request = request.into_inner();
         request.limit = request.limit.min(STREAMS_MAX);
         let request = StreamsRequest::try_from(request).map_err(|e| status(&e))?;
@@ -154,10 +164,18 @@ impl Store for StoreService {
         &self,
         request: Request<v1::SaveSnapshotRequest>,
     ) -> Answer<v1::SaveSnapshotResponse> {
+        let caller = caller(&request);
         let missing = || StoreError::invalid("the message has no snapshot");
         let message = request.into_inner().snapshot.ok_or_else(missing);
         let snapshot = message.and_then(Snapshot::try_from);
         let snapshot = snapshot.map_err(|error| status(&error))?;
+        may::on(
+            &self.node,
+            &caller,
+            Operation::WriteStream,
+            &snapshot.stream,
+        )
+        .await?;
         self.told(self.node.store.save_snapshot(snapshot)).await?;
         Ok(Response::new(v1::SaveSnapshotResponse {}))
     }
@@ -166,12 +184,14 @@ impl Store for StoreService {
         &self,
         request: Request<v1::LoadSnapshotRequest>,
     ) -> Answer<v1::LoadSnapshotResponse> {
+        let caller = caller(&request);
         let v1::LoadSnapshotRequest {
             stream,
             key,
             at_most,
         } = request.into_inner();
         let stream = stream_name(&stream)?;
+        may::on(&self.node, &caller, Operation::ReadStream, &stream).await?;
         let loading = self.node.store.load_snapshot(stream, key, at_most);
         let snapshot = self.asked(loading).await?.map(v1::Snapshot::from);
         Ok(Response::new(v1::LoadSnapshotResponse { snapshot }))
@@ -181,7 +201,9 @@ impl Store for StoreService {
         &self,
         request: Request<v1::ListSnapshotsRequest>,
     ) -> Answer<Self::ListSnapshotsStream> {
+        let caller = caller(&request);
         let stream = stream_name(&request.into_inner().stream)?;
+        may::on(&self.node, &caller, Operation::ReadStream, &stream).await?;
         let found = self.asked(self.node.store.list_snapshots(stream)).await?;
         let pages: Vec<_> = found
             .chunks(SNAPSHOTS_MAX)
@@ -197,8 +219,10 @@ impl Store for StoreService {
         &self,
         request: Request<v1::DropSnapshotsRequest>,
     ) -> Answer<v1::DropSnapshotsResponse> {
+        let caller = caller(&request);
         let v1::DropSnapshotsRequest { stream, key } = request.into_inner();
         let stream = stream_name(&stream)?;
+        may::on(&self.node, &caller, Operation::WriteStream, &stream).await?;
         self.told(self.node.store.drop_snapshots(stream, key))
             .await?;
         Ok(Response::new(v1::DropSnapshotsResponse {}))
@@ -208,6 +232,7 @@ impl Store for StoreService {
         &self,
         request: Request<v1::SaveCheckpointRequest>,
     ) -> Answer<v1::SaveCheckpointResponse> {
+        may::anything(&self.node, &caller(&request), Operation::KeepCheckpoint).await?;
         let v1::SaveCheckpointRequest {
             consumer,
             checkpoint,
@@ -223,14 +248,10 @@ impl Store for StoreService {
         &self,
         request: Request<v1::LoadCheckpointRequest>,
     ) -> Answer<v1::LoadCheckpointResponse> {
+        may::anything(&self.node, &caller(&request), Operation::KeepCheckpoint).await?;
         let consumer = request.into_inner().consumer;
         let loading = self.node.store.load_checkpoint(consumer);
         let checkpoint = self.asked(loading).await?.map(v1::Checkpoint::from);
         Ok(Response::new(v1::LoadCheckpointResponse { checkpoint }))
     }
-}
-
-/// The batch of a request.
-fn batch(request: v1::AppendRequest) -> Result<AppendBatch, StoreError> {
-    request.try_into()
 }
