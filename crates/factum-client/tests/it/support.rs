@@ -63,8 +63,7 @@ impl Running {
     }
 
     pub(crate) fn client(&self) -> Client {
-        let connecting = Client::connect(&self.url(), ClientOptions::default());
-        pollster::block_on(connecting).unwrap()
+        pollster::block_on(Client::connect(&self.url(), ClientOptions::default())).unwrap()
     }
 
     /// Stops it and waits until its port is free.
