@@ -142,7 +142,7 @@ fn an_append_that_was_sent_is_unknown_and_its_retry_is_answered() {
         RUNTIME.spawn(async move { client.append(given).await })
     };
     while block_on(store.0.head()).unwrap().is_none() {
-        RUNTIME.block_on(tokio::time::sleep(Duration::from_millis(1)));
+        RUNTIME.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
     }
     proxy.cut();
     let error = RUNTIME.block_on(appending).unwrap().unwrap_err();
