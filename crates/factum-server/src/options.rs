@@ -51,6 +51,8 @@ pub struct Limits {
     pub hello: Duration,
     /// Between two pings of an HTTP/2 connection, and for the answer to one.
     pub keep_alive: Duration,
+    /// For all messages of one append to be sent.
+    pub upload: Duration,
     /// For an append to be answered; then its outcome is told as unknown.
     pub append: Duration,
     /// For the store's answer to any other call of Factum's own protocol that is answered once.
@@ -83,6 +85,7 @@ impl Default for Limits {
             append_bytes_in_flight: 32 << 20,
             hello: Duration::from_secs(10),
             keep_alive: Duration::from_secs(20),
+            upload: Duration::from_secs(60),
             append: Duration::from_secs(10),
             answer: Duration::from_secs(30),
             drain: Duration::from_secs(10),
