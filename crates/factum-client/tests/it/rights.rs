@@ -45,9 +45,7 @@ fn who_is_known_may_and_who_is_not_may_nothing() {
     block_on(admin.save_checkpoint("c".to_owned(), Checkpoint::default())).unwrap();
 
     let nobody = Client::lazy(&server.url(), ClientOptions::default()).unwrap();
-    let error = block_on(nobody.append(batch(&name, Any, 2, 1))).unwrap_err();
-    assert!(error.to_string().contains("order-1"), "{error}");
-    denied(Err::<(), _>(error));
+    denied(block_on(nobody.append(batch(&name, Any, 2, 1))));
     denied(block_on(nobody.read(ReadRequest::all()).collect()));
     denied(block_on(
         nobody.read(ReadRequest::stream(name.clone())).collect(),
@@ -64,6 +62,23 @@ fn who_is_known_may_and_who_is_not_may_nothing() {
         block_on(admin.stream_info(name)).unwrap().next_revision(),
         2
     );
+}
+
+/// One append that is refused does not end the call that others go over.
+#[test]
+fn a_stream_of_the_system_is_not_for_everybody_to_write() {
+    let server = server();
+    let url = format!("http://ops:changeit@{}", server.address);
+    let ops = block_on(Client::connect(&url, ClientOptions::default())).unwrap();
+    let (own, system) = (stream("order-1"), stream("$settings"));
+    for number in 0..3 {
+        block_on(ops.append(batch(&own, Any, number, 1))).unwrap();
+        let error = block_on(ops.append(batch(&system, Any, number, 1))).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.to_string().contains("$settings"), "{error}");
+    }
+    let events = block_on(ops.read(ReadRequest::stream(own)).collect()).unwrap();
+    assert_eq!(events.len(), 3);
 }
 
 #[test]

@@ -42,33 +42,52 @@ async fn allowed(
 }
 
 /// The answer to one append.
-pub(super) async fn once(node: &Node, caller: &Caller, request: AppendRequest) -> AppendResponse {
+pub(super) async fn once(
+    node: &Arc<Node>,
+    caller: &Caller,
+    request: AppendRequest,
+) -> AppendResponse {
     let number = request.request;
     match allowed(node, caller, request).await {
-        Ok(batch) => answer(node, number, batch).await,
+        Ok(batch) => answer(Arc::clone(node), number, batch).await,
         Err(error) => response(number, Err(error)),
     }
 }
 
-async fn answer(node: &Node, number: u64, batch: AppendBatch) -> AppendResponse {
+async fn answer(node: Arc<Node>, number: u64, batch: AppendBatch) -> AppendResponse {
     let time = node.options.limits.append;
-    // Rights and users are streams too: what is remembered of them has to be forgotten, whatever comes of this.
-    let special: Vec<StreamName> = batch
+    let streams = batch
         .writes
         .iter()
-        .map(|write| &write.stream)
-        .filter(|stream| stream.as_str().starts_with('$'))
-        .cloned()
+        .map(|write| write.stream.clone())
         .collect();
-    let answer = tokio::time::timeout(time, node.store.append(batch)).await;
-    for stream in &special {
-        node.auth.written(stream);
-    }
+    let store = Arc::clone(&node);
+    let mut append =
+        Box::pin(async move { tokio::time::timeout(time, store.store.append(batch)).await });
+    // Handed over with the first look at this future, also where it is carried out elsewhere.
+    let at_once = first_look(&mut append).await;
+    let carried = async move {
+        match at_once {
+            Some(answer) => answer,
+            None => append.await,
+        }
+    };
+    // Rights and users are streams too; what is remembered of them is forgotten, whatever comes of this.
     let late = |_| {
         let text = format!("the append was not answered within {time:?}");
         Err(StoreError::new(Kind::Unknown, text))
     };
+    let answer = node.carry_out(streams, carried).await;
     response(number, answer.unwrap_or_else(late))
+}
+
+/// Looks at a future once; what it gives if it is ready then. It is woken for by whoever waits next.
+async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse {
@@ -219,17 +238,13 @@ impl Call {
         };
         let node = Arc::clone(&self.node);
         let mut running: Running =
-            Box::pin(async move { (answer(&node, number, batch).await, bytes) });
+            Box::pin(async move { (answer(node, number, batch).await, bytes) });
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
-        let at_once = std::future::poll_fn(|context| match running.as_mut().poll(context) {
-            Poll::Ready((answer, _)) => Poll::Ready(Some(answer)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await;
+        let at_once = first_look(&mut running).await;
         if at_once.is_none() {
             self.bytes += bytes;
             self.running.push(running);
         }
-        at_once
+        at_once.map(|(answer, _)| answer)
     }
 }
