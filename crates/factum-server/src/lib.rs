@@ -33,6 +33,7 @@ mod node;
 mod operations;
 mod options;
 mod own;
+pub mod persistent;
 mod routes;
 mod streams;
 pub mod tls;
@@ -75,6 +76,9 @@ pub enum StartError {
     /// Its users cannot be had as they should be.
     #[error(transparent)]
     Users(#[from] auth::StartError),
+    /// It cannot be read which persistent subscriptions there are.
+    #[error("the persistent subscriptions cannot be read: {0}")]
+    Subscriptions(#[from] persistent::SubscriptionError),
 }
 
 impl Server {
@@ -114,6 +118,7 @@ impl Server {
                 () = stop => node.stop(),
                 () = node.stopping() => {}
             }
+            node.subscriptions.shutdown().await;
         };
         let watching = node.options.tls.clone().map(|tls| tokio::spawn(watch(tls)));
         let acceptor = node

@@ -1,4 +1,4 @@
-//! Tests of the server over a real connection.
+//! Tests of the server from outside, most of them over a real connection.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,5 +6,6 @@
 )]
 
 mod hostile;
+mod persistent;
 mod streams;
 mod support;
