@@ -32,6 +32,7 @@ mod monitoring;
 mod node;
 mod operations;
 mod options;
+mod own;
 pub mod persistent;
 mod routes;
 mod streams;

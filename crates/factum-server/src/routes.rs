@@ -16,6 +16,7 @@ use factum_proto::kurrent::server_features::server_features_server::ServerFeatur
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
 use factum_proto::kurrent::users::users_server::UsersServer;
 use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
+use factum_proto::v1::store_server::StoreServer;
 use http::uri::Authority;
 use tonic::Status;
 use tonic::service::Routes;
@@ -28,6 +29,7 @@ use crate::metrics::Requested;
 use crate::monitoring::MonitoringService;
 use crate::node::Node;
 use crate::operations::OperationsService;
+use crate::own::StoreService;
 use crate::persistent::{Gate, PersistentService};
 use crate::streams::StreamsService;
 use crate::users::UsersService;
@@ -39,6 +41,9 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let streams = StreamsServer::new(StreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let own = StoreServer::new(StoreService::new(Arc::clone(node)))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
@@ -48,6 +53,7 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     Routes::new(streams)
+        .add_service(own)
         .add_service(second)
         .add_service(groups)
         .add_service(UsersServer::new(UsersService::new(Arc::clone(node))))
