@@ -1,7 +1,11 @@
 //! Tests of the server over a real connection.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by ending")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by ending"
+)]
 
+mod authorisation;
 mod hostile;
 mod streams;
 mod support;
