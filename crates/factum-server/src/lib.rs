@@ -47,6 +47,7 @@ use std::sync::Arc;
 use factum_io::Env;
 use tokio_rustls::TlsAcceptor;
 
+pub use http::http_paths;
 pub use node::Store;
 pub use options::{Limits, Options};
 

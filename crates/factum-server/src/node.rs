@@ -52,7 +52,10 @@ impl Node {
             &options.auth,
         )
         .await?;
-        let instance = Uuid::from_bytes(new_id(&env).to_bytes());
+        let mut random = [0; 16];
+        env.random.fill(&mut random);
+        // Version 4: an older client takes no newer one.
+        let instance = uuid::Builder::from_random_bytes(random).into_uuid();
         let started_ns = env.clock.monotonic_ns();
         let events = Arc::clone(&store) as Arc<dyn EventStore>;
         let links = Links::new(Arc::clone(&events));

@@ -178,8 +178,10 @@ fn third(event: RecordedEvent) -> Result<RecordedEvent, StoreError> {
 
 impl Bend for Damaged {
     fn read(&self, store: &MemoryStore, request: ReadRequest) -> EventStream {
-        let events = block_on(store.read(request).collect()).unwrap();
-        EventStream::of(events.into_iter().map(third).collect::<Vec<_>>())
+        match block_on(store.read(request).collect()) {
+            Ok(events) => EventStream::of(events.into_iter().map(third).collect::<Vec<_>>()),
+            Err(error) => EventStream::of([Err(error)]),
+        }
     }
 
     fn subscribe(&self, store: &MemoryStore, request: SubscribeRequest) -> Subscription {

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on says so by ending"
 )]
 
+mod authorisation;
 mod hostile;
 mod persistent;
 mod streams;
