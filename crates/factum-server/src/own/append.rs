@@ -11,7 +11,6 @@ use std::time::Duration;
 use factum_proto::v1::append_response::Result as Outcome;
 use factum_proto::v1::{AppendRequest, AppendResponse};
 use factum_store::{AppendBatch, Kind, Receipt, StoreError};
-use factum_types::StreamName;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
