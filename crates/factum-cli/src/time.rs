@@ -6,9 +6,8 @@ use factum_types::Timestamp;
 
 /// RFC 3339 in UTC with as many digits as needed; `None` outside the years that RFC 3339 can write.
 pub(crate) fn rfc3339(time: Timestamp) -> Option<String> {
-    jiff::Timestamp::from_microsecond(time.as_micros())
-        .ok()
-        .map(|time| time.to_string())
+    let can_be_written = jiff::Timestamp::from_microsecond(time.as_micros()).is_ok();
+    can_be_written.then(|| factum_framework::declared::rfc3339(time))
 }
 
 /// The same to the second, for columns.

@@ -17,8 +17,14 @@ use crate::error::Error;
 /// The JSON of a value.
 ///
 /// # Errors
-/// [`Kind::Invalid`](crate::Kind::Invalid): the value has no form in JSON.
+/// [`Kind::Invalid`](crate::Kind::Invalid): the value has no form in JSON, or nests deeper than can be read again.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    let json = to_json(value)?;
+    must_be_readable(&json)?;
+    Ok(json)
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| {
         Error::invalid(format!("the value has no form in JSON: {error}")).because(error)
     })
@@ -30,7 +36,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 /// [`Kind::Invalid`](crate::Kind::Invalid): the value has no form in JSON, nests deeper than can be read again, or the enum is not tagged from
 /// outside, as serde's are.
 pub fn encode_variant<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    let mut json = encode(value)?;
+    let mut json = to_json(value)?;
     if json.starts_with(b"\"") {
         return Ok(b"{}".to_vec());
     }

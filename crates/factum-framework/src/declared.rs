@@ -23,7 +23,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::Error;
 use crate::pointer::Pointer;
-pub use crate::value::{FORMS, Form};
+pub use crate::value::{FORMS, Form, rfc3339};
 
 /// Longest file, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -368,6 +368,17 @@ impl<'a> Entry<'a> {
             DeValue::Table(table) => Ok(Table::new(self.text, self.line, table)),
             _ => Err(self.expected("a table")),
         }
+    }
+
+    /// A list of tables, or one table.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid): it is something else.
+    pub fn tables_or_one(self) -> Result<Vec<Table<'a>>, Error> {
+        if self.is_list() {
+            return self.tables();
+        }
+        self.table().map(|table| vec![table])
     }
 
     /// A list of tables.

@@ -252,8 +252,9 @@ fn whole(number: &Number) -> Option<i128> {
         .or_else(|| number.as_u64().map(i128::from))
 }
 
-/// RFC 3339 in UTC with as many digits as needed. Years beyond four digits are written with as many as they have.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
+/// A moment as text: RFC 3339 in UTC, with as many digits as needed. Years beyond four digits are written with as many as they have.
+#[must_use]
+pub fn rfc3339(time: Timestamp) -> String {
     let micros = time.as_micros();
     let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));

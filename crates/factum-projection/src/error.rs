@@ -21,6 +21,10 @@ pub enum Kind {
     Changed,
     /// Fix the call or the sink: a name, a table, a limit. Nothing was written.
     Invalid,
+    /// Say who you are: the sink does not let us in. Nothing was written.
+    Denied,
+    /// Build a new generation: the one that is there was filled by another version, or with other tables. Nothing was written.
+    Outdated,
     /// The store failed; do as its kind says.
     Store(factum_store::Kind),
 }
@@ -33,6 +37,8 @@ impl fmt::Display for Kind {
             Self::Fenced => f.write_str("fenced"),
             Self::Changed => f.write_str("changed"),
             Self::Invalid => f.write_str("invalid"),
+            Self::Denied => f.write_str("denied"),
+            Self::Outdated => f.write_str("outdated"),
             Self::Store(kind) => kind.fmt(f),
         }
     }
@@ -81,6 +87,18 @@ impl Error {
     #[must_use]
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
+    }
+
+    /// An error of kind [`Kind::Denied`].
+    #[must_use]
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(Kind::Denied, message)
+    }
+
+    /// An error of kind [`Kind::Outdated`]: why a generation cannot be gone on with.
+    #[must_use]
+    pub fn outdated(why: impl fmt::Display) -> Self {
+        Self::new(Kind::Outdated, format!("{why}: build a new generation"))
     }
 
     /// An error of kind [`Kind::Fenced`], over this projection.

@@ -251,11 +251,11 @@ pub fn no_generation(projection: &str, generation: u32) -> Error {
     ))
 }
 
-/// The error of kind [`Kind::Invalid`] over a generation that another version of the projector filled.
+/// The error of kind [`Kind::Outdated`] over a generation that another version of the projector filled.
 #[must_use]
 pub fn other_version(projection: &str, generation: u32, theirs: &str, ours: &str) -> Error {
-    Error::invalid(format!(
-        "generation {generation} of {projection} was filled by version {theirs:?} of its projector, this is version {ours:?}: build a new generation"
+    Error::outdated(format!(
+        "generation {generation} of {projection} was filled by version {theirs:?} of its projector, this is version {ours:?}"
     ))
 }
 

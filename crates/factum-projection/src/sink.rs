@@ -35,7 +35,7 @@ pub struct Claim<'a> {
     /// Its generation.
     pub which: Which,
     /// The version of the projector, kept with a new generation. A generation that has another is
-    /// [`Invalid`](crate::Kind::Invalid): it needs a rebuild.
+    /// [`Outdated`](crate::Kind::Outdated): it needs a rebuild.
     pub version: &'a str,
     /// A generation that no reader sees is to be filled in bulk, until [`Sink::finish_bulk`]. Of no effect on a live one. A claim without it
     /// ends a bulk that was not finished.
@@ -139,8 +139,10 @@ pub trait Sink: Send {
     /// Takes a generation over: its epoch is raised, so that every earlier lease is worth nothing. Makes what is not there yet.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`](crate::Kind::Unavailable), or [`Kind::Invalid`](crate::Kind::Invalid): the sink cannot hold this projection, there is no
-    /// such generation, or it was filled by another version or with other tables.
+    /// - [`Kind::Unavailable`](crate::Kind::Unavailable).
+    /// - [`Kind::Invalid`](crate::Kind::Invalid): the sink cannot hold this projection, or there is no such generation.
+    /// - [`Kind::Outdated`](crate::Kind::Outdated): it was filled by another version, or with other tables.
+    /// - [`Kind::Denied`](crate::Kind::Denied): the sink does not let us in, or not do this.
     fn claim<'a>(&'a mut self, claim: Claim<'a>) -> BoxFuture<'a, Result<Lease, Error>>;
 
     /// What is stored now.

@@ -18,6 +18,8 @@ pub enum Kind {
     Stopped,
     /// Try again: a file cannot be read now.
     Unavailable,
+    /// Say who you are: the sink refuses the password, or what was asked.
+    Denied,
     /// Do as the store's kind says.
     Store(factum_store::Kind),
     /// Whoever takes the rows failed.

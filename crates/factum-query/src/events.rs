@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use factum_projection::declared::happened;
+use factum_projection::declared::{happened, rfc3339};
 use factum_store::{EventStore, Kind as StoreKind, ReadFrom, ReadRequest, Source};
 use factum_types::{ContentType, Position, RecordKind, RecordedEvent, Timestamp};
 use rusqlite::types::{ToSql, Value as Sql};
@@ -209,8 +209,8 @@ fn column(name: &str, event: &RecordedEvent) -> Result<Sql, Error> {
         "revision" => whole(event.revision.number())?,
         "type" => text(event.event_type.as_str()),
         "version" => whole(event.schema_version.into())?,
-        "time" => rfc3339(happened(event)),
-        "recorded" => rfc3339(event.time),
+        "time" => moment(happened(event)),
+        "recorded" => moment(event.time),
         "id" => Sql::Text(event.id.to_string()),
         "data" => bytes(&event.data, event.content_type == ContentType::Json),
         "metadata" if metadata.custom.is_empty() => Sql::Null,
@@ -234,7 +234,7 @@ fn bytes(bytes: &[u8], as_text: bool) -> Sql {
     }
 }
 
-fn rfc3339(time: Timestamp) -> Sql {
-    let known = jiff::Timestamp::from_microsecond(time.as_micros());
-    known.map_or(Sql::Null, |time| Sql::Text(time.to_string()))
+/// A moment as `factum read` prints it.
+fn moment(time: Timestamp) -> Sql {
+    Sql::Text(rfc3339(time))
 }

@@ -39,6 +39,20 @@ const SUPPORTED: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
+    (
+        "event_store.client.users.users",
+        &[
+            "create",
+            "update",
+            "delete",
+            "disable",
+            "enable",
+            "details",
+            "changepassword",
+            "resetpassword",
+        ],
+        &[],
+    ),
     ("event_store.client.monitoring.monitoring", &["stats"], &[]),
     (
         "kurrentdb.protocol.v2.streams.streamsservice",

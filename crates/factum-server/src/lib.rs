@@ -18,9 +18,12 @@
 //! # }
 //! ```
 
+pub mod auth;
 mod features;
 mod gossip;
+mod guard;
 mod http;
+mod links;
 mod listen;
 mod log;
 mod metrics;
@@ -30,6 +33,8 @@ mod operations;
 mod options;
 mod routes;
 mod streams;
+pub mod tls;
+mod users;
 mod v2;
 mod wire;
 
@@ -37,12 +42,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use factum_io::Env;
+use tokio_rustls::TlsAcceptor;
 
 pub use node::Store;
 pub use options::{Limits, Options};
 
 use listen::Listener;
 use node::Node;
+use tls::Tls;
 
 /// A server that listens, and answers once it runs.
 #[derive(Debug)]
@@ -63,6 +70,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Its users cannot be had as they should be.
+    #[error(transparent)]
+    Users(#[from] auth::StartError),
 }
 
 impl Server {
@@ -80,7 +90,7 @@ impl Server {
         let listener = Listener::bind(address).await.map_err(told)?;
         options.address = listener.address().map_err(told)?;
         Ok(Self {
-            node: Node::new(store, options, env),
+            node: Node::start(store, options, env).await?,
             listener,
         })
     }
@@ -103,8 +113,31 @@ impl Server {
                 () = node.stopping() => {}
             }
         };
+        let watching = node.options.tls.clone().map(|tls| tokio::spawn(watch(tls)));
+        let acceptor = node
+            .options
+            .tls
+            .as_ref()
+            .map(|tls| TlsAcceptor::from(tls.config()));
         listener
-            .serve(routes, &node.metrics, None, limits, stopped)
+            .serve(routes, &node.metrics, acceptor, limits, stopped)
             .await;
+        if let Some(watching) = watching {
+            watching.abort();
+        }
+    }
+}
+
+/// Takes up certificates that change.
+async fn watch(tls: Tls) {
+    loop {
+        tokio::time::sleep(tls::WATCH_EVERY).await;
+        let look = tls.clone();
+        match tokio::task::spawn_blocking(move || look.reload()).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => tracing::info!("a new certificate is shown"),
+            Ok(Err(error)) => tracing::error!(%error, "a new certificate was not taken"),
+            Err(error) => tracing::error!(%error, "certificates are not looked at"),
+        }
     }
 }

@@ -11,7 +11,10 @@ use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use tonic::{Request, Response, Status};
 
+use crate::auth::{Operation, Target};
+use crate::guard::caller;
 use crate::node::Node;
+use crate::wire::errors;
 
 /// The shortest time between two answers, and what is taken when a client does not say.
 const REFRESH_MIN: Duration = Duration::from_millis(100);
@@ -37,6 +40,9 @@ impl Monitoring for MonitoringService {
         &self,
         request: Request<StatsReq>,
     ) -> Result<Response<Self::StatsStream>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::Statistics, Target::Server)
+            .await?;
         let asked = Duration::from_millis(request.into_inner().refresh_time_period_in_ms);
         let refresh = if asked.is_zero() {
             REFRESH_DEFAULT
@@ -53,8 +59,9 @@ impl Monitoring for MonitoringService {
         });
         let node = Arc::clone(&self.node);
         let stopping = async move { node.stopping().await };
+        let goodbye = stream::iter([Err(errors::stopping())]);
         Ok(Response::new(Box::pin(
-            answers.take_until(Box::pin(stopping)),
+            answers.take_until(Box::pin(stopping)).chain(goodbye),
         )))
     }
 }

@@ -11,6 +11,8 @@ use factum_types::{EventId, Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::auth::{self, Auth};
+use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::options::Options;
 
@@ -22,6 +24,8 @@ impl<S: EventStore + SnapshotStore + CheckpointStore> Store for S {}
 /// One server, as its handlers see it. Cloned by reference.
 pub(crate) struct Node {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) auth: Auth,
+    pub(crate) links: Links,
     pub(crate) options: Options,
     pub(crate) env: Env,
     /// Which server this is, anew each time it starts.
@@ -33,11 +37,25 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(store: Arc<dyn Store>, options: Options, env: Env) -> Arc<Self> {
+    pub(crate) async fn start(
+        store: Arc<dyn Store>,
+        options: Options,
+        env: Env,
+    ) -> Result<Arc<Self>, auth::StartError> {
+        let auth = Auth::start(
+            Arc::clone(&store) as Arc<dyn EventStore>,
+            Arc::clone(&env.clock),
+            Arc::clone(&env.random),
+            &options.auth,
+        )
+        .await?;
         let instance = Uuid::from_bytes(new_id(&env).to_bytes());
         let started_ns = env.clock.monotonic_ns();
-        Arc::new(Self {
+        let links = Links::new(Arc::clone(&store) as Arc<dyn EventStore>);
+        Ok(Arc::new(Self {
             store,
+            auth,
+            links,
             options,
             env,
             instance,
@@ -45,7 +63,7 @@ impl Node {
             started_ns,
             priority: AtomicI32::new(0),
             stopping: watch::Sender::new(false),
-        })
+        }))
     }
 
     /// An id that no event has.

@@ -18,6 +18,8 @@ use factum_types::{EventType, ExpectedRevision, NewEvent, StreamName};
 use serde_json::json;
 use tonic::{Code, Request, Response, Status};
 
+use crate::auth::{Operation, Target};
+use crate::guard::caller;
 use crate::node::Node;
 use crate::wire::errors;
 
@@ -66,6 +68,9 @@ impl Operations for OperationsService {
         &self,
         request: Request<StartScavengeReq>,
     ) -> Result<Response<ScavengeResp>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::StartScavenge, Target::Server)
+            .await?;
         let options = request.into_inner().options.unwrap_or_default();
         if options.thread_count < 1 || options.start_from_chunk < 0 {
             let text = "a scavenge needs at least one thread, and begins at chunk 0 or later";
@@ -82,6 +87,9 @@ impl Operations for OperationsService {
         &self,
         request: Request<StopScavengeReq>,
     ) -> Result<Response<ScavengeResp>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::StopScavenge, Target::Server)
+            .await?;
         let id = request.into_inner().options.unwrap_or_default().scavenge_id;
         if self.last().as_ref() == Some(&id) {
             return Ok(Response::new(answer(id, ScavengeResult::Stopped)));
@@ -93,17 +101,26 @@ impl Operations for OperationsService {
         ))
     }
 
-    async fn shutdown(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
+    async fn shutdown(&self, request: Request<Empty>) -> Result<Response<Empty>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::Shutdown, Target::Server)
+            .await?;
         tracing::info!("a client asked the server to stop");
         self.node.stop();
         Ok(Response::new(Empty {}))
     }
 
-    async fn merge_indexes(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
+    async fn merge_indexes(&self, request: Request<Empty>) -> Result<Response<Empty>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::MergeIndexes, Target::Server)
+            .await?;
         Ok(Response::new(Empty {}))
     }
 
-    async fn resign_node(&self, _: Request<Empty>) -> Result<Response<Empty>, Status> {
+    async fn resign_node(&self, request: Request<Empty>) -> Result<Response<Empty>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::ResignNode, Target::Server)
+            .await?;
         Ok(Response::new(Empty {}))
     }
 
@@ -111,14 +128,24 @@ impl Operations for OperationsService {
         &self,
         request: Request<SetNodePriorityReq>,
     ) -> Result<Response<Empty>, Status> {
+        self.node
+            .allow(
+                &caller(&request),
+                Operation::SetNodePriority,
+                Target::Server,
+            )
+            .await?;
         self.node.set_priority(request.into_inner().priority);
         Ok(Response::new(Empty {}))
     }
 
     async fn restart_persistent_subscriptions(
         &self,
-        _: Request<Empty>,
+        request: Request<Empty>,
     ) -> Result<Response<Empty>, Status> {
+        self.node
+            .allow(&caller(&request), Operation::RestartGroups, Target::Server)
+            .await?;
         Ok(Response::new(Empty {}))
     }
 }

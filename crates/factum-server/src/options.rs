@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::auth;
+use crate::tls::Tls;
+
 /// How a server listens, and what it allows at most.
 ///
 /// ```
@@ -18,8 +21,10 @@ pub struct Options {
     pub address: SocketAddr,
     /// The host and port that clients are told to use, where they differ from those that the client used.
     pub advertise: Option<(String, u16)>,
-    /// Nobody has to say who they are, and everybody may do everything.
-    pub insecure: bool,
+    /// Who may do what, and how they say who they are.
+    pub auth: auth::Options,
+    /// How connections are encrypted; not at all when `None`.
+    pub tls: Option<Tls>,
     /// What is allowed at most.
     pub limits: Limits,
 }
@@ -53,7 +58,8 @@ impl Default for Options {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 2113)),
             advertise: None,
-            insecure: false,
+            auth: auth::Options::default(),
+            tls: None,
             limits: Limits::default(),
         }
     }

@@ -12,6 +12,7 @@ use factum_proto::kurrent::monitoring::monitoring_server::MonitoringServer;
 use factum_proto::kurrent::operations::operations_server::OperationsServer;
 use factum_proto::kurrent::server_features::server_features_server::ServerFeaturesServer;
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
+use factum_proto::kurrent::users::users_server::UsersServer;
 use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
 use http::uri::Authority;
 use tonic::Status;
@@ -19,11 +20,13 @@ use tonic::service::Routes;
 
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
+use crate::guard;
 use crate::metrics::Requested;
 use crate::monitoring::MonitoringService;
 use crate::node::Node;
 use crate::operations::OperationsService;
 use crate::streams::StreamsService;
+use crate::users::UsersService;
 use crate::v2::SecondStreamsService;
 
 /// All services and routes of a node.
@@ -37,6 +40,7 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .max_encoding_message_size(limit);
     Routes::new(streams)
         .add_service(second)
+        .add_service(UsersServer::new(UsersService::new(Arc::clone(node))))
         .add_service(OperationsServer::new(OperationsService::new(Arc::clone(
             node,
         ))))
@@ -48,6 +52,10 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
         .fallback(nobody)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(node),
+            guard::authenticate,
+        ))
         .layer(middleware::from_fn_with_state(Arc::clone(node), count))
         .layer(middleware::from_fn(note_where_to))
 }
@@ -95,11 +103,7 @@ async fn count(
 
 /// What is asked for is not there; who speaks gRPC is told in its words.
 async fn nobody(request: Request) -> Response {
-    let grpc = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if grpc {
+    if guard::is_grpc(&request) {
         return Status::unimplemented("this server has no such method").into_http();
     }
     let path = request.uri().path();

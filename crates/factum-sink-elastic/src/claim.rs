@@ -209,11 +209,15 @@ impl ElasticSink {
         }
         let found = self.server.get::<Owner>(&self.meta, &id).await?;
         match found.map(|found| found.value.projection) {
-            Some(owner) if owner != projection => Err(Error::invalid(format!(
-                "table {} belongs to projection {owner}, not to {projection}",
-                table.name
-            ))),
+            Some(owner) if owner != projection => {
+                Err(Error::invalid(theirs(&table.name, &owner, projection)))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// Why a table cannot be had.
+pub(crate) fn theirs(table: &str, owner: &str, projection: &str) -> String {
+    format!("table {table} belongs to projection {owner}, not to {projection}")
 }

@@ -87,8 +87,8 @@ impl ElasticSink {
         let found = self.found_mappings(&index).await?;
         let Some(found) = found else {
             if !new {
-                return Err(Error::invalid(format!(
-                    "generation {generation} of {projection} has no table {}, or its index {index} was removed: build a new generation",
+                return Err(Error::outdated(format!(
+                    "generation {generation} of {projection} has no table {}, or its index {index} was removed",
                     table.name
                 )));
             }
@@ -114,8 +114,8 @@ impl ElasticSink {
             self.make(&index, &body).await?;
             return Ok(());
         }
-        Err(Error::invalid(format!(
-            "table {} of projection {projection} has other columns in generation {generation}: build a new generation",
+        Err(Error::outdated(format!(
+            "table {} of projection {projection} has other columns in generation {generation}",
             table.name
         )))
     }

@@ -47,6 +47,7 @@ mod claim;
 mod commit;
 mod head;
 mod indexes;
+mod inspect;
 mod manage;
 mod options;
 mod read_back;

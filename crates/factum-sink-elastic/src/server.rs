@@ -335,6 +335,7 @@ fn kind(status: u16, error: Option<&Json>) -> Kind {
     match status {
         // Read-only, by hand or because the disk is full: it will be lifted.
         403 if is_block(error) => Kind::Unavailable,
+        401 | 403 => Kind::Denied,
         0 | 408 | 409 | 429 | 500.. => Kind::Unavailable,
         _ => Kind::Invalid,
     }

@@ -38,6 +38,7 @@
 //! ```
 
 mod fields;
+mod inspect;
 mod keep;
 mod line;
 mod manage;
@@ -107,12 +108,7 @@ impl InfluxSink {
         keep::check_name(name)?;
         self.server.make(&self.options.meta).await?;
         match self.owner().await? {
-            Some(owner) if owner != name => {
-                let database = &self.options.database;
-                let what =
-                    format!("database {database} belongs to projection {owner}, not to {name}");
-                return Err(Error::invalid(what));
-            }
+            Some(owner) if owner != name => return Err(Error::invalid(self.theirs(&owner, name))),
             Some(_) => (),
             None => {
                 let tags = [("database", self.options.database.as_str())];

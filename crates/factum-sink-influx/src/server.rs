@@ -181,7 +181,7 @@ impl Server {
         let (url, why) = (self.client.url(), said(answer));
         let (kind, what) = match answer.status {
             401 | 403 => (
-                Kind::Invalid,
+                Kind::Denied,
                 format!("{url} refuses who we are or what we may: {why}"),
             ),
             status @ (408 | 429 | 500..) => {

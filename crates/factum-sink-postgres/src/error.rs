@@ -40,6 +40,7 @@ pub(crate) fn not_connected(address: &str, user: &str, database: &str, error: Po
         _ => format!("cannot connect to {address}"),
     };
     let kind = match kind(&error) {
+        _ if matches!(code.as_deref(), Some("28P01" | "28000")) => Kind::Denied,
         Kind::Refused => Kind::Invalid,
         kind => kind,
     };

@@ -42,7 +42,7 @@ impl PostgresSink {
             };
             let made = schema::check_table(&self.session, table, projection, generation).await;
             match made {
-                Err(error) if error.kind() == Kind::Invalid => {
+                Err(error) if error.kind() == Kind::Outdated => {
                     let what = error.to_string().replace(": build a new generation", "");
                     obstacles.push(Obstacle::Differs { generation, what });
                 }

@@ -234,7 +234,7 @@ pub(crate) async fn check_table(
             table.name
         ),
     };
-    Err(Error::invalid(format!("{what}: build a new generation")))
+    Err(Error::outdated(what))
 }
 
 async fn make_table(

@@ -220,7 +220,7 @@ fn check_table(
             table.name
         ),
     };
-    Err(Error::invalid(format!("{what}: build a new generation")))
+    Err(Error::outdated(what))
 }
 
 fn make_table(

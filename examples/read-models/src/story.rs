@@ -115,37 +115,42 @@ impl Story {
             ];
             let shop =
                 scope.spawn(|| pollster::block_on(self.shop.keep_selling(&shop_stop, PAUSE)));
-            self.reach(&[&others[..], &[before]].concat(), NEARLY)?;
-            println!("four read models have caught up, and orders keep coming");
+            let told = (|| {
+                self.reach(&[&others[..], &[before]].concat(), NEARLY)?;
+                println!("four read models have caught up, and orders keep coming");
 
-            reader::make_view(&self.servers)?;
-            let watching = scope.spawn(|| reader::read(&self.servers, &self.stop));
-            self.pause(A_WHILE);
-            let mut rebuild = self.rebuild()?;
-            let done =
-                pollster::block_on(rebuild.run(&self.stop))?.ok_or("the rebuild was stopped")?;
-            println!(
-                "order details are rebuilt with a total: readers see generation {}, {} is kept for a way back",
-                done.generation,
-                done.before.unwrap_or_default()
-            );
-            let rebuilt = rebuild.into_runner();
-            let after = rebuilt.monitor();
-            let rebuilt = scope.spawn(|| keep(rebuilt, &self.stop));
-            self.pause(A_WHILE);
-            drop(closed);
-            joined(shop.join())?;
-            self.reach(&[&others[..], &[after]].concat(), 0)?;
+                reader::make_view(&self.servers)?;
+                let watching = scope.spawn(|| reader::read(&self.servers, &self.stop));
+                self.pause(A_WHILE);
+                let mut rebuild = self.rebuild()?;
+                let done = pollster::block_on(rebuild.run(&self.stop))?;
+                let done = done.ok_or("the rebuild was stopped")?;
+                println!(
+                    "order details are rebuilt with a total: readers see generation {}, {} is kept for a way back",
+                    done.generation,
+                    done.before.unwrap_or_default()
+                );
+                let rebuilt = rebuild.into_runner();
+                let after = rebuilt.monitor();
+                let rebuilt = scope.spawn(|| keep(rebuilt, &self.stop));
+                self.pause(A_WHILE);
+                drop(closed);
+                joined(shop.join())?;
+                self.reach(&[&others[..], &[after]].concat(), 0)?;
+                Ok::<_, Fault>((watching, rebuilt))
+            })();
             drop(halt);
+            // What a runner failed with says more than that somebody waited for it in vain.
+            runners
+                .into_iter()
+                .try_for_each(|runner| joined(runner.join()))?;
+            let (watching, rebuilt) = told?;
             let seen = joined(watching.join())?;
             println!(
                 "meanwhile a reader read {} times, without an error, and never saw fewer orders than before; {} in the end",
                 seen.reads, seen.orders
             );
-            joined(rebuilt.join())?;
-            runners
-                .into_iter()
-                .try_for_each(|runner| joined(runner.join()))
+            joined(rebuilt.join())
         })
     }
 
@@ -167,6 +172,7 @@ impl Story {
                 tries += 1;
                 if tries > PATIENCE {
                     let status = monitor.status();
+                    // A runner that failed says itself why, when it is joined.
                     return Err(format!("a read model does not catch up: {status:?}").into());
                 }
                 self.pause(Duration::from_millis(100));

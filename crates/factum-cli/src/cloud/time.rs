@@ -2,20 +2,14 @@
 //!
 //! It is the `time` that `factum read` prints, so that what is read there can be asked for.
 
-use factum_types::{Metadata, RecordedEvent, Timestamp};
+use factum_types::{Metadata, RecordedEvent};
 use serde_json::{Map, Value};
 
-use super::custom::Custom;
-use super::{SOURCE, json};
+use super::SOURCE;
 use crate::time;
 
 /// When an event happened.
-pub(crate) fn moment(event: &RecordedEvent) -> Timestamp {
-    let custom = Custom::of(event);
-    let kept = custom.kept("time").and_then(json::string);
-    kept.and_then(|text| time::parse_rfc3339(&text).ok())
-        .unwrap_or(event.time)
-}
+pub(crate) use factum_projection::declared::happened as moment;
 
 /// The same as text.
 pub(crate) fn text(event: &RecordedEvent) -> String {

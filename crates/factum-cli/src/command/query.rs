@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::project::file::SinkArgs;
-use crate::project::target::Target;
+use crate::project::target::{self, Target};
 use crate::project::work::LOOK_EVERY;
 use crate::store;
 use crate::time;
@@ -123,16 +123,11 @@ pub(crate) fn run(args: &QueryArgs, context: &mut Context) -> Outcome {
     let over = if args.events {
         Over::Events(store::open(context, store::Access::Read)?)
     } else {
-        Over::ReadModel(Box::new(target(args)?))
+        Over::ReadModel(Box::new(ReadModel::of(args)?))
     };
-    if let (Over::ReadModel(target), Some(position)) = (&over, args.at_least) {
-        wait(
-            target,
-            args,
-            Position::from_raw(position),
-            &interrupt,
-            context,
-        )?;
+    if let (Over::ReadModel(model), Some(position)) = (&over, args.at_least) {
+        let position = Position::from_raw(position);
+        wait(model, args, position, &interrupt, context)?;
     }
     // What was waited for counts; opening does not, so that the message names the limit that was asked for.
     let gone = match args.at_least {
@@ -160,7 +155,7 @@ pub(crate) fn run(args: &QueryArgs, context: &mut Context) -> Outcome {
         })
     };
     let done = match &over {
-        Over::ReadModel(target) => target.query(&args.sql, limits, is_stopped, &mut out),
+        Over::ReadModel(model) => model.target.query(&args.sql, limits, is_stopped, &mut out),
         Over::Events(store) => {
             let filter = args.which.filter();
             let asked = factum_query::events(
@@ -194,38 +189,51 @@ pub(crate) fn run(args: &QueryArgs, context: &mut Context) -> Outcome {
 /// What is asked.
 enum Over {
     Events(store::Store),
-    ReadModel(Box<Target>),
+    ReadModel(Box<ReadModel>),
 }
 
-fn target(args: &QueryArgs) -> Outcome<Target> {
-    let target = match &args.file {
-        Some(path) => Some(args.sink.project(path)?.target),
-        None => args.sink.target()?,
-    };
-    let over_what = || Failure::usage("over what?").hint("--events, --file FILE or --sink URL");
-    let target = target.ok_or_else(over_what)?;
-    target.must_be_there()?;
-    Ok(target)
+/// A sink, and which of its projections is meant; all of them when no file says it.
+struct ReadModel {
+    target: Target,
+    projection: Option<String>,
+}
+
+impl ReadModel {
+    /// The file is read once: it may be standard input.
+    fn of(args: &QueryArgs) -> Outcome<Self> {
+        let model = match &args.file {
+            Some(path) => {
+                let project = args.sink.project(path)?;
+                let projection = Some(project.declared.name().to_owned());
+                let target = project.target;
+                Some(Self { target, projection })
+            }
+            None => args.sink.target()?.map(|target| Self {
+                target,
+                projection: None,
+            }),
+        };
+        let over_what = || Failure::usage("over what?").hint("--events, --file FILE or --sink URL");
+        let model = model.ok_or_else(over_what)?;
+        model.target.must_be_there()?;
+        Ok(model)
+    }
 }
 
 /// Waits until readers see everything up to a position: of the projection of the file, else of all that the sink has.
 fn wait(
-    target: &Target,
+    ReadModel { target, projection }: &ReadModel,
     args: &QueryArgs,
     position: Position,
     interrupt: &Interrupt,
     context: &Context,
 ) -> Outcome {
-    let ours = match &args.file {
-        Some(path) => Some(args.sink.project(path)?.declared.name().to_owned()),
-        None => None,
-    };
     let failed = |error| target.failed(&error);
     let clock = &context.env.clock;
     let start_ns = clock.monotonic_ns();
     let mut desk = target.desk()?;
     loop {
-        let names = match &ours {
+        let names = match projection {
             Some(name) => vec![name.clone()],
             None => pollster::block_on(desk.projections()).map_err(failed)?,
         };
@@ -264,12 +272,14 @@ fn failure(error: &factum_query::Error) -> Failure {
             return Failure::from(factum_store::StoreError::new(kind, error.to_string()));
         }
         Kind::Unavailable => (Exit::Unreachable, "unavailable"),
+        Kind::Denied => (Exit::Denied, "denied"),
         Kind::Refused => (Exit::Error, "refused"),
         Kind::Limit => (Exit::Error, "limit"),
         _ => (Exit::Error, "invalid"),
     };
     let failure = Failure::new(exit, kind, error.to_string());
     match error.kind() {
+        Kind::Denied => failure.hint(target::WHERE_PASSWORDS_ARE),
         Kind::Limit => failure.hint("ask for less, or allow more by --timeout"),
         _ => failure,
     }

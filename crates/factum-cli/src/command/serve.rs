@@ -2,9 +2,12 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use factum_server::{Options, Server};
+use factum_server::auth::Mode;
+use factum_server::tls::{PairFiles, Tls, TlsError};
+use factum_server::{Options, Server, StartError};
 use serde_json::json;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -22,8 +25,9 @@ use crate::store::{self, Access};
 #[command(
     long_about = "Serves the store to the official KurrentDB and EventStoreDB clients, unchanged, and over plain HTTP, all on one port. \
 Ctrl-C or SIGTERM stop it in order: subscriptions end, appends under way are answered.",
-    after_long_help = "Examples:\n  factum serve --insecure\n  factum serve --insecure --listen 0.0.0.0:2113 --advertise events.example.org:2113\n\n\
-Clients connect with kurrentdb://localhost:2113?tls=false, or esdb://localhost:2113?tls=false."
+    after_long_help = "Examples:\n  factum serve --dev\n  factum serve --insecure\n  FACTUM_ADMIN_PASSWORD=… factum serve --tls-cert server.pem --tls-key server.key --listen 0.0.0.0:2113\n  factum serve --insecure --listen 0.0.0.0:2113 --advertise events.example.org:2113\n\n\
+Clients connect to the first with kurrentdb://admin:changeit@localhost:2113?tlsVerifyCert=false, to the second with \
+kurrentdb://localhost:2113?tls=false; esdb:// does as well."
 )]
 pub(crate) struct ServeArgs {
     /// Where to listen; port 0 takes a free one
@@ -37,9 +41,54 @@ pub(crate) struct ServeArgs {
     /// The host and port that clients are told to use, where they differ from those they used
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, env = "FACTUM_ADVERTISE")]
     advertise: Option<(String, u16)>,
+    /// To try things out: TLS with a certificate made for this run, users admin and ops with the password changeit
+    #[arg(long, env = "FACTUM_DEV", conflicts_with_all = ["insecure", "tls_cert"])]
+    dev: bool,
     /// No TLS, no passwords: everybody who reaches the port may do everything
-    #[arg(long, env = "FACTUM_INSECURE")]
+    #[arg(long, env = "FACTUM_INSECURE", conflicts_with = "tls_cert")]
     insecure: bool,
+    /// The server's certificate in PEM, followed by those between it and the authority; taken up again when it changes
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        env = "FACTUM_TLS_CERT"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// Its private key in PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "FACTUM_TLS_KEY"
+    )]
+    tls_key: Option<PathBuf>,
+    /// No TLS although there are users: for a proxy on this machine that has it
+    #[arg(long, conflicts_with_all = ["tls_cert", "dev"], env = "FACTUM_NO_TLS")]
+    no_tls: bool,
+    /// Write the authority of --dev's certificate there, for clients to trust
+    #[arg(long, value_name = "FILE", requires = "dev")]
+    write_ca: Option<PathBuf>,
+    /// The first password of the user admin, when there are no users yet: a file with it, or FACTUM_ADMIN_PASSWORD
+    #[arg(long, value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
+    /// The first password of the user ops: a file with it, or FACTUM_OPS_PASSWORD; without one, ops cannot log in
+    #[arg(long, value_name = "FILE")]
+    ops_password_file: Option<PathBuf>,
+    /// The password itself, from the environment only
+    #[arg(
+        long,
+        hide = true,
+        env = "FACTUM_ADMIN_PASSWORD",
+        hide_env_values = true
+    )]
+    admin_password: Option<String>,
+    /// The password itself, from the environment only
+    #[arg(long, hide = true, env = "FACTUM_OPS_PASSWORD", hide_env_values = true)]
+    ops_password: Option<String>,
+    /// Let those who give no password do what streams' access control lists allow to $all
+    #[arg(long, env = "FACTUM_ALLOW_ANONYMOUS")]
+    allow_anonymous: bool,
     /// What is logged, on standard error
     #[arg(
         long,
@@ -84,40 +133,112 @@ enum LogFormat {
 
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &ServeArgs, context: &mut Context) -> Outcome {
-    if !args.insecure {
-        return Err(Failure::usage("only --insecure is served so far"));
-    }
     begin_log(args);
+    let options = options(args, context)?;
     let interrupt = Interrupt::watch(&context.env)?;
     let store = store::open(context, Access::Create)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::io("cannot start the server's threads", &error))?;
-    let served = runtime.block_on(serve(args, &store, &interrupt, context));
+    let served = runtime.block_on(serve(options, &store, &interrupt, context));
     drop(runtime);
     let closed = store.close();
     served.and(closed)
 }
 
+fn options(args: &ServeArgs, context: &Context) -> Outcome<Options> {
+    let mut options = Options::default();
+    options.address = args.listen;
+    options.advertise.clone_from(&args.advertise);
+    options.auth.mode = match (args.dev, args.insecure) {
+        (true, _) => Mode::Dev,
+        (_, true) => Mode::Insecure,
+        _ => Mode::Secure,
+    };
+    options.auth.admin_password = password(
+        args.admin_password_file.as_deref(),
+        args.admin_password.as_ref(),
+    )?;
+    options.auth.ops_password = password(
+        args.ops_password_file.as_deref(),
+        args.ops_password.as_ref(),
+    )?;
+    options.auth.anonymous_streams = args.allow_anonymous;
+    options.tls = tls(args, context)?;
+    Ok(options)
+}
+
+fn tls(args: &ServeArgs, context: &Context) -> Outcome<Option<Tls>> {
+    let refused = |error: TlsError| Failure::new(Exit::Usage, "tls", error.to_string());
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let files = PairFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        };
+        return Tls::of_files(context.env.clone(), files)
+            .map(Some)
+            .map_err(refused);
+    }
+    if args.dev {
+        let names = args
+            .advertise
+            .iter()
+            .map(|(host, _)| host.clone())
+            .collect::<Vec<_>>();
+        let tls = Tls::for_dev(&context.env, &names).map_err(refused)?;
+        if let (Some(file), Some(authority)) = (&args.write_ca, tls.authority()) {
+            std::fs::write(file, authority).map_err(|error| Failure::io(file.display(), &error))?;
+        }
+        return Ok(Some(tls));
+    }
+    if args.insecure || args.no_tls {
+        return Ok(None);
+    }
+    Err(Failure::usage("passwords would be sent in the clear: there is no certificate").hint(
+        "give --tls-cert and --tls-key; or --dev or --insecure to try things out; or --no-tls behind a proxy on this machine",
+    ))
+}
+
+/// A password from a file, its first line, or else as given.
+fn password(file: Option<&Path>, given: Option<&String>) -> Outcome<Option<String>> {
+    let Some(file) = file else {
+        return Ok(given.cloned());
+    };
+    let text =
+        std::fs::read_to_string(file).map_err(|error| Failure::io(file.display(), &error))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Some(line.to_owned())),
+        _ => Err(Failure::usage(format!(
+            "{} has no password in its first line",
+            file.display()
+        ))),
+    }
+}
+
 async fn serve(
-    args: &ServeArgs,
+    options: Options,
     store: &store::Store,
     interrupt: &Interrupt,
     context: &mut Context,
 ) -> Outcome {
-    let mut options = Options::default();
-    options.address = args.listen;
-    options.advertise.clone_from(&args.advertise);
-    options.insecure = args.insecure;
+    let (encrypted, mode) = (options.tls.is_some(), options.auth.mode);
     let server = Server::bind(store.whole.clone(), options, context.env.clone())
         .await
-        .map_err(|error| Failure::new(Exit::Unreachable, "listen", error.to_string()))?;
+        .map_err(|error| match error {
+            StartError::Users(_) => Failure::new(Exit::Usage, "users", error.to_string()),
+            _ => Failure::new(Exit::Unreachable, "listen", error.to_string()),
+        })?;
     let address = server.address();
-    let words = format!("listening on http://{address} (no TLS, no passwords)\n");
-    context
-        .ui
-        .answer(&words, &json!({ "address": address.to_string() }))?;
+    let scheme = if encrypted { "https" } else { "http" };
+    let note = match mode {
+        Mode::Insecure => " (no TLS, no passwords)",
+        Mode::Dev => " (to try things out: admin and ops have the password changeit)",
+        Mode::Secure => "",
+    };
+    let words = format!("listening on {scheme}://{address}{note}\n");
+    let json = json!({ "address": address.to_string(), "tls": encrypted });
+    context.ui.answer(&words, &json)?;
     context.ui.flush()?;
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::debug!(%error, "systemd was not told");

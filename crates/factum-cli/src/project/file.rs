@@ -68,13 +68,6 @@ impl SinkArgs {
             };
         };
         let mut place = SinkPlace::new(url);
-        if place.shown() != *url && !url.contains('?') {
-            return Err(
-                Failure::usage("a password on the command line can be read by everyone on this machine").hint(
-                    "leave it out of --sink, and name a variable by --password-env or a file by --password-file",
-                ),
-            );
-        }
         place.user.clone_from(&self.user);
         place.password = match (&self.password_env, &self.password_file) {
             (Some(name), _) => Some(Secret::Variable(name.clone())),

@@ -74,7 +74,7 @@ fn reached(place: &SinkPlace, address: &str, base: &Path) -> Outcome<Http> {
     if let Some(file) = &place.ca_file {
         http = http.authorities(base.join(file));
     }
-    match (&place.user, read(place, place.password.as_ref(), base)?) {
+    match (place.login(), read(place, place.password.as_ref(), base)?) {
         (Some(user), password) => {
             let password = password.unwrap_or_default();
             http = http.credentials(Credentials::basic(user, &password));

@@ -2,12 +2,14 @@
 //!
 //! Relies on: the sink, which sees to it that nothing is written. Never: waits longer than it may.
 
+use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use factum_query::{Done, Error, Kind, Limits, Out, Row, Value};
 use factum_sink_postgres::{Asked, PostgresSink};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// How often it is looked whether to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -30,10 +32,12 @@ pub(super) fn ask(
         events: 0,
     };
     for row in rows {
-        let read = serde_json::from_str::<Value>(&row);
-        let row = read.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-        let value = |name: &String| row.get(name).cloned().unwrap_or_default();
-        let values: Vec<Value> = done.columns.iter().map(value).collect();
+        let read = serde_json::from_str::<Cells>(&row);
+        let Cells(values) = read.map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        if values.len() != done.columns.len() {
+            let what = "a row has another number of columns than the statement";
+            return Err(Error::new(Kind::Invalid, what));
+        }
         out(Row {
             columns: &done.columns,
             values: &values,
@@ -41,6 +45,33 @@ pub(super) fn ask(
         done.rows += 1;
     }
     Ok(done)
+}
+
+/// The values of a JSON object in their order; two members may have one name, as two columns may.
+struct Cells(Vec<Value>);
+
+impl<'de> Deserialize<'de> for Cells {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(InOrder)
+    }
+}
+
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Cells;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row as an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut row: A) -> Result<Cells, A::Error> {
+        let mut cells = Vec::new();
+        while let Some((_, value)) = row.next_entry::<IgnoredAny, Value>()? {
+            cells.push(value);
+        }
+        Ok(Cells(cells))
+    }
 }
 
 /// Waits for an answer, and looks now and then whether to stop.
@@ -64,11 +95,37 @@ fn until_stopped<T>(
 
 fn said(error: &factum_projection::Error) -> Error {
     let text = error.to_string();
+    // The code stands at the very end, where nothing of the statement or the data comes to stand.
+    let is = |code: &str| text.ends_with(&format!("(SQLSTATE {code})"));
     let kind = match error.kind() {
-        _ if text.contains("57014") => Kind::Limit,
-        _ if text.contains("25006") => Kind::Refused,
+        _ if is("57014") => Kind::Limit,
+        _ if is("25006") => Kind::Refused,
         factum_projection::Kind::Unavailable => Kind::Unavailable,
+        factum_projection::Kind::Denied => Kind::Denied,
         _ => Kind::Invalid,
     };
     Error::new(kind, text).because(error.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cells, said};
+    use factum_query::Kind;
+
+    #[test]
+    fn columns_of_one_name_are_two() {
+        let Cells(cells) = serde_json::from_str(r#"{"a":1,"b":null,"a":"x"}"#).unwrap();
+        assert_eq!(serde_json::json!(cells), serde_json::json!([1, null, "x"]));
+    }
+
+    #[test]
+    fn the_code_is_what_the_server_said_and_not_what_was_asked() {
+        let check = |text: &str, expected: Kind| {
+            let error = factum_projection::Error::invalid(text);
+            assert_eq!(said(&error).kind(), expected, "{text}");
+        };
+        check("canceled (SQLSTATE 57014)", Kind::Limit);
+        check("no table 57014 (SQLSTATE 42P01)", Kind::Invalid);
+        check("cannot write (SQLSTATE 25006)", Kind::Refused);
+    }
 }

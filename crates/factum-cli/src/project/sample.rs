@@ -18,6 +18,8 @@ struct Seen {
     events: u64,
     /// Places in the data that some event has, by their text.
     places: BTreeMap<String, usize>,
+    /// Whether a handler is there for some of them, whatever its conditions say.
+    handled: bool,
     /// Why events would be parked: how many, and the first of them.
     refused: BTreeMap<String, (u64, Position)>,
 }
@@ -35,39 +37,62 @@ pub(crate) async fn check(
     }
     let mut seen = BTreeMap::<EventType, Seen>::new();
     let half = most.div_ceil(2);
-    let first = ReadRequest::forward(declared.source().clone()).limit(half);
-    let last = try_all(declared, store, first, None, &mut seen).await?;
-    let rest = ReadRequest::backward(declared.source().clone()).limit(half);
-    try_all(declared, store, rest, last, &mut seen).await?;
+    if most > 0 {
+        let first = ReadRequest::forward(declared.source().clone()).limit(half);
+        let (last, _) = try_all(declared, store, first, None, &mut seen).await?;
+        let rest = ReadRequest::backward(declared.source().clone()).limit(half);
+        try_all(declared, store, rest, last, &mut seen).await?;
+    }
     for (event, line) in declared.handled() {
         if !seen.contains_key(event) {
-            let query = Source::Query(Query::of([event.clone()], []));
-            let rare = ReadRequest::forward(query).limit(most);
-            let found = try_all(declared, store, rare, None, &mut seen).await?;
-            if found.is_none() {
-                findings.error(line, format!("the store has no event of type {event}"));
-            } else if !seen.contains_key(event) {
-                findings.error(
-                    line,
-                    format!("`from` does not read the events of type {event} that the store has"),
-                );
-            }
+            look_for(event, line, declared, store, most, &mut seen, findings).await?;
         }
     }
-    report(declared, &seen, findings);
+    if most > 0 {
+        report(declared, &seen, findings);
+    }
     Ok(())
 }
 
-/// Tries what a read gives, except what stands up to `after`; says where the last one stood.
+/// Looks for events of a type that was not among those tried; at least for one, so that it is known whether there are any.
+async fn look_for(
+    event: &EventType,
+    line: usize,
+    declared: &Declared,
+    store: &dyn EventStore,
+    most: u64,
+    seen: &mut BTreeMap<EventType, Seen>,
+    findings: &mut Findings,
+) -> Outcome {
+    let query = Source::Query(Query::of([event.clone()], []));
+    let rare = ReadRequest::forward(query).limit(most.max(1));
+    let (_, found) = try_all(declared, store, rare, None, seen).await?;
+    if found == 0 {
+        findings.error(line, format!("the store has no event of type {event}"));
+    } else if seen.contains_key(event) {
+    } else if found < most {
+        let what = format!("`from` does not read the events of type {event} that the store has");
+        findings.error(line, what);
+    } else if most > 0 {
+        let what = format!(
+            "`from` does not read the first {} of type {event} that the store has; --sample looks at more",
+            counted(found, "event")
+        );
+        findings.warning(line, what);
+    }
+    Ok(())
+}
+
+/// Tries what a read gives, except what stands up to `after`; says where the last one stood, and how many there were.
 async fn try_all(
     declared: &Declared,
     store: &dyn EventStore,
     request: ReadRequest,
     after: Option<Position>,
     seen: &mut BTreeMap<EventType, Seen>,
-) -> Outcome<Option<Position>> {
+) -> Outcome<(Option<Position>, u64)> {
     let mut events = store.read(request);
-    let mut last = None;
+    let (mut last, mut count) = (None, 0);
     while let Some(event) = events.next().await {
         let event = match event {
             Ok(event) => event,
@@ -78,12 +103,13 @@ async fn try_all(
             break;
         }
         last = Some(event.position);
+        count += 1;
         if event.kind == RecordKind::Event && is_read(declared.source(), &event) {
             let seen = seen.entry(event.event_type.clone()).or_default();
             seen.take(declared, &event);
         }
     }
-    Ok(last)
+    Ok((last, count))
 }
 
 /// Whether the projection reads this event.
@@ -100,6 +126,7 @@ fn is_read(source: &Source, event: &RecordedEvent) -> bool {
 impl Seen {
     fn take(&mut self, declared: &Declared, event: &RecordedEvent) {
         self.events += 1;
+        self.handled |= declared.takes(&event.event_type, event.schema_version);
         if let Err(error) = declared.probe(event) {
             let refused = self.refused.entry(error.to_string());
             refused.or_insert((0, event.position)).0 += 1;
@@ -139,11 +166,16 @@ fn report(declared: &Declared, seen: &BTreeMap<EventType, Seen>, findings: &mut 
                 );
             }
         }
-        if !handled.contains_key(event) && !declared.takes(event, 1) {
-            findings.warning(
-                None,
-                format!("events of type {event} are read, and no handler takes them ({of} tried)"),
+        if !seen.handled {
+            let line = handled.get(event).copied();
+            let why = match line {
+                Some(_) => ": none is for their schema version",
+                None => "",
+            };
+            let what = format!(
+                "events of type {event} are read, and no handler takes them ({of} tried){why}"
             );
+            findings.warning(line, what);
         }
     }
 }

@@ -41,6 +41,9 @@ const KNOWN: &[&str] = &[
     "influxdb://HOST:PORT/DATABASE (or with +https)",
 ];
 
+/// What to do when a sink does not let us in.
+pub(crate) const WHERE_PASSWORDS_ARE: &str = "`password_file` or `password_env` under [sink] names where the password is; on the command line --password-file, --password-env";
+
 const NO_POINTS: &str = "series of points: declare a [table]";
 
 /// Something to be done with a sink and a projector that fit each other.
@@ -58,6 +61,7 @@ pub(crate) trait Job {
 impl Target {
     /// The sink of a place; paths are relative to `base`.
     pub(crate) fn new(place: &SinkPlace, base: &Path) -> Outcome<Self> {
+        place.check().map_err(Failure::usage)?;
         let shown = place.shown();
         let (scheme, rest) = place.url.split_once(':').unwrap_or((&place.url, ""));
         let scheme = match scheme {
@@ -65,6 +69,12 @@ impl Target {
                 let path = rest.strip_prefix("//").unwrap_or(rest);
                 if path.is_empty() || path == ":memory:" {
                     let message = format!("{shown} names no file: write sqlite:PATH");
+                    return Err(Failure::usage(message));
+                }
+                if !place.is_bare() {
+                    let message = format!(
+                        "{shown} is a file: it has no user, password, token, certificates or `api`"
+                    );
                     return Err(Failure::usage(message));
                 }
                 Scheme::Sqlite(base.join(path))
@@ -100,6 +110,14 @@ impl Target {
     /// The address, without secrets.
     pub(crate) fn shown(&self) -> String {
         self.place.shown()
+    }
+
+    /// Whether both are one sink.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.scheme, &other.scheme) {
+            (Scheme::Sqlite(ours), Scheme::Sqlite(theirs)) => ours == theirs,
+            _ => self.place.url == other.place.url,
+        }
     }
 
     /// The sink, to be managed; it is not made.
@@ -176,9 +194,7 @@ impl Target {
                     return Err(self.has_no("tables: declare [points]"));
                 }
                 let mut sink = self.influx(options)?;
-                let asked = pollster::block_on(sink.projections());
-                asked
-                    .map(|_| Vec::new())
+                pollster::block_on(sink.inspect(declared.name()))
                     .map_err(|error| self.failed(&error))
             }
             _ if declared.tables().next().is_none() => Err(self.has_no(NO_POINTS)),
@@ -186,9 +202,7 @@ impl Target {
             Scheme::Elastic(options) => {
                 let tables: Vec<_> = declared.tables().cloned().collect();
                 let mut sink = self.elastic(options, &tables)?;
-                let asked = pollster::block_on(sink.projections());
-                asked
-                    .map(|_| Vec::new())
+                pollster::block_on(sink.inspect(declared.name()))
                     .map_err(|error| self.failed(&error))
             }
             #[cfg(feature = "postgres")]
@@ -279,20 +293,18 @@ impl Target {
 /// How to connect to the PostgreSQL of a place.
 #[cfg(feature = "postgres")]
 fn postgres(place: &SinkPlace, base: &Path) -> Outcome<factum_sink_postgres::Options> {
-    use factum_sink_postgres::{Options, Tls};
+    use factum_sink_postgres::Options;
     let invalid = |error: Error| Failure::usage(format!("{}: {error}", place.shown()));
-    let mut options = Options::from_url(&place.url).map_err(invalid)?;
+    let url = match &place.ca_file {
+        Some(roots) => with_roots(&place.url, &base.join(roots)),
+        None => place.url.clone(),
+    };
+    let mut options = Options::from_url(&url).map_err(invalid)?;
     options = match &place.password {
         Some(Secret::File(path)) => options.password_file(base.join(path)),
         Some(Secret::Variable(name)) => options.password(secret(name, place)?),
         None => options,
     };
-    if let Some(roots) = &place.ca_file {
-        let roots = base.join(roots);
-        options = options
-            .with_tls(Tls::VerifyFull, Some(&roots))
-            .map_err(invalid)?;
-    }
     if place.user.is_some() || place.token.is_some() || place.api.is_some() {
         let message = format!(
             "{}: the user stands in the URL, postgres://USER@HOST/DATABASE, and there is no token",
@@ -303,6 +315,26 @@ fn postgres(place: &SinkPlace, base: &Path) -> Outcome<factum_sink_postgres::Opt
     Ok(options)
 }
 
+/// The address with a file of certificates to trust, which means nothing without a look at the server's.
+#[cfg(feature = "postgres")]
+fn with_roots(url: &str, roots: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let before = if url.contains('?') { '&' } else { '?' };
+    let mut with = format!("{url}{before}sslrootcert=");
+    for byte in roots.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                with.push(char::from(*byte));
+            }
+            _ => with.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if !url.contains("sslmode=") {
+        with.push_str("&sslmode=verify-full");
+    }
+    with
+}
+
 /// The secret in a variable.
 #[cfg(any(feature = "postgres", feature = "elastic", feature = "influx"))]
 #[expect(
@@ -310,6 +342,17 @@ fn postgres(place: &SinkPlace, base: &Path) -> Outcome<factum_sink_postgres::Opt
     reason = "the variable that the user named for a secret"
 )]
 pub(super) fn secret(name: &str, place: &SinkPlace) -> Outcome<String> {
+    let is_name = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name {
+        // Whoever wrote the password itself there sees it nowhere.
+        let message = format!(
+            "{}: --password-env and `password_env` take the name of a variable, not what is in it",
+            place.shown()
+        );
+        return Err(Failure::usage(message));
+    }
     std::env::var(name).map_err(|_not_set| {
         let message = format!(
             "the variable {name}, which holds the password of {}, is not set",
@@ -332,14 +375,8 @@ pub(crate) fn failed(error: &Error) -> Failure {
             "fenced",
             Some("another `factum project run` keeps this projection; one is enough"),
         ),
-        Kind::Invalid if is_denied(error) => (
-            Exit::Denied,
-            "denied",
-            Some(
-                "`password_file` or `password_env` under [sink] names where the password is; on the command line --password-file, --password-env",
-            ),
-        ),
-        Kind::Invalid if error.to_string().contains("build a new generation") => (
+        Kind::Denied => (Exit::Denied, "denied", Some(WHERE_PASSWORDS_ARE)),
+        Kind::Outdated => (
             Exit::Conflict,
             "changed",
             Some(
@@ -357,12 +394,4 @@ pub(crate) fn failed(error: &Error) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-/// Whether a sink did not let us in. Sinks have no kind of their own for that: to a runner it is one more thing that does not pass by itself.
-fn is_denied(error: &Error) -> bool {
-    let text = error.to_string();
-    ["wrong password", "is not let in", "refuses who we are"]
-        .iter()
-        .any(|words| text.contains(words))
 }

@@ -1,7 +1,8 @@
 //! Columns for people. Rows are printed as they come: the first ones set the widths, later ones may widen a column.
 //!
-//! Every cell is escaped and counted in terminal columns; the last column is cut to the width of the terminal.
+//! Every cell is escaped and counted in terminal columns; the last column is cut to the width of the terminal, or each cell to one of its own.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -26,24 +27,57 @@ pub(crate) enum Align {
 /// One column: its head and its side.
 pub(crate) type Column = (&'static str, Align);
 
+/// What is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// The last column, where the terminal ends.
+    Terminal,
+    /// Every cell, after so many terminal columns.
+    Cells(usize),
+}
+
 /// Columns being printed.
 #[derive(Debug)]
 pub(crate) struct Table {
-    columns: &'static [Column],
+    columns: Vec<(Cow<'static, str>, Align)>,
     widths: Vec<usize>,
     waiting: Vec<Vec<String>>,
     begun: bool,
+    fit: Fit,
 }
 
 impl Table {
     /// A table with these columns; at least one.
     pub(crate) fn new(columns: &'static [Column]) -> Self {
-        let widths = columns.iter().map(|(head, _)| head.len()).collect();
+        let columns = columns
+            .iter()
+            .map(|(head, align)| (Cow::from(*head), *align));
+        Self::with(columns.collect(), Fit::Terminal)
+    }
+
+    /// A table whose columns are only known now, as text until [`Table::lean`] says otherwise; cells are cut at this width.
+    pub(crate) fn of(heads: &[String], width_max: usize) -> Self {
+        let columns = heads
+            .iter()
+            .map(|head| (Cow::from(escape::cell(head).into_owned()), Align::Left));
+        Self::with(columns.collect(), Fit::Cells(width_max))
+    }
+
+    fn with(columns: Vec<(Cow<'static, str>, Align)>, fit: Fit) -> Self {
+        let widths = columns.iter().map(|(head, _)| head.width()).collect();
         Self {
             columns,
             widths,
             waiting: Vec::new(),
             begun: false,
+            fit,
+        }
+    }
+
+    /// To which side a column leans; of no effect once something was printed.
+    pub(crate) fn lean(&mut self, column: usize, align: Align) {
+        if let Some((_, leans)) = self.columns.get_mut(column).filter(|_| !self.begun) {
+            *leans = align;
         }
     }
 
@@ -51,7 +85,10 @@ impl Table {
     pub(crate) fn row(&mut self, ui: &mut Ui, cells: &[&str]) -> Outcome {
         let cells: Vec<String> = cells
             .iter()
-            .map(|cell| escape::cell(cell).into_owned())
+            .map(|cell| match self.fit {
+                Fit::Terminal => escape::cell(cell).into_owned(),
+                Fit::Cells(room) => cut(&escape::cell(cell), room),
+            })
             .collect();
         if ui.no_headers && !self.begun && self.waiting.is_empty() {
             self.widths.fill(0);
@@ -67,17 +104,23 @@ impl Table {
         }
     }
 
-    /// Prints what is still waiting.
-    pub(crate) fn print(&mut self, ui: &mut Ui) -> Outcome {
-        if !self.begun && !ui.no_headers && !self.waiting.is_empty() {
-            let heads: Vec<String> = self
-                .columns
-                .iter()
-                .map(|(head, _)| (*head).to_owned())
-                .collect();
+    /// Prints the heads, unless that was done.
+    pub(crate) fn head(&mut self, ui: &mut Ui) -> Outcome {
+        if !self.begun && !ui.no_headers {
+            let heads = self.columns.iter().map(|(head, _)| head.to_string());
+            let heads: Vec<String> = heads.collect();
             let line = self.line(&heads, ui.width());
             let head = ui.styled(Style::new().bold(), &line);
             writeln!(ui.out(), "{head}")?;
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Prints what is still waiting.
+    pub(crate) fn print(&mut self, ui: &mut Ui) -> Outcome {
+        if !self.waiting.is_empty() {
+            self.head(ui)?;
         }
         self.begun = true;
         for row in std::mem::take(&mut self.waiting) {
@@ -98,7 +141,7 @@ impl Table {
             let pad = " ".repeat(width.saturating_sub(cell.width()));
             match align {
                 Align::Right => line.extend([pad.as_str(), cell.as_str()]),
-                Align::Left if index == last => {
+                Align::Left if index == last && self.fit == Fit::Terminal => {
                     let room = width_max.saturating_sub(line.width()).max(16);
                     line.push_str(&cut(cell, room));
                 }

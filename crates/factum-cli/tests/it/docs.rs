@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::support::FACTUM;
+use crate::support::{FACTUM, Place};
 
 #[test]
 fn the_tour_is_what_the_binary_does() {
@@ -19,6 +19,41 @@ fn the_guide_to_versions_is_what_the_binary_does() {
 fn the_guide_to_projections_is_what_the_binary_does() {
     let files = ["orders.toml", "wrong.toml", "almost.toml", "orders-2.toml"];
     check_document("projections", &files);
+}
+
+/// What a sink that no test has looks like in a file, and what is measured there: read, and stopped only by what is not there.
+#[test]
+fn the_parts_of_files_in_the_guide_to_projections_are_understood() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/projections.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let parts = document.split("```text\n[").skip(1);
+    let parts: Vec<_> = parts.map(|it| it.split("```").next().unwrap()).collect();
+    let [sink, points] = parts[..] else {
+        panic!("{parts:?}");
+    };
+    let check = |text: String, expected: &str| {
+        let place = Place::new();
+        place.write("x.toml", format!("format = 1\nname = \"x\"\n{text}"));
+        let ran = place.run(&["project", "check", "x.toml", "-o", "json"]);
+        let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let all = said["findings"].as_array().unwrap();
+        let mut errors = all.iter().filter(|it| it["level"] == "error");
+        let only = errors.next().unwrap();
+        assert!(only["what"].as_str().unwrap().contains(expected), "{only}");
+        assert_eq!(
+            (only["line"].as_u64(), errors.next()),
+            (None, None),
+            "{all:?}"
+        );
+    };
+    let table = "[table]\nid = \"text primary key\"\n[on.A]\ninsert = { id = \"@id\" }\n";
+    check(format!("[{sink}{table}"), "/etc/shop/db-password");
+    // As well with a password; without certificates that could be trusted nothing is sent.
+    let here = sink.replace("password_file = \"/etc/shop/db-password\"", "");
+    check(format!("[{here}{table}"), "ca.pem");
+    // Nobody listens on the port of discarded text.
+    let nowhere = "sink = \"influxdb://127.0.0.1:9/x\"\n";
+    check(format!("{nowhere}[{points}"), "127.0.0.1:9");
 }
 
 /// Runs the commands of a document that shows these files.

@@ -5,12 +5,12 @@
     reason = "bounds the waits of tests; decides no result"
 )]
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Place, lines, real_events};
+use crate::support::{Mortal, Place, lines, real_events};
 
 const FILE: &str = r#"
 format = 1
@@ -43,10 +43,10 @@ fn place(events: usize) -> Place {
 
 const RUN: [&str; 5] = ["project", "run", "counts.toml", "--data", "store"];
 
-fn start(place: &Place) -> Child {
+fn start(place: &Place) -> Mortal {
     let mut command = place.command(&RUN);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    Mortal::new(command.spawn().unwrap())
 }
 
 /// The one number that a query gives; nothing while there is no such table.
@@ -72,7 +72,7 @@ fn wait_for(place: &Place, sql: &str, expected: i64) {
 fn a_killed_run_is_gone_on_with_and_applies_nothing_twice() {
     let place = place(3_000);
     for _ in 0..4 {
-        let mut child = start(&place);
+        let child = start(&place);
         // Killed at another point each time: as soon as something more was committed.
         let before = number(&place, "SELECT count(*) FROM events");
         let begun = Instant::now();
@@ -82,8 +82,7 @@ fn a_killed_run_is_gone_on_with_and_applies_nothing_twice() {
                 break;
             }
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill();
     }
     let out = place.ok(&[
         "project",
@@ -111,7 +110,7 @@ fn a_killed_run_is_gone_on_with_and_applies_nothing_twice() {
 #[test]
 fn it_follows_a_store_that_another_process_writes() {
     let place = place(10);
-    let mut child = start(&place);
+    let child = start(&place);
     wait_for(&place, "SELECT count(*) FROM events", 10);
     for n in 11..14 {
         place.ok(&[
@@ -119,8 +118,7 @@ fn it_follows_a_store_that_another_process_writes() {
         ]);
         wait_for(&place, "SELECT count(*) FROM events", n);
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill();
 }
 
 #[test]
@@ -128,8 +126,8 @@ fn of_two_that_run_the_second_takes_over() {
     let place = place(10);
     let first = start(&place);
     wait_for(&place, "SELECT count(*) FROM events", 10);
-    let mut second = start(&place);
-    let ended = first.wait_with_output().unwrap();
+    let second = start(&place);
+    let ended = first.wait(Duration::from_secs(60));
     assert_eq!(ended.status.code(), Some(4));
     let words = String::from_utf8(ended.stderr).unwrap();
     assert!(words.contains("was claimed by another runner"), "{words}");
@@ -137,8 +135,7 @@ fn of_two_that_run_the_second_takes_over() {
         "--data", "store", "append", "order-1", "-t", "T9", "--data", "{}", "-q",
     ]);
     wait_for(&place, "SELECT sum(events) FROM counts", 11);
-    second.kill().unwrap();
-    second.wait().unwrap();
+    second.kill();
 }
 
 #[test]
@@ -149,7 +146,7 @@ fn a_pause_holds_runners_and_a_resume_lets_them_go_on() {
     place.ok(&[
         "--data", "store", "append", "order-1", "-t", "T9", "--data", "{}", "-q",
     ]);
-    let mut child = start(&place);
+    let child = start(&place);
     let info = || {
         let out = place.ok(&[
             "project",
@@ -169,8 +166,7 @@ fn a_pause_holds_runners_and_a_resume_lets_them_go_on() {
     assert_eq!(info()["generations"][0]["paused"], true);
     place.ok(&["project", "resume", "counts.toml"]);
     wait_for(&place, "SELECT count(*) FROM events", 11);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill();
 }
 
 #[test]
@@ -193,15 +189,20 @@ fn a_rebuild_is_taken_up_after_a_kill_and_rolled_back() {
         "-o",
         "json",
     ];
-    let mut child = place
+    let child = place
         .command(&rebuild)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(100));
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut child = Mortal::new(child);
+    // Killed once the new generation is there, in the middle of it or at its end.
+    let begun = Instant::now();
+    let made = "SELECT count(*) FROM sqlite_master WHERE name = 'events__g2'";
+    while number(&place, made) != Some(1) && !child.has_ended() {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+    child.kill();
     assert_eq!(number(&place, "SELECT count(*) FROM events"), Some(3_000));
     let done: Value = serde_json::from_str(&place.ok(&rebuild)).unwrap();
     assert_eq!(done["switched"], true);

@@ -1,14 +1,61 @@
 //! A directory of its own for each test, and the binary in it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "bounds the waits of tests; decides no result"
+)]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Where the built binary is.
 pub(crate) const FACTUM: &str = env!("CARGO_BIN_EXE_factum");
 
 /// A directory in which `factum` is run; it goes away at the end.
 pub(crate) struct Place(tempfile::TempDir);
+
+/// A child that does not outlive a test that fails.
+#[derive(Debug)]
+pub(crate) struct Mortal(Option<Child>);
+
+impl Mortal {
+    pub(crate) const fn new(child: Child) -> Self {
+        Self(Some(child))
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it ends by itself, at most so long.
+    pub(crate) fn wait(mut self, most: Duration) -> Output {
+        let start = Instant::now();
+        while !self.has_ended() {
+            assert!(start.elapsed() < most, "it goes on after {most:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().and_then(|()| child.wait()).unwrap();
+        }
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
 
 /// What a run gave.
 #[derive(Debug)]
@@ -38,6 +85,7 @@ impl Place {
         for name in [
             "FACTUM_DATA",
             "FACTUM_ACCEPT_LOST_TAILS",
+            "FACTUM_SINK",
             "NO_COLOR",
             "CLICOLOR",
             "CLICOLOR_FORCE",

@@ -1,12 +1,18 @@
 //! `factum transform`: a real log in another vocabulary, killed and run again; reports, failures, and streams that moved.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the store's file, looked at from outside while another process writes it, and a bound for that"
+)]
+
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, real_events};
+use crate::support::{Mortal, Place, real_events};
 
 fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -68,10 +74,6 @@ fn log(place: &Place) -> u64 {
     36_000
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the store's file, looked at from outside while another process writes it"
-)]
 fn page(segment: &Path, offset: u64) -> std::io::Result<Vec<u8>> {
     let mut page = vec![0; 4_096];
     let read = std::fs::File::open(segment)?.read_at(&mut page, offset)?;
@@ -80,15 +82,19 @@ fn page(segment: &Path, offset: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// Kills the process once the target's first segment has bytes here; `false` when it ended before.
-fn kill_when_written(mut child: Child, segment: &Path, offset: u64) -> bool {
+fn kill_when_written(mut child: Mortal, segment: &Path, offset: u64) -> bool {
+    let start = Instant::now();
     loop {
-        if child.try_wait().unwrap().is_some() {
+        if child.has_ended() {
             return false;
         }
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "byte {offset} is not written"
+        );
         let written = page(segment, offset).is_ok_and(|page| page.iter().any(|byte| *byte != 0));
         if written {
-            child.kill().unwrap();
-            child.wait().unwrap();
+            child.kill();
             return true;
         }
         std::thread::yield_now();
@@ -121,7 +127,7 @@ fn a_real_log_is_migrated_and_a_killed_migration_goes_on() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        kills += u32::from(kill_when_written(child, &segment, offset));
+        kills += u32::from(kill_when_written(Mortal::new(child), &segment, offset));
     }
     assert!(
         kills >= 3,

@@ -527,3 +527,43 @@ fn a_state_too_deep_to_be_read_again_is_not_saved() {
         assert!(error.to_string().contains("levels deep"), "{error}");
     });
 }
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, factum_framework::Event)]
+#[event(name = "Nested")]
+struct Nested {
+    inside: serde_json::Value,
+}
+
+#[derive(Default, Clone, Debug)]
+struct Deep;
+
+impl factum_framework::Decider for Deep {
+    type Command = usize;
+    type Event = Nested;
+    type Error = std::convert::Infallible;
+
+    fn evolve(&mut self, _: &Nested, _: &factum_types::RecordedEvent) {}
+
+    fn decide(
+        &self,
+        depth: usize,
+        _: &mut factum_framework::Env,
+    ) -> Result<factum_framework::Emit<Nested>, Self::Error> {
+        let wrap = |inside, _| serde_json::json!([inside]);
+        let inside = (0..depth).fold(serde_json::Value::Null, wrap);
+        Ok(Nested { inside }.into())
+    }
+}
+
+/// An event that nobody could read again was stored, and its stream could not be loaded any more.
+#[test]
+fn an_event_too_deep_to_be_read_again_is_not_appended() {
+    block_on(async {
+        let deep = Repository::new(Arc::new(MemoryStore::new())).with_world(world());
+        // One object for the event itself, one list for each level.
+        deep.run::<Deep>("deep-1", 126).await.unwrap();
+        let error = deep.run::<Deep>("deep-1", 127).await.unwrap_err();
+        assert!(error.to_string().contains("128 levels deep"), "{error}");
+        assert_eq!(deep.load::<Deep>("deep-1").await.unwrap().version, 1);
+    });
+}

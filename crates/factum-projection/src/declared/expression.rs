@@ -264,7 +264,7 @@ fn short(text: &str) -> Result<Take, String> {
     match text.chars().next() {
         Some('\'') => literal(text).map(|text| Take::Constant(Json::String(text))),
         Some('@') => beside(text.get(1..).unwrap_or_default()),
-        Some('$' | '/') => path(text).map(Take::Data),
+        Some('$' | '/') | None => path(text).map(Take::Data),
         _ => Err(format!(
             "{text:?} is neither data (\"/field\" or \"$.field\"), nor what stands beside them (\"@time\"), nor a literal (\"'{}'\")",
             text.replace('\'', "''")
@@ -298,9 +298,9 @@ fn beside(word: &str) -> Result<Take, String> {
         })
 }
 
-/// A place in the data: a JSON pointer, or `$.customer.name` with `[0]` for members of lists, which means the same.
+/// A place in the data: a JSON pointer, which is empty for all of it, or `$.customer.name` with `[0]` for members of lists, which means the same.
 pub(super) fn path(text: &str) -> Result<Pointer, String> {
-    if text.starts_with('/') {
+    if text.is_empty() || text.starts_with('/') {
         return Pointer::new(text).map_err(|error| error.to_string());
     }
     let wrong = || {

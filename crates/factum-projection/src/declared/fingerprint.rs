@@ -23,14 +23,42 @@ pub(super) fn of(text: &str, found: &mut Found) -> Option<String> {
         written.push_str(key);
         let value = found.ok(entry.json())?;
         canonical(&value, &mut written);
-        if let (true, Ok(mut table)) = (matches!(key, "table" | "tables" | "on"), entry.table()) {
-            order(&mut table, u8::from(key == "tables"), &mut written);
+        match (key, entry.table()) {
+            ("table" | "tables", Ok(mut table)) => {
+                order(&mut table, u8::from(key == "tables"), &mut written);
+            }
+            ("on", Ok(mut table)) => handlers(&mut table, &mut written),
+            _ => (),
         }
     }
     Some(declared::fingerprint("projection", &written))
 }
 
-/// The names in a table in the order of the file: that of columns, and that in which handlers are applied.
+/// The types of events in the order of the file; and, where something else stands between two handlers of one type, the types of all
+/// handlers in the order in which they are applied.
+fn handlers(on: &mut declared::Table<'_>, to: &mut String) {
+    let mut all = Vec::new();
+    for entry in on.entries() {
+        let (name, line) = (entry.key().to_owned(), entry.line());
+        to.push('\n');
+        to.push_str(&name);
+        match entry.tables_or_one() {
+            Ok(tables) => all.extend(tables.iter().map(|table| (table.line, name.clone()))),
+            // It is told where handlers are read.
+            Err(_) => all.push((line, name)),
+        }
+    }
+    if all.is_sorted_by_key(|(line, _)| *line) {
+        return;
+    }
+    all.sort_by_key(|(line, _)| *line);
+    for (_, name) in all {
+        to.push('\n');
+        to.push_str(&name);
+    }
+}
+
+/// The names of columns in the order of the file.
 fn order(table: &mut declared::Table<'_>, deeper: u8, to: &mut String) {
     for entry in table.entries() {
         to.push('\n');

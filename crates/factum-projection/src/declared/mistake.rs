@@ -86,6 +86,11 @@ impl Found {
         self.0.push(Mistake { line, what });
     }
 
+    /// How many there are so far: what follows from a mistake is no other one.
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Notes every key of a table that nobody took.
     pub(super) fn unknown(&mut self, table: Table<'_>) {
         for error in table.unknown() {

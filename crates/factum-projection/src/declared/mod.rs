@@ -39,14 +39,19 @@
 //! not there is made. For sinks of time series, `[points]` with `measurement`, `tags` and `fields` stands in place of a table, and
 //! `point = { tags = { … }, fields = { … }, time = "…" }` in a handler.
 //!
-//! A value is a number, `true` or `false`, a literal in quotes within the quotes (`"'placed'"`), a place in the data, as a JSON pointer (`"/a/b"`) or
-//! in the form `"$.a.b[0]"`, which means the same, or what stands beside the data: `@time` (when the event happened: what `factum read` prints),
+//! A value is a number, `true` or `false`, a literal in quotes within the quotes (`"'placed'"`), a place in the data, as a JSON pointer (`"/a/b"`, and
+//! `""` for all of it) or in the form `"$.a.b[0]"`, which means the same, or what stands beside the data: `@time` (when the event happened: what `factum read` prints),
 //! `@recorded`, `@position`, `@revision`, `@stream`, `@category`, `@id`, `@type`, `@version`, `@user`, `@correlation`, `@causation`. There is no clock: the same
 //! events give the same rows. In its long form, `{ from = …, as = …, default = … }`, `as` makes it a `number`, `text` or `boolean`, or says that a number
 //! counts `seconds`, `milliseconds` or `microseconds`; what is missing in the data is null, or the `default`, or with `missing` the column is left as it is
 //! (`"keep"`) or the event refused (`"fail"`). A column of the key, or that is `not null`, refuses an event that has no value for it.
 //!
-//! All handlers that take an event are applied, in the order of the file. An event that cannot be applied is parked with the reason.
+//! The words are those of declared folds and steps (`factum help state`, `factum help transform`), with three differences, all because a column has
+//! a type and null: `@time` is when the event happened, where `beside = "time"` of a fold is when it was recorded (here that is `@recorded`); a field
+//! that is there and null counts as missing, so that a `default` stands in for it, and `has` is false and `lacks` true, where folds and steps take a
+//! null for a value; and a `default` is turned into what the column holds as any value is.
+//!
+//! All handlers that take an event are applied, in the order of the file, whatever type each is for. An event that cannot be applied is parked with the reason.
 
 mod expression;
 mod fingerprint;
@@ -68,6 +73,7 @@ use factum_types::{Category, EventType, Query, StreamName, Tag};
 
 use crate::Table;
 pub use expression::happened;
+pub use factum_framework::declared::rfc3339;
 use mistake::Found;
 pub use mistake::{Mistake, Mistakes};
 use operation::Handler;
@@ -230,9 +236,12 @@ fn read(text: &str, found: &mut Found) -> Option<Declared> {
     let on = found.ok(on)?;
     let line = on.line();
     let shape = shape?;
+    let before = found.count();
     let handlers = operation::read(on, &shape, found);
     let source = match from {
         Some(source) => source?,
+        // Which types there are is not known when one of them could not be read.
+        None if handlers.is_empty() && found.count() > before => return None,
         None => of_types(&handlers, line, found)?,
     };
     check_reach(&source, &handlers, from_line, found);

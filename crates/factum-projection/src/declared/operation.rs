@@ -89,9 +89,12 @@ impl Condition {
         }
     }
 
-    const fn place(&self) -> &Pointer {
+    /// Where it needs something.
+    fn place(&self) -> Option<&Pointer> {
         match self {
-            Self::Is(at, _) | Self::Has(at) | Self::Lacks(at) => at,
+            Self::Is(at, values) => (!values.contains(&Json::Null)).then_some(at),
+            Self::Has(at) => Some(at),
+            Self::Lacks(_) => None,
         }
     }
 }
@@ -108,9 +111,9 @@ impl Handler {
         !self.conditions.is_empty() || self.does.expressions().any(Expression::needs_data)
     }
 
-    /// The places in the data that it takes values from or looks at.
+    /// The places in the data that it takes values from or looks at, except those where nothing should be.
     pub(super) fn places(&self) -> impl Iterator<Item = &Pointer> {
-        let conditions = self.conditions.iter().map(Condition::place);
+        let conditions = self.conditions.iter().filter_map(Condition::place);
         conditions.chain(self.does.expressions().filter_map(Expression::place))
     }
 }
@@ -153,15 +156,12 @@ pub(super) fn read(entry: Entry<'_>, shape: &Shape, found: &mut Found) -> Vec<Ha
                 None => continue,
             }
         };
-        let tables = if entry.is_list() {
-            entry.tables()
-        } else {
-            entry.table().map(|table| vec![table])
-        };
-        for table in found.ok(tables).unwrap_or_default() {
+        for table in found.ok(entry.tables_or_one()).unwrap_or_default() {
             handlers.extend(handler(table, event.clone(), shape, found));
         }
     }
+    // Those of one type stand together until here, whatever stood between them in the file.
+    handlers.sort_by_key(|handler| handler.line);
     handlers
 }
 
@@ -268,6 +268,7 @@ fn rows(does: Entry<'_>, shape: &TableShape, found: &mut Found) -> Option<Operat
         "insert" | "upsert" => {
             let row = assignments(found.ok(does.table())?, shape, found);
             check_row(&row, shape, line, &what, found);
+            check_kept(&row, line, &what, found);
             Some(if what == "insert" {
                 Operation::Insert(name, row)
             } else {
@@ -288,6 +289,7 @@ fn rows(does: Entry<'_>, shape: &TableShape, found: &mut Found) -> Option<Operat
             let key = found.ok(parts.need("where", &advice))?;
             let key = assignments(found.ok(key.table())?, shape, found);
             check_key(&key, shape, line, found);
+            check_kept(&key, line, "where", found);
             let second = match what.as_str() {
                 "delete" => None,
                 "update" => Some(parts.need(
@@ -301,12 +303,17 @@ fn rows(does: Entry<'_>, shape: &TableShape, found: &mut Found) -> Option<Operat
                 return Some(Operation::Delete(name, key));
             };
             let second = found.ok(second)?;
+            let before = found.count();
             let set = assignments(found.ok(second.table())?, shape, found);
+            if set.is_empty() && found.count() == before {
+                found.at(line, "nothing is changed by this");
+            }
             check_outside(&set, shape, line, found);
             if what == "update" {
                 return Some(Operation::Update(name, key, set));
             }
             check_sums(&set, shape, line, &what, found);
+            check_kept(&set, line, &what, found);
             let sign = if what == "increment" {
                 Sign::Plus
             } else {
@@ -368,6 +375,18 @@ fn check_row(row: &[Assignment], shape: &TableShape, line: usize, what: &str, fo
     }
 }
 
+/// A row that is not there yet keeps nothing: its column would be null.
+fn check_kept(row: &[Assignment], line: usize, what: &str, found: &mut Found) {
+    let keeps = |it: &&Assignment| it.required && it.from.missing() == Missing::Keep;
+    for given in row.iter().filter(keeps) {
+        let advice = format!(
+            "{what}: column {} cannot be null, so there is not always something to keep: give a `default`, or leave `missing` out, which refuses the event",
+            given.column
+        );
+        found.at(line, advice);
+    }
+}
+
 fn check_key(key: &[Assignment], shape: &TableShape, line: usize, found: &mut Found) {
     let all = shape.table.key.join(", ");
     for column in &shape.table.key {
@@ -399,9 +418,6 @@ fn check_outside(set: &[Assignment], shape: &TableShape, line: usize, found: &mu
             given.column
         );
         found.at(line, what);
-    }
-    if set.is_empty() {
-        found.at(line, "nothing is changed by this");
     }
 }
 
@@ -468,8 +484,9 @@ fn point(does: Entry<'_>, all: &[Measurement], found: &mut Found) -> Option<Poin
             .map(|it| it.holds)
     };
     let tags = named_values(tags, "tag", &tag_type, found);
+    let before = found.count();
     let fields = named_values(fields, "field", &field_type, found);
-    if fields.is_empty() {
+    if fields.is_empty() && found.count() == before {
         found.at(
             line,
             "a point has at least one field, as in fields = { amount = \"$.total\" }",

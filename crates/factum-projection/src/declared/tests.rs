@@ -468,3 +468,122 @@ point = { tags = { country = "$.country", channel = "$.channel" }, fields = { am
         ]
     );
 }
+
+const TABLE: &str = "format = 1\nname = \"x\"\nfrom = \"all\"\n[table]\nid = \"text primary key\"\nn = \"integer not null\"\nt = \"text\"\n";
+
+#[test]
+fn a_column_that_is_never_null_keeps_nothing() {
+    let check = |on: &str, expected: Option<&str>| {
+        let read = Declared::read(&format!("{TABLE}{on}"));
+        let said = read.map(drop).map_err(|mistakes| mistakes.to_string());
+        match expected {
+            None => assert_eq!(said, Ok(()), "{on}"),
+            Some(what) => assert!(said.unwrap_err().contains(what), "{on}"),
+        }
+    };
+    let keep = |value: &str| format!("{{ from = \"{value}\", missing = \"keep\" }}");
+    for what in ["insert", "upsert"] {
+        let on = format!("[on.A]\n{what} = {{ id = \"@id\", n = {} }}", keep("$.n"));
+        check(
+            &on,
+            Some("n cannot be null, so there is not always something to keep"),
+        );
+        let on = format!("[on.A]\n{what} = {{ id = {}, n = 1 }}", keep("$.id"));
+        check(&on, Some("id cannot be null, so"));
+        let on = format!(
+            "[on.A]\n{what} = {{ id = \"@id\", n = 1, t = {} }}",
+            keep("$.t")
+        );
+        check(&on, None);
+    }
+    let by = |n: &str| {
+        format!("[on.A]\nincrement = {{ where = {{ id = \"@id\" }}, by = {{ n = {n} }} }}")
+    };
+    check(&by(&keep("$.n")), Some("n cannot be null, so"));
+    check(&by("1"), None);
+    // A row that is there has something to keep; one that is not there is not made.
+    let on = format!(
+        "[on.A]\nupdate = {{ where = {{ id = \"@id\" }}, set = {{ n = {} }} }}",
+        keep("$.n")
+    );
+    check(&on, None);
+}
+
+#[test]
+fn handlers_are_applied_in_the_order_of_the_file_whatever_their_type() {
+    let handler = |name: &str, t: &str| {
+        format!("[[on.\"{name}\"]]\nupsert = {{ id = \"1\", n = 1, t = \"'{t}'\" }}\n")
+            .replace("\"1\"", "\"'1'\"")
+    };
+    let between = format!(
+        "{TABLE}{}{}{}",
+        handler("A", "a"),
+        handler("*", "b"),
+        handler("A", "c")
+    );
+    let behind = format!(
+        "{TABLE}{}{}{}",
+        handler("A", "a"),
+        handler("A", "c"),
+        handler("*", "b")
+    );
+    let check = |text: &str, expected: &str| {
+        let declared = read(text);
+        let (sink, parked) = run(&declared, store(&[("s-1", "A", 1, json!({}))]));
+        assert_eq!(parked, Vec::<String>::new());
+        assert_eq!(column(&sink, "x", "t"), [expected.into()], "{text}");
+        declared.version().to_owned()
+    };
+    assert_ne!(check(&between, "c"), check(&behind, "b"));
+}
+
+#[test]
+fn the_whole_of_the_data_has_two_names() {
+    let text = "format = 1\nname = \"x\"\n[table]\nid = \"text primary key\"\na = \"json\"\nb = \"json\"\nc = \"json\"\n\
+                [on.A]\ninsert = { id = \"@id\", a = \"\", b = \"$\", c = { from = \"\" } }";
+    let (sink, parked) = run(&read(text), store(&[("s-1", "A", 1, json!({"n": 1}))]));
+    assert_eq!(parked, Vec::<String>::new());
+    for name in ["a", "b", "c"] {
+        assert_eq!(
+            column(&sink, "x", name),
+            [Value::Json("{\"n\":1}".to_owned())]
+        );
+    }
+}
+
+#[test]
+fn a_mistake_is_not_followed_by_others() {
+    let check = |on: &str, expected: usize| {
+        let mistakes = Declared::read(&format!("{}{on}", TABLE.replace("from = \"all\"\n", "")));
+        let mistakes = mistakes.unwrap_err();
+        assert_eq!(mistakes.iter().count(), expected, "{mistakes}");
+    };
+    check("[on.A]\ninsrt = {}", 2);
+    check(
+        "[on.A]\nupdate = { where = { id = \"@id\" }, set = { nn = 1 } }",
+        1,
+    );
+    check("[on.A]\ninsert = { id = \"@now\", n = 1 }", 1);
+    check("[on.A]\n", 1);
+}
+
+#[test]
+fn a_password_in_an_address_is_a_mistake_at_its_line() {
+    for sink in [
+        "sink = \"postgres://anna:geheim@h/db\"\n",
+        "[sink]\nurl = \"influxdb://h/db?p=geheim\"\n",
+    ] {
+        let text = format!(
+            "format = 1\nname = \"x\"\n{sink}[table]\nid = \"text primary key\"\n[on.A]\ninsert = {{ id = \"@id\" }}"
+        );
+        let mistakes = Declared::read(&text).unwrap_err();
+        let line = if sink.starts_with('[') { 4 } else { 3 };
+        let all: Vec<_> = mistakes.iter().map(|it| it.line).collect();
+        assert_eq!(all, [Some(line)], "{mistakes}");
+        let said = format!("{mistakes} {mistakes:?}");
+        assert!(
+            said.contains("password_env") && !said.contains("geheim"),
+            "{said}"
+        );
+    }
+}

@@ -107,7 +107,7 @@ pub async fn check_fencing<S: Subject>(mut first: S, mut second: S) {
         version: "2",
         ..claim(Which::Live)
     };
-    refused(first.claim(other).await, Kind::Invalid, "another version");
+    refused(first.claim(other).await, Kind::Outdated, "another version");
     refused(
         first.claim(claim(Which::Number(9))).await,
         Kind::Invalid,

@@ -208,7 +208,7 @@ fn another_version_is_another_generation() {
     };
     run("1", Which::Live).unwrap();
     let error = run("2", Which::Live).unwrap_err();
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), Kind::Outdated);
     assert!(
         error.to_string().contains("build a new generation"),
         "{error}"

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use factum_types::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::auth::{Caller, Mode, Operation, Target};
 use crate::features::PROTOCOL_VERSION;
 use crate::gossip::{SentTo, end_point};
+use crate::guard::plain_refusal;
 use crate::node::Node;
 
 /// The routes.
@@ -46,17 +48,14 @@ async fn ping() -> impl IntoResponse {
 }
 
 async fn info(State(node): State<Arc<Node>>) -> impl IntoResponse {
-    let authentication = if node.options.insecure {
-        "insecure"
-    } else {
-        "internal"
-    };
+    let insecure = node.options.auth.mode == Mode::Insecure;
+    let authentication = if insecure { "insecure" } else { "internal" };
     Json(json!({
         "dbVersion": PROTOCOL_VERSION,
         "esVersion": PROTOCOL_VERSION,
         "server": concat!("Factum ", env!("CARGO_PKG_VERSION")),
         "state": "leader",
-        "features": { "projections": false, "userManagement": !node.options.insecure, "atomPub": false },
+        "features": { "projections": false, "userManagement": !insecure, "atomPub": false },
         "authentication": { "type": authentication, "properties": {} },
     }))
 }
@@ -94,16 +93,30 @@ async fn gossip(
     ))
 }
 
-async fn stats(State(node): State<Arc<Node>>) -> impl IntoResponse {
-    Json(crate::monitoring::numbers(&node).await)
+async fn stats(State(node): State<Arc<Node>>, Extension(caller): Extension<Caller>) -> Response {
+    let allowed = node
+        .auth
+        .check(&caller, Operation::Statistics, Target::Server)
+        .await;
+    match allowed {
+        Ok(()) => Json(crate::monitoring::numbers(&node).await).into_response(),
+        Err(denied) => plain_refusal(&denied),
+    }
 }
 
-async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
+async fn metrics(State(node): State<Arc<Node>>, Extension(caller): Extension<Caller>) -> Response {
+    if let Err(denied) = node
+        .auth
+        .check(&caller, Operation::Metrics, Target::Server)
+        .await
+    {
+        return plain_refusal(&denied);
+    }
     if let Ok(Some(head)) = node.store.head().await {
         node.metrics.head.set(crate::wire::position::to_wire(head));
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], node.metrics.text())
+    ([(header::CONTENT_TYPE, kind)], node.metrics.text()).into_response()
 }
 
 /// A moment in RFC 3339, to the microsecond.

@@ -48,12 +48,12 @@ impl Listener {
 
     /// Accepts until `stop` is ready, then waits for requests under way, at most as long as the limits say.
     ///
-    /// With `tls`, every connection has to speak it; it is asked for anew for every connection, so that it can change.
+    /// With `tls`, every connection has to speak it.
     pub(crate) async fn serve(
         self,
         routes: Router,
         metrics: &Metrics,
-        tls: Option<Arc<dyn Fn() -> TlsAcceptor + Send + Sync>>,
+        tls: Option<TlsAcceptor>,
         limits: Limits,
         stop: impl Future<Output = ()>,
     ) {
@@ -79,7 +79,7 @@ impl Listener {
                 continue;
             };
             let (served, watcher) = (Arc::clone(&served), graceful.watcher());
-            let acceptor = tls.as_ref().map(|tls| tls());
+            let acceptor = tls.clone();
             let open = metrics.connections.clone();
             open.inc();
             tokio::spawn(async move {

@@ -73,7 +73,7 @@ impl Served {
                 Some(Ok(Some(version))) => self.speak(version, stream, watcher).await,
                 Some(Ok(None)) => {}
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "a connection ended before its first request")
+                    tracing::debug!(%error, "a connection ended before its first request");
                 }
                 None => tracing::debug!("a connection said nothing and was closed"),
             }

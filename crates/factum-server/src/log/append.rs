@@ -7,6 +7,7 @@ use factum_store::{
 use factum_types::{ExpectedRevision, NewEvent, Position, Revision, StreamName};
 
 use super::metadata;
+use crate::links::VirtualStream;
 
 /// Where an append landed; without events there may be nothing to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub(crate) async fn append(
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
 ) -> Result<Appended, StoreError> {
+    if VirtualStream::parse(&stream).is_some() {
+        return Err(not_written(&stream));
+    }
     if events.is_empty() {
         return judge(&store.stream_info(stream).await?, expected);
     }
@@ -41,6 +45,13 @@ pub(crate) async fn append(
         last_revision: receipt.writes.first().and_then(|write| write.last_revision),
         position: receipt.writes.first().map(|write| write.position),
     })
+}
+
+/// A stream that is made of the index cannot be written.
+pub(crate) fn not_written(stream: &StreamName) -> StoreError {
+    StoreError::invalid(format!(
+        "stream {stream} is made of the index when it is read, and cannot be written"
+    ))
 }
 
 /// A stream that has only metadata exists, as far as the protocol is concerned.

@@ -1,8 +1,10 @@
 //! Deletes that leave a stream to be written again, and tombstones that do not.
 
+use crate::links::VirtualStream;
 use factum_store::{AppendBatch, Change, ConflictReason, EventStore, StoreError, StreamWrite};
 use factum_types::{EventId, ExpectedRevision, Position, StreamName};
 
+use super::append::not_written;
 use super::metadata::{self, Document};
 
 /// How often metadata may have been changed by somebody else meanwhile.
@@ -18,6 +20,9 @@ pub(crate) async fn delete(
     expected: ExpectedRevision,
     id: EventId,
 ) -> Result<Position, StoreError> {
+    if VirtualStream::parse(&stream).is_some() {
+        return Err(not_written(&stream));
+    }
     let about = metadata::stream_of(&stream)?;
     let mut attempt = 1;
     loop {
@@ -51,6 +56,9 @@ pub(crate) async fn tombstone(
     stream: StreamName,
     expected: ExpectedRevision,
 ) -> Result<Position, StoreError> {
+    if VirtualStream::parse(&stream).is_some() {
+        return Err(not_written(&stream));
+    }
     let batch = AppendBatch::change(stream, expected, Change::Tombstone);
     Ok(store.append(batch).await?.last)
 }

@@ -69,10 +69,6 @@ impl Document {
         Ok(Self(object))
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key)
-    }
-
     /// What it says that the stream keeps.
     pub(crate) fn kept(&self) -> Kept {
         let number = |key| self.0.get(key).and_then(Value::as_u64);

@@ -17,6 +17,7 @@ use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
 use tokio::time::error::Elapsed;
 use tonic::{Status, Streaming};
 
+use crate::auth::{Caller, Operation};
 use crate::log::append::{Appended, append as append_events};
 use crate::metrics::Result as Counted;
 use crate::node::Node;
@@ -30,9 +31,10 @@ use crate::wire::{errors, position, stream_name};
 /// As the protocol has them.
 pub(super) async fn append(
     node: &Node,
+    caller: &Caller,
     messages: Streaming<AppendReq>,
 ) -> Result<AppendResp, Status> {
-    let (stream, expected, events) = collect(messages).await?;
+    let (stream, expected, events) = collect(node, caller, messages).await?;
     let answered = counted(
         node,
         stream.clone(),
@@ -41,7 +43,7 @@ pub(super) async fn append(
         node.options.limits.append,
     )
     .await
-    .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))?;
+    .map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))?;
     let outcome = match answered {
         Ok(appended) => Outcome::Success(success(appended)),
         Err(error) => Outcome::WrongExpectedVersion(refused(&error, &stream, expected)?),
@@ -60,8 +62,9 @@ pub(super) async fn counted(
     time: Duration,
 ) -> Result<Result<Appended, StoreError>, Elapsed> {
     let (began, count) = (node.env.clock.monotonic_ns(), events.len());
-    let append = append_events(&*node.store, stream, expected, events);
+    let append = append_events(&*node.store, stream.clone(), expected, events);
     let answered = tokio::time::timeout(time, append).await;
+    node.auth.written(&stream);
     let result = match &answered {
         Ok(Ok(_)) => Counted::Stored,
         Ok(Err(error)) if error.kind() == Kind::Conflict => Counted::Conflict,
@@ -72,6 +75,8 @@ pub(super) async fn counted(
 }
 
 async fn collect(
+    node: &Node,
+    caller: &Caller,
     mut messages: Streaming<AppendReq>,
 ) -> Result<(StreamName, ExpectedRevision, Vec<NewEvent>), Status> {
     let Some(Content::Options(options)) = messages.message().await?.and_then(|first| first.content)
@@ -81,6 +86,9 @@ async fn collect(
         ));
     };
     let stream = stream_name(options.stream_identifier)?;
+    // Before its events are taken in.
+    node.allow_on(caller, Operation::WriteStream, &stream)
+        .await?;
     let expected = from_oneof!(
         ExpectedStreamRevision,
         options.expected_stream_revision,

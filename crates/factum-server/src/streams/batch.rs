@@ -22,8 +22,8 @@ use factum_proto::kurrent::streams::{
     BatchAppendError as WireStatus, BatchAppendReq, BatchAppendResp,
 };
 use factum_proto::kurrent::{
-    AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, Timeout, Unknown,
-    Uuid, WrongExpectedVersion, wrong_expected_version as wrong,
+    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, Timeout,
+    Unknown, Uuid, WrongExpectedVersion, wrong_expected_version as wrong,
 };
 use factum_store::{Kind, StoreError};
 use factum_types::limits::BATCH_BYTES_MAX;
@@ -36,11 +36,12 @@ use prost_types::Any;
 use tonic::{Code, Status, Streaming};
 
 use super::append::counted;
+use crate::auth::{Caller, Denied, Operation, Target};
 use crate::log::append::Appended;
 use crate::node::Node;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
-use crate::wire::{id, identifier, position, stream_name};
+use crate::wire::{errors, id, identifier, position, stream_name};
 
 /// What begins the name of a message in an `Any`.
 const TYPE_URL: &str = "type.googleapis.com/event_store.client.";
@@ -50,14 +51,19 @@ type Answer = Pin<Box<dyn Future<Output = BatchAppendResp> + Send>>;
 /// The answers to a call.
 pub(super) fn answers(
     node: Arc<Node>,
+    caller: Caller,
     requests: Streaming<BatchAppendReq>,
 ) -> impl Stream<Item = Result<BatchAppendResp, Status>> + Send {
+    let stopped = Arc::clone(&node);
     let call = Call {
         node,
+        caller,
         requests: Some(requests),
         begun: BTreeMap::new(),
         bytes: 0,
         running: FuturesUnordered::new(),
+        stopping: Box::pin(async move { stopped.stopping().await }),
+        goodbye: None,
     };
     stream::unfold(call, async |mut call| {
         let answer = call.next().await?;
@@ -68,6 +74,7 @@ pub(super) fn answers(
 /// One call, between two answers.
 struct Call {
     node: Arc<Node>,
+    caller: Caller,
     /// `None` once the client said all.
     requests: Option<Streaming<BatchAppendReq>>,
     /// Appends whose last message has not come, by their correlation id.
@@ -75,6 +82,10 @@ struct Call {
     /// Bytes of events in `begun`.
     bytes: usize,
     running: FuturesUnordered<Answer>,
+    /// Ready when the server stops.
+    stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What is said when all that was begun is answered.
+    goodbye: Option<Status>,
 }
 
 /// An append that is not complete.
@@ -89,6 +100,7 @@ struct Begun {
 enum Next {
     Request(Result<Option<BatchAppendReq>, Status>),
     Answer(Option<BatchAppendResp>),
+    Stop,
 }
 
 impl Call {
@@ -101,13 +113,19 @@ impl Call {
                     tokio::select! {
                         biased;
                         Some(answer) = self.running.next(), if running => Next::Answer(Some(answer)),
+                        () = &mut self.stopping => Next::Stop,
                         request = requests.message() => Next::Request(request),
                     }
                 }
                 _ => Next::Answer(self.running.next().await),
             };
             match next {
-                Next::Answer(answer) => return answer.map(Ok),
+                Next::Answer(Some(answer)) => return Some(Ok(answer)),
+                Next::Answer(None) => return self.goodbye.take().map(Err),
+                Next::Stop => {
+                    self.requests = None;
+                    self.goodbye = Some(errors::stopping());
+                }
                 Next::Request(Ok(Some(request))) => {
                     if let Some(answer) = self.take(request).await {
                         return Some(answer);
@@ -178,6 +196,14 @@ impl Call {
 
     /// Hands an append to the store; its answer when it has one at once.
     async fn begin(&mut self, begun: Begun) -> Option<BatchAppendResp> {
+        if let Err(refused) = allow(&self.node, &self.caller, &begun.options).await {
+            let echo = echo(&begun.options);
+            return Some(BatchAppendResp {
+                result: Some(Outcome::Error(refused)),
+                correlation_id: Some(begun.correlation),
+                ..echo
+            });
+        }
         let mut answer = answer(Arc::clone(&self.node), begun);
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
         let at_once = std::future::poll_fn(|context| match answer.as_mut().poll(context) {
@@ -190,6 +216,22 @@ impl Call {
         }
         at_once
     }
+}
+
+/// Whether the caller may append there; what is no name is told later.
+async fn allow(node: &Node, caller: &Caller, options: &Options) -> Result<(), WireStatus> {
+    let Ok(stream) = stream_name(options.stream_identifier.clone()) else {
+        return Ok(());
+    };
+    let target = Target::from(&stream);
+    let checked = node
+        .auth
+        .check(caller, Operation::WriteStream, target)
+        .await;
+    checked.map_err(|denied| match denied {
+        Denied::Access { .. } => status(Code::PermissionDenied, "AccessDenied", &AccessDenied {}),
+        Denied::Store(error) => refused(&error, &stream, ExpectedRevision::Any),
+    })
 }
 
 fn answer(node: Arc<Node>, begun: Begun) -> Answer {

@@ -13,6 +13,7 @@ use factum_store::{Kind, StoreError, StreamState};
 use factum_types::{ExpectedRevision, StreamName};
 use tonic::Status;
 
+use crate::auth::{Caller, Operation};
 use crate::log::{delete as log, metadata};
 use crate::node::Node;
 use crate::wire::expected::{actual, from_oneof, number};
@@ -23,11 +24,19 @@ use crate::wire::{errors, stream_name};
 ///
 /// # Errors
 /// As the protocol has them.
-pub(super) async fn delete(node: &Node, request: DeleteReq) -> Result<DeleteResp, Status> {
+pub(super) async fn delete(
+    node: &Node,
+    caller: &Caller,
+    request: DeleteReq,
+) -> Result<DeleteResp, Status> {
     let options = request.options.unwrap_or_default();
     let stream = subject(stream_name(options.stream_identifier)?)?;
+    node.allow_on(caller, Operation::DeleteStream, &stream)
+        .await?;
     let expected = from_oneof!(DeleteExpected, options.expected_stream_revision, Revision);
-    match log::delete(&*node.store, stream.clone(), expected, node.new_id()).await {
+    let deleted = log::delete(&*node.store, stream.clone(), expected, node.new_id()).await;
+    node.auth.written(&stream);
+    match deleted {
         Ok(at) => Ok(DeleteResp {
             position_option: Some(DeletedAt::Position(DeletePosition {
                 commit_position: to_wire(at),
@@ -42,15 +51,23 @@ pub(super) async fn delete(node: &Node, request: DeleteReq) -> Result<DeleteResp
 ///
 /// # Errors
 /// As the protocol has them.
-pub(super) async fn tombstone(node: &Node, request: TombstoneReq) -> Result<TombstoneResp, Status> {
+pub(super) async fn tombstone(
+    node: &Node,
+    caller: &Caller,
+    request: TombstoneReq,
+) -> Result<TombstoneResp, Status> {
     let options = request.options.unwrap_or_default();
     let stream = subject(stream_name(options.stream_identifier)?)?;
+    node.allow_on(caller, Operation::DeleteStream, &stream)
+        .await?;
     let expected = from_oneof!(
         TombstoneExpected,
         options.expected_stream_revision,
         Revision
     );
-    match log::tombstone(&*node.store, stream.clone(), expected).await {
+    let closed = log::tombstone(&*node.store, stream.clone(), expected).await;
+    node.auth.written(&stream);
+    match closed {
         Ok(at) => Ok(TombstoneResp {
             position_option: Some(TombstonedAt::Position(TombstonePosition {
                 commit_position: to_wire(at),

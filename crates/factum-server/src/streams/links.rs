@@ -1,13 +1,12 @@
 //! Events that point to events, of type `$>` with `number@stream` as their data, and finding what they point to.
 
 use factum_proto::kurrent::streams::read_resp::ReadEvent;
+use factum_proto::kurrent::streams::read_resp::read_event::Position;
 use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, StoreError};
 use factum_types::{RecordedEvent, Revision, StreamName};
 
+use crate::links::{LINK_TYPE, Link};
 use crate::wire::event::Shape;
-
-/// The type of a link.
-pub(crate) const LINK_TYPE: &str = "$>";
 
 /// An event as asked for: a link is followed where that is wanted.
 ///
@@ -27,6 +26,20 @@ pub(crate) async fn resolved(
         None => None,
     };
     Ok(shape.link(shape.recorded(event), target))
+}
+
+/// A link that was made of the index: what it points to is there already.
+pub(super) fn made(shape: Shape, resolve: bool, link: Link) -> ReadEvent {
+    let shown = shape.made_link(&link);
+    if resolve {
+        return shape.link(shown, Some(link.target));
+    }
+    let position = shown.commit_position;
+    ReadEvent {
+        event: Some(shown),
+        link: None,
+        position: Some(Position::CommitPosition(position)),
+    }
 }
 
 /// Where the data of a link points.

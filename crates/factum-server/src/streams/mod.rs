@@ -22,6 +22,8 @@ use factum_proto::kurrent::streams::{
 use futures_core::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::auth::{Operation, Target};
+use crate::guard::caller;
 use crate::node::Node;
 use request::Wanted;
 pub(crate) use subscribe::timestamp;
@@ -48,10 +50,30 @@ impl Streams for StreamsService {
 
     async fn read(&self, request: Request<ReadReq>) -> Result<Response<Self::ReadStream>, Status> {
         let node = Arc::clone(&self.node);
+        let caller = caller(&request);
         let wanted = Wanted::parse(request.into_inner())?;
+        let follows = wanted.count.is_none();
+        match &wanted.target {
+            request::Target::Stream(stream) => {
+                let operation = if follows {
+                    Operation::Subscribe
+                } else {
+                    Operation::ReadStream
+                };
+                node.allow_on(&caller, operation, stream).await?;
+            }
+            request::Target::All(_) => {
+                let operation = if follows {
+                    Operation::SubscribeAll
+                } else {
+                    Operation::ReadAll
+                };
+                node.allow(&caller, operation, Target::Server).await?;
+            }
+        }
         let answers = match wanted.count {
             Some(count) => read::read(node, wanted, count).await?,
-            None => subscribe::subscribe(node, wanted)?,
+            None => subscribe::subscribe(node, wanted).await?,
         };
         Ok(Response::new(answers))
     }
@@ -60,13 +82,15 @@ impl Streams for StreamsService {
         &self,
         request: Request<Streaming<AppendReq>>,
     ) -> Result<Response<AppendResp>, Status> {
-        append::append(&self.node, request.into_inner())
+        let caller = caller(&request);
+        append::append(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
 
     async fn delete(&self, request: Request<DeleteReq>) -> Result<Response<DeleteResp>, Status> {
-        delete::delete(&self.node, request.into_inner())
+        let caller = caller(&request);
+        delete::delete(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -75,7 +99,8 @@ impl Streams for StreamsService {
         &self,
         request: Request<TombstoneReq>,
     ) -> Result<Response<TombstoneResp>, Status> {
-        delete::tombstone(&self.node, request.into_inner())
+        let caller = caller(&request);
+        delete::tombstone(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -84,7 +109,8 @@ impl Streams for StreamsService {
         &self,
         request: Request<Streaming<BatchAppendReq>>,
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
-        let answers = batch::answers(Arc::clone(&self.node), request.into_inner());
+        let caller = caller(&request);
+        let answers = batch::answers(Arc::clone(&self.node), caller, request.into_inner());
         Ok(Response::new(Box::pin(answers)))
     }
 }

@@ -12,6 +12,7 @@ use tonic::Status;
 use super::filter::Filter;
 use super::request::{From, Target, Wanted};
 use super::{Answers, links};
+use crate::links::LinkReader;
 use crate::log::metadata;
 use crate::node::Node;
 use crate::wire::{errors, identifier};
@@ -29,6 +30,9 @@ pub(super) async fn read(
     let answers = match wanted.target {
         Target::Stream(ref stream) => {
             let stream = stream.clone();
+            if let Some(links) = node.links.named(&stream) {
+                return read_links(&node, &wanted, &stream, &links, count).await;
+            }
             read_stream(node, wanted, stream, count).await?
         }
         Target::All(ref filter) => {
@@ -83,6 +87,46 @@ async fn read_stream(
     let events = resolved(node, &wanted, Some(stream), first, events);
     let said = |content: Option<Content>| stream::iter(content.map(|content| Ok(answer(content))));
     Ok(Box::pin(said(before).chain(events).chain(said(after))))
+}
+
+/// Reads a stream that is made of the index.
+async fn read_links(
+    node: &Arc<Node>,
+    wanted: &Wanted,
+    stream: &StreamName,
+    reader: &LinkReader,
+    count: u64,
+) -> Result<Answers<ReadResp>, Status> {
+    let told = |error: &StoreError| errors::store(error, None);
+    let mut links = reader.read(wanted.from.links(), wanted.direction, Some(count));
+    let first = links
+        .next()
+        .await
+        .transpose()
+        .map_err(|error| told(&error))?;
+    let last = if first.is_none() || wanted.positions {
+        reader.last_number().await.map_err(|error| told(&error))?
+    } else {
+        None
+    };
+    if first.is_none() && last.is_none() {
+        return Ok(not_found(stream));
+    }
+    let (shape, resolve, counted) = (wanted.shape, wanted.resolve_links, Arc::clone(node));
+    let events = stream::iter(first.map(Ok))
+        .chain(links)
+        .map(move |link| match link {
+            Ok(link) => {
+                counted.metrics.read_events.inc();
+                Ok(answer(Content::Event(links::made(shape, resolve, link))))
+            }
+            Err(error) => Err(errors::store(&error, None)),
+        });
+    let after = last
+        .filter(|_| wanted.positions)
+        .map(Content::LastStreamPosition);
+    let after = stream::iter(after.map(|content| Ok(answer(content))));
+    Ok(Box::pin(events.chain(after)))
 }
 
 /// Where the stream begins, when that is after where it was asked from, and where it ends.

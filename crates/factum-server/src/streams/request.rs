@@ -12,6 +12,7 @@ use factum_types::{Revision, StreamName};
 use tonic::Status;
 
 use super::filter::Filter;
+use crate::links::{LinksAfter, LinksFrom};
 use crate::wire::event::Shape;
 use crate::wire::id::IdKind;
 use crate::wire::{position, stream_name};
@@ -74,7 +75,7 @@ impl Wanted {
             Some(FilterOption::NoFilter(_)) | None => None,
         };
         let (target, from) = match (options.stream_option, filter) {
-            (Some(StreamOption::Stream(stream)), None) => stream_target(stream)?,
+            (Some(StreamOption::Stream(stream)), None) => stream_target(stream, direction)?,
             (Some(StreamOption::All(all)), filter) => (
                 Target::All(filter.map(Filter::parse).transpose()?),
                 all_from(&all),
@@ -124,6 +125,24 @@ impl From {
         }
     }
 
+    /// The same in a stream of links.
+    pub(super) const fn links(self) -> LinksFrom {
+        match self {
+            Self::Start | Self::Position(_) => LinksFrom::Start,
+            Self::End => LinksFrom::End,
+            Self::Revision(number) => LinksFrom::Number(number),
+        }
+    }
+
+    /// The same for following a stream of links.
+    pub(super) const fn links_after(self) -> LinksAfter {
+        match self {
+            Self::Start | Self::Position(_) => LinksAfter::Start,
+            Self::End => LinksAfter::End,
+            Self::Revision(number) => LinksAfter::Number(number),
+        }
+    }
+
     pub(super) fn subscribe(self) -> SubscribeFrom {
         match self {
             Self::Start => SubscribeFrom::Start,
@@ -154,8 +173,10 @@ fn ids(options: &Options) -> Result<IdKind, Status> {
     }
 }
 
-fn stream_target(options: StreamOptions) -> Result<(Target, From), Status> {
+fn stream_target(options: StreamOptions, direction: Direction) -> Result<(Target, From), Status> {
     let from = match options.revision_option {
+        // The first event is where a stream starts, and a read includes it whichever way it goes.
+        Some(RevisionOption::Start(_)) if direction == Direction::Backward => From::Revision(0),
         Some(RevisionOption::Revision(revision)) if position::is_end(revision) => From::End,
         Some(RevisionOption::Revision(revision)) => From::Revision(revision),
         Some(RevisionOption::End(_)) => From::End,

@@ -6,7 +6,7 @@ use factum_proto::kurrent::streams::ReadResp;
 use factum_proto::kurrent::streams::read_resp::{
     CaughtUp, Checkpoint, Content, Position as WirePosition, SubscriptionConfirmation,
 };
-use factum_store::{Source, SubscribeRequest, Subscription, SubscriptionItem};
+use factum_store::{Source, StoreError, SubscribeRequest, Subscription, SubscriptionItem};
 use factum_types::{Position, RecordedEvent, StreamName, Timestamp};
 use futures_util::{StreamExt, stream};
 use tonic::Status;
@@ -15,6 +15,7 @@ use super::filter::Filter;
 use super::read::{answer, shown};
 use super::request::{From, Target, Wanted};
 use super::{Answers, links};
+use crate::links::{Link, LinkItem, LinkSubscription};
 use crate::node::Node;
 use crate::wire::event::Shape;
 use crate::wire::{errors, position};
@@ -22,7 +23,7 @@ use crate::wire::{errors, position};
 /// One subscription, between two of its answers.
 struct Following {
     node: Arc<Node>,
-    items: Subscription,
+    items: Items,
     stream: Option<StreamName>,
     filter: Option<Filter>,
     shape: Shape,
@@ -53,11 +54,51 @@ impl Drop for Open {
     }
 }
 
-/// Follows what is wanted, until the client goes or the server stops.
+/// What is followed.
+enum Items {
+    Events(Subscription),
+    Links(Box<LinkSubscription>),
+}
+
+/// What comes next, of either.
+enum Item {
+    Event(Box<RecordedEvent>),
+    Link(Box<Link>),
+    /// Everything is given, up to this position, or this number of a link.
+    CaughtUp(Option<Position>, Option<u64>),
+    Checkpoint(Position),
+}
+
+impl Items {
+    async fn next(&mut self) -> Option<Result<Item, StoreError>> {
+        match self {
+            Self::Events(events) => loop {
+                let item = match events.next().await? {
+                    Ok(SubscriptionItem::Event(event)) => Item::Event(event),
+                    Ok(SubscriptionItem::CaughtUp(at)) => Item::CaughtUp(at, None),
+                    Ok(SubscriptionItem::Checkpoint(at)) => Item::Checkpoint(at),
+                    Ok(_) => continue,
+                    Err(error) => return Some(Err(error)),
+                };
+                return Some(Ok(item));
+            },
+            Self::Links(links) => Some(links.as_mut().next().await?.map(|item| match item {
+                LinkItem::Link(link) => Item::Link(link),
+                LinkItem::CaughtUp(number) => Item::CaughtUp(None, number),
+                LinkItem::Checkpoint(at) => Item::Checkpoint(at),
+            })),
+        }
+    }
+}
+
+/// Follows what is wanted, until the client goes or the server stops. A stream with a tombstone ends it.
 ///
 /// # Errors
-/// None so far; a stream with a tombstone ends the subscription.
-pub(super) fn subscribe(node: Arc<Node>, wanted: Wanted) -> Result<Answers<ReadResp>, Status> {
+/// A stream of links cannot be counted up to where it is to be followed from.
+pub(super) async fn subscribe(
+    node: Arc<Node>,
+    wanted: Wanted,
+) -> Result<Answers<ReadResp>, Status> {
     let (source, stream, filter) = match wanted.target {
         Target::Stream(stream) => (Source::Stream(stream.clone()), Some(stream), None),
         Target::All(filter) => (Source::All, None, filter),
@@ -66,11 +107,21 @@ pub(super) fn subscribe(node: Arc<Node>, wanted: Wanted) -> Result<Answers<ReadR
         control: stream.is_none(),
         ..SubscribeRequest::new(source).from(wanted.from.subscribe())
     };
+    let links = stream.as_ref().and_then(|stream| node.links.named(stream));
+    let items = match links {
+        Some(links) => {
+            let links = links.subscribe(wanted.from.links_after()).await;
+            Items::Links(Box::new(
+                links.map_err(|error| errors::store(&error, None))?,
+            ))
+        }
+        None => Items::Events(node.store.subscribe(request)),
+    };
     let confirmation = Content::Confirmation(SubscriptionConfirmation {
         subscription_id: node.new_id().to_string(),
     });
     let following = Following {
-        items: node.store.subscribe(request),
+        items,
         stream,
         filter,
         shape: wanted.shape,
@@ -90,7 +141,9 @@ pub(super) fn subscribe(node: Arc<Node>, wanted: Wanted) -> Result<Answers<ReadR
         Some((said, following))
     });
     let stopping = async move { node.stopping().await };
-    Ok(Box::pin(answers.take_until(stopping)))
+    // A client that is told so subscribes again; one whose call merely ends does not.
+    let goodbye = stream::iter([Err(errors::stopping())]);
+    Ok(Box::pin(answers.take_until(stopping).chain(goodbye)))
 }
 
 impl Following {
@@ -103,10 +156,10 @@ impl Following {
                 return Some(Ok(answer(content)));
             }
             let said = match self.items.next().await? {
-                Ok(SubscriptionItem::Event(event)) => self.event(*event).await,
-                Ok(SubscriptionItem::CaughtUp(at)) => Ok(self.caught_up(at)),
-                Ok(SubscriptionItem::Checkpoint(at)) => Ok(self.passed_over(at)),
-                Ok(_) => Ok(None),
+                Ok(Item::Event(event)) => self.event(*event).await,
+                Ok(Item::Link(link)) => Ok(Some(self.link(*link))),
+                Ok(Item::CaughtUp(at, number)) => Ok(self.caught_up(at, number)),
+                Ok(Item::Checkpoint(at)) => Ok(self.passed_over(at)),
                 Err(error) => Err(errors::store(&error, self.stream.as_ref())),
             };
             match said {
@@ -118,6 +171,12 @@ impl Following {
                 }
             }
         }
+    }
+
+    fn link(&mut self, link: Link) -> Content {
+        self.revision = Some(link.number);
+        self.node.metrics.read_events.inc();
+        Content::Event(links::made(self.shape, self.resolve_links, link))
     }
 
     async fn event(&mut self, event: RecordedEvent) -> Result<Option<Content>, Status> {
@@ -167,13 +226,13 @@ impl Following {
         })
     }
 
-    fn caught_up(&mut self, at: Option<Position>) -> Option<Content> {
+    fn caught_up(&mut self, at: Option<Position>, number: Option<u64>) -> Option<Content> {
         let caught_up = Content::CaughtUp(CaughtUp {
             timestamp: Some(timestamp(self.node.now())),
             stream_revision: self
                 .stream
                 .as_ref()
-                .and(self.revision)
+                .and(self.revision.or(number))
                 .and_then(|revision| i64::try_from(revision).ok()),
             position: at.filter(|_| self.stream.is_none()).map(|at| WirePosition {
                 commit_position: position::to_wire(at),

@@ -95,8 +95,8 @@ pub(super) async fn judge(
 }
 
 impl Check {
-    pub(super) fn stream(&self) -> &str {
-        self.stream.as_str()
+    pub(super) const fn stream(&self) -> &StreamName {
+        &self.stream
     }
 
     /// What has to be asked of the store for the check to hold still, `None` when it does not hold now.

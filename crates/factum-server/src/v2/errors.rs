@@ -1,6 +1,7 @@
 //! Refusals of the second protocol: a status with details, the telling one last, because some clients keep only that.
 
 use factum_proto::google::rpc::{ErrorInfo, Status as Detailed};
+use factum_proto::kurrent::rpc::AccessDeniedErrorDetails;
 use factum_proto::kurrent::v2::streams::errors::{
     AppendConsistencyViolationErrorDetails, AppendRecordSizeExceededErrorDetails,
     AppendTransactionSizeExceededErrorDetails, ConsistencyViolation, StreamDeletedErrorDetails,
@@ -12,6 +13,8 @@ use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
 
+use crate::auth::{Caller, Denied, Operation, Target};
+use crate::node::Node;
 use crate::wire::expected::number;
 use crate::wire::{errors, position};
 
@@ -70,6 +73,42 @@ pub(super) fn violated(violations: Vec<ConsistencyViolation>) -> Status {
         "AppendConsistencyViolationErrorDetails",
         &detail,
     )
+}
+
+/// Whether a caller may do something with a stream.
+///
+/// # Errors
+/// `PERMISSION_DENIED` with its detail, or `UNAUTHENTICATED`.
+pub(super) async fn allow(
+    node: &Node,
+    caller: &Caller,
+    operation: Operation,
+    stream: &StreamName,
+) -> Result<(), Status> {
+    match node
+        .auth
+        .check(caller, operation, Target::from(stream))
+        .await
+    {
+        Ok(()) => Ok(()),
+        Err(Denied::Access { anonymous: false }) => {
+            let detail = AccessDeniedErrorDetails {
+                operation: format!("{operation:?}"),
+                username: caller.login().map(str::to_owned),
+                permission: None,
+            };
+            let text = format!("Access to stream '{stream}' is denied.");
+            let url = "type.googleapis.com/kurrent.rpc.AccessDeniedErrorDetails";
+            Err(detailed(
+                Code::PermissionDenied,
+                text,
+                "ACCESS_DENIED",
+                url.to_owned(),
+                &detail,
+            ))
+        }
+        Err(denied) => Err(crate::guard::refusal(&denied)),
+    }
 }
 
 /// The stream was closed for ever.
@@ -153,6 +192,10 @@ fn clamp(size: usize) -> i32 {
 }
 
 fn told(code: Code, text: String, reason: &str, name: &str, detail: &impl Message) -> Status {
+    detailed(code, text, reason, format!("{STREAM_ERRORS}{name}"), detail)
+}
+
+fn detailed(code: Code, text: String, reason: &str, url: String, detail: &impl Message) -> Status {
     let info = ErrorInfo {
         reason: reason.to_owned(),
         domain: DOMAIN.to_owned(),
@@ -161,10 +204,7 @@ fn told(code: Code, text: String, reason: &str, name: &str, detail: &impl Messag
     let detailed = Detailed {
         code: code as i32,
         message: text.clone(),
-        details: vec![
-            any(ERROR_INFO.to_owned(), &info),
-            any(format!("{STREAM_ERRORS}{name}"), detail),
-        ],
+        details: vec![any(ERROR_INFO.to_owned(), &info), any(url, detail)],
     };
     Status::with_details(code, text, detailed.encode_to_vec().into())
 }

@@ -20,6 +20,9 @@ use factum_store::{AppendBatch, Receipt, StoreError, StreamReceipt, StreamWrite}
 use factum_types::{ExpectedRevision, NewEvent, StreamName};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::guard::caller;
+use crate::links::VirtualStream;
+use crate::log::append::not_written;
 use crate::log::metadata;
 use crate::node::Node;
 use crate::wire::expected::{EXISTS, NO_STREAM};
@@ -43,7 +46,8 @@ impl StreamsService for SecondStreamsService {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<AppendSessionResponse>, Status> {
-        session::append(&self.node, request.into_inner())
+        let caller = caller(&request);
+        session::append(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -52,7 +56,8 @@ impl StreamsService for SecondStreamsService {
         &self,
         request: Request<AppendRecordsRequest>,
     ) -> Result<Response<AppendRecordsResponse>, Status> {
-        records::append(&self.node, request.into_inner())
+        let caller = caller(&request);
+        records::append(&self.node, &caller, request.into_inner())
             .await
             .map(Response::new)
     }
@@ -93,6 +98,9 @@ async fn write(
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
+    if VirtualStream::parse(&stream).is_some() {
+        return Err(not_written(&stream));
+    }
     let besides = match metadata::subject(&stream) {
         Some(subject) => metadata::besides(&*node.store, subject, &events).await?,
         None => None,
@@ -106,9 +114,16 @@ async fn write(
 
 /// Appends, within the time that an append may take.
 async fn append(node: &Node, batch: AppendBatch) -> Result<Result<Receipt, StoreError>, Status> {
-    tokio::time::timeout(node.options.limits.append, node.store.append(batch))
-        .await
-        .map_err(|_| Status::aborted("Operation timed out: the append was not answered in time"))
+    let streams: Vec<_> = batch
+        .writes
+        .iter()
+        .map(|write| write.stream.clone())
+        .collect();
+    let answered = tokio::time::timeout(node.options.limits.append, node.store.append(batch)).await;
+    for stream in streams {
+        node.auth.written(&stream);
+    }
+    answered.map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))
 }
 
 /// Streams, each once, in the order in which they were first named.
@@ -119,10 +134,13 @@ struct Named {
 }
 
 impl Named {
-    fn add(&mut self, stream: &StreamName) {
-        if self.seen.insert(stream.clone()) {
+    /// Adds one; says whether it is new.
+    fn add(&mut self, stream: &StreamName) -> bool {
+        let new = self.seen.insert(stream.clone());
+        if new {
             self.order.push(stream.clone());
         }
+        new
     }
 
     /// Where each of them is after an append.

@@ -8,8 +8,9 @@ use factum_types::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
 use factum_types::{ExpectedRevision, NewEvent, StreamName};
 use tonic::Status;
 
-use super::check::{self, Check};
+use super::check;
 use super::{Named, errors, record, signed_position, stream_name};
+use crate::auth::{Caller, Operation};
 use crate::node::Node;
 use crate::wire::position::signed;
 
@@ -22,10 +23,14 @@ const ATTEMPTS: usize = 16;
 /// As the protocol has them; nothing is stored then.
 pub(super) async fn append(
     node: &Node,
+    caller: &Caller,
     request: AppendRecordsRequest,
 ) -> Result<AppendRecordsResponse, Status> {
     let checks = check::parse(request.checks)?;
-    let (batch, streams) = collect(node, request.records).await?;
+    for check in &checks {
+        errors::allow(node, caller, Operation::ReadStream, check.stream()).await?;
+    }
+    let (batch, streams) = collect(node, caller, request.records).await?;
     for _ in 0..ATTEMPTS {
         let refused = |error| errors::store(&error, None);
         let conditions = check::judge(node, &checks)
@@ -46,7 +51,7 @@ pub(super) async fn append(
             }
         }
     }
-    let names: Vec<_> = checks.iter().map(Check::stream).collect();
+    let names: Vec<_> = checks.iter().map(|check| check.stream().as_str()).collect();
     Err(Status::aborted(format!(
         "streams {} changed all the time",
         names.join(", ")
@@ -54,7 +59,11 @@ pub(super) async fn append(
 }
 
 /// The batch without conditions, and the streams in the order in which they first come.
-async fn collect(node: &Node, records: Vec<AppendRecord>) -> Result<(AppendBatch, Named), Status> {
+async fn collect(
+    node: &Node,
+    caller: &Caller,
+    records: Vec<AppendRecord>,
+) -> Result<(AppendBatch, Named), Status> {
     if records.is_empty() {
         return Err(Status::invalid_argument("the append has no records"));
     }
@@ -70,7 +79,9 @@ async fn collect(node: &Node, records: Vec<AppendRecord>) -> Result<(AppendBatch
         if bytes > BATCH_BYTES_MAX {
             return Err(errors::too_large(bytes, BATCH_BYTES_MAX));
         }
-        streams.add(&stream);
+        if streams.add(&stream) {
+            errors::allow(node, caller, Operation::WriteStream, &stream).await?;
+        }
         match runs.last_mut() {
             Some((last, events)) if *last == stream => events.push(event),
             _ => runs.push((stream, vec![event])),

@@ -7,6 +7,7 @@ use factum_types::{ExpectedRevision, StreamName};
 use tonic::{Code, Status, Streaming};
 
 use super::{Named, errors, expectation, record, signed_position, stream_name};
+use crate::auth::{Caller, Operation};
 use crate::node::Node;
 use crate::wire::expected::ANY;
 use crate::wire::position::signed;
@@ -17,11 +18,12 @@ use crate::wire::position::signed;
 /// As the protocol has them; nothing is stored then.
 pub(super) async fn append(
     node: &Node,
+    caller: &Caller,
     mut requests: Streaming<AppendRequest>,
 ) -> Result<AppendSessionResponse, Status> {
     let (mut batch, mut streams, mut bytes) = (AppendBatch::default(), Named::default(), 0);
     while let Some(request) = requests.message().await? {
-        let stream = add(node, &mut batch, &mut bytes, request).await?;
+        let stream = add(node, caller, &mut batch, &mut bytes, request).await?;
         streams.add(&stream);
     }
     if streams.order.is_empty() {
@@ -39,11 +41,13 @@ pub(super) async fn append(
 
 async fn add(
     node: &Node,
+    caller: &Caller,
     batch: &mut AppendBatch,
     bytes: &mut usize,
     request: AppendRequest,
 ) -> Result<StreamName, Status> {
     let stream = stream_name(&request.stream)?;
+    errors::allow(node, caller, Operation::WriteStream, &stream).await?;
     let expected = match request.expected_revision {
         None | Some(ANY) => ExpectedRevision::Any,
         Some(number) => expectation(number).ok_or_else(|| {

@@ -101,6 +101,11 @@ pub(crate) fn missing_property(name: &str) -> Status {
     )
 }
 
+/// The server is about to stop, or not there yet.
+pub(crate) fn stopping() -> Status {
+    Status::unavailable("Server Is Not Ready")
+}
+
 /// What the store answered, for a request about `stream`.
 ///
 /// Conflicts are not for here: each call tells them in its own way.

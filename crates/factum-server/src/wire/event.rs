@@ -18,6 +18,7 @@ use tonic::Status;
 use super::id::{self, IdKind};
 use super::position::{self, TOMBSTONE_REVISION};
 use super::{errors, identifier};
+use crate::links::{LINK_TYPE, Link};
 
 /// The key of the tag that finds the events of a conversation (decision 0030).
 pub(crate) const CORRELATION_TAG: &str = "$correlationId";
@@ -149,6 +150,22 @@ impl Shape {
         }
     }
 
+    /// A link that was made of the index, as an event.
+    pub(crate) fn made_link(self, link: &Link) -> Wire {
+        let at = position::to_wire(link.position());
+        let created = link.time().as_micros().saturating_mul(TICKS_PER_MICRO);
+        Wire {
+            id: Some(id::write(link.id(), self.ids)),
+            stream_identifier: Some(identifier(&link.stream)),
+            stream_revision: link.number,
+            prepare_position: at,
+            commit_position: at,
+            metadata: properties(LINK_TYPE, created, BYTES),
+            custom_metadata: Bytes::new(),
+            data: link.data().into(),
+        }
+    }
+
     /// One recorded event; a tombstone as the protocol has it.
     pub(crate) fn recorded(self, event: RecordedEvent) -> Wire {
         let at = position::to_wire(event.position);
@@ -169,17 +186,21 @@ impl Shape {
             stream_revision: revision,
             prepare_position: at,
             commit_position: at,
-            metadata: [
-                ("type".to_owned(), kind.to_owned()),
-                ("created".to_owned(), created.to_string()),
-                ("content-type".to_owned(), content.to_owned()),
-            ]
-            .into_iter()
-            .collect(),
+            metadata: properties(kind, created, content),
             custom_metadata: custom_metadata(&event.metadata),
             data: if tombstone { Bytes::new() } else { event.data },
         }
     }
+}
+
+fn properties(kind: &str, created: i64, content: &str) -> BTreeMap<String, String> {
+    [
+        ("type".to_owned(), kind.to_owned()),
+        ("created".to_owned(), created.to_string()),
+        ("content-type".to_owned(), content.to_owned()),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Metadata as the protocol has it: what the writer gave, or, where only the event's own fields are set, those as JSON.

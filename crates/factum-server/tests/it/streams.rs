@@ -1,5 +1,7 @@
 //! Streams and `$all`, over the wire.
 
+use std::time::Duration;
+
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
 use factum_proto::kurrent::streams::append_resp::Result as Outcome;
@@ -14,7 +16,10 @@ use factum_proto::kurrent::streams::read_req::options::{
     ControlOption, CountOption, FilterOption, FilterOptions, ReadDirection,
 };
 use factum_proto::kurrent::streams::read_resp::Content;
-use factum_proto::kurrent::streams::{DeleteReq, ReadReq, TombstoneReq, delete_req, tombstone_req};
+use factum_proto::kurrent::streams::{
+    BatchAppendReq, DeleteReq, ReadReq, TombstoneReq, delete_req, tombstone_req,
+};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::support::{
@@ -272,8 +277,28 @@ async fn subscriptions_end_when_the_server_stops() {
     };
     let mut answers = client.read(request).await.unwrap().into_inner();
     answers.message().await.unwrap().unwrap();
-    server.stop().await;
-    while let Ok(Some(_)) = answers.message().await {}
+    // A call for many appends stays open between them.
+    let (requests, open) = tokio::sync::mpsc::channel::<BatchAppendReq>(1);
+    let mut batches = client
+        .batch_append(ReceiverStream::new(open))
+        .await
+        .unwrap()
+        .into_inner();
+    tokio::time::timeout(Duration::from_secs(5), server.stop())
+        .await
+        .expect("it waits for calls without work");
+    let refused = loop {
+        match answers.message().await {
+            Ok(said) => assert!(said.is_some(), "the call ended as if all was well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    assert_eq!(
+        batches.message().await.unwrap_err().code(),
+        Code::Unavailable
+    );
+    drop(requests);
 }
 
 #[tokio::test]
@@ -302,4 +327,67 @@ async fn nonsense_is_refused_with_a_word() {
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
         assert!(refused.message().contains(word), "{refused:?}");
     }
+}
+
+#[tokio::test]
+async fn a_category_is_read_and_followed_through_links() {
+    let server = Running::start().await;
+    let mut client = server.streams().await;
+    for number in 0..4 {
+        append(
+            &mut client,
+            &format!("order-{}", number % 2),
+            ANY,
+            vec![proposed(number, "Placed")],
+        )
+        .await
+        .unwrap();
+    }
+    let mut options = of_stream(
+        "$ce-order",
+        RevisionOption::Revision(2),
+        CountOption::Count(9),
+    );
+    let plain = events(read(&mut client, options.clone()).await.unwrap());
+    assert_eq!(
+        shown(&plain[0]),
+        ("$ce-order".to_owned(), 2, "$>".to_owned(), 3)
+    );
+    assert_eq!(
+        plain[0].event.as_ref().unwrap().data,
+        b"1@order-0".as_slice()
+    );
+    options.resolve_links = true;
+    let resolved = events(read(&mut client, options.clone()).await.unwrap());
+    assert_eq!(
+        shown(&resolved[0]),
+        ("order-0".to_owned(), 1, "Placed".to_owned(), 3)
+    );
+    assert_eq!(resolved[0].link.as_ref().unwrap().stream_revision, 2);
+    options.count_option = Some(FOLLOW);
+    let request = ReadReq {
+        options: Some(options),
+    };
+    let mut answers = client.read(request).await.unwrap().into_inner();
+    append(&mut client, "order-7", ANY, vec![proposed(7, "Placed")])
+        .await
+        .unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        if let Content::Event(event) = answers.message().await.unwrap().unwrap().content.unwrap() {
+            seen.push((shown(&event).0, event.link.unwrap().stream_revision));
+        }
+    }
+    assert_eq!(seen, [("order-1".to_owned(), 3), ("order-7".to_owned(), 4)]);
+    let refused = append(&mut client, "$ce-order", ANY, vec![proposed(9, "Placed")])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let nothing = read(
+        &mut client,
+        of_stream("$ce-nothing", FROM_START, CountOption::Count(1)),
+    )
+    .await
+    .unwrap();
+    assert!(matches!(nothing.as_slice(), [Content::StreamNotFound(_)]));
 }

@@ -20,6 +20,7 @@ use factum_proto::kurrent::streams::read_resp::{self, ReadEvent};
 use factum_proto::kurrent::streams::streams_client::StreamsClient;
 use factum_proto::kurrent::streams::{AppendReq, AppendResp, ReadReq};
 use factum_proto::kurrent::{Empty, StreamIdentifier, Uuid, uuid};
+use factum_server::auth::Mode;
 use factum_server::{Options, Server, Store};
 use factum_store::MemoryStore;
 use tokio::sync::oneshot;
@@ -43,7 +44,7 @@ impl Running {
     /// Over this store, on a free port of loopback.
     pub(crate) async fn over(store: Arc<dyn Store>, mut options: Options) -> Self {
         options.address = SocketAddr::from(([127, 0, 0, 1], 0));
-        options.insecure = true;
+        options.auth.mode = Mode::Insecure;
         let server = Server::bind(store, options, Env::real()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

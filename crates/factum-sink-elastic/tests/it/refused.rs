@@ -345,7 +345,7 @@ fn a_wrong_password_is_said_and_not_shown() {
     let mut desk = ElasticSink::new(Options::new(&address).unwrap(), [orders()]).unwrap();
     let error = block_on(desk.generations("numbers")).unwrap_err();
     server.join().unwrap();
-    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert_eq!(error.kind(), Kind::Denied, "{error}");
     assert!(
         error.to_string().contains("unable to authenticate"),
         "{error}"

@@ -23,7 +23,7 @@ fn a_wrong_password_is_said_and_not_shown() {
     options.http.credentials = Credentials::basic("factum", "opensesame");
     let shown = format!("{options:?}");
     let error = block_on(InfluxSink::new(options).unwrap().claim(CLAIM)).unwrap_err();
-    assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    assert_eq!(error.kind(), Kind::Denied, "{error}");
     assert!(error.to_string().contains("refuses who we are"), "{error}");
     for text in [shown, error.to_string(), format!("{error:?}")] {
         assert!(!text.contains("opensesame"), "{text}");
@@ -138,7 +138,7 @@ fn each_interface_is_asked_in_its_own_way() {
             options = options.token("secret");
         }
         let error = block_on(InfluxSink::new(options).unwrap().claim(CLAIM)).unwrap_err();
-        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+        assert_eq!(error.kind(), Kind::Denied, "{error}");
         let heard = heard.1.recv().unwrap();
         for expected in expected {
             assert!(heard.contains(expected), "{api:?}: {heard}");

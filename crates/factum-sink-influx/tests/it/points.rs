@@ -181,7 +181,10 @@ fn generations_are_databases_and_leases_are_fenced() {
             version: "2",
             ..claim(Which::Live)
         };
-        assert_eq!(second.claim(other).await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(
+            second.claim(other).await.unwrap_err().kind(),
+            Kind::Outdated
+        );
         let new = second.claim(claim(Which::Live)).await.unwrap();
         assert_eq!((old.epoch, new.epoch), (1, 2));
         assert_eq!(first.look(&old).await.unwrap_err().kind(), Kind::Fenced);

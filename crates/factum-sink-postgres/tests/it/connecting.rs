@@ -36,7 +36,7 @@ fn what_is_wrong_is_named() {
     for server in servers("connecting::what_is_wrong_is_named") {
         connect(options(&server)).unwrap();
         let wrong = options(&server).password("a secret");
-        check(wrong, Kind::Invalid, &["wrong password for user factum at"]);
+        check(wrong, Kind::Denied, &["wrong password for user factum at"]);
         let none = server.url.strip_suffix("factum").unwrap();
         let none = Options::from_url(&format!("{none}none")).unwrap();
         check(
@@ -45,7 +45,7 @@ fn what_is_wrong_is_named() {
             &["there is no database none at", "127.0.0.1"],
         );
         let nobody = Options::from_url(&server.url.replace("//factum:", "//nobody_here:"));
-        check(nobody.unwrap(), Kind::Invalid, &["user nobody_here"]);
+        check(nobody.unwrap(), Kind::Denied, &["user nobody_here"]);
         let (_, address) = server.url.split_once('@').unwrap();
         let without = Options::from_url(&format!("postgres://factum@{address}")).unwrap();
         check(without, Kind::Invalid, &["password"]);

@@ -193,7 +193,7 @@ fn a_table_more_needs_a_new_generation() {
     run(Which::Live, &[table()]).unwrap();
     let more = [table(), Table::new("officers").text("id").key(["id"])];
     let error = run(Which::Live, &more).unwrap_err();
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), Kind::Outdated);
     let said = error.to_string();
     assert!(
         said.contains("generation 1 of projection loans has no table officers"),

@@ -2,10 +2,16 @@
 //!
 //! The project stands outside of this workspace, with a copy of Factum (a link) beside it, as the text asks.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a command says, and a bound for how long it takes"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::tutorial::{TUTORIAL, holds};
 
@@ -50,6 +56,19 @@ fn named(line: &'static str) -> Option<&'static str> {
     name.contains('.').then_some(name)
 }
 
+/// Longer than the build of everything from nothing takes on a slow machine.
+const COMMAND_WITHIN: Duration = Duration::from_secs(1_200);
+
+/// A child that does not outlive a test that fails.
+struct Mortal(Child);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().and_then(|()| self.0.wait()).ok();
+    }
+}
+
 /// A newcomer's directory: the project `orders`, and `factum` beside it.
 struct Desk {
     root: tempfile::TempDir,
@@ -76,15 +95,34 @@ impl Desk {
         self.root.path().join("orders")
     }
 
+    /// A command and what it said; one that does not end is ended.
     fn shell(&self, command: &str) -> Output {
-        Command::new("sh")
+        let said = |name| self.root.path().join(name);
+        let file = |name| std::fs::File::create(said(name)).unwrap();
+        let child = Command::new("sh")
             .args(["-c", command])
             .current_dir(&self.here)
             .env("CARGO_TARGET_DIR", &self.target)
             // The versions of this workspace, which are there.
             .env("CARGO_NET_OFFLINE", "true")
-            .output()
-            .unwrap()
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn();
+        let mut child = Mortal(child.unwrap());
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < COMMAND_WITHIN, "{command} does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        Output {
+            status,
+            stdout: std::fs::read(said("stdout")).unwrap(),
+            stderr: std::fs::read(said("stderr")).unwrap(),
+        }
     }
 
     fn run(&mut self, line: usize, command: &str) -> String {

@@ -77,7 +77,7 @@ fn check_store(
     findings: &mut Findings,
     context: &Context,
 ) -> Outcome {
-    if !context.data.is_dir() {
+    if !context.data.is_dir() && !context.data_is_argument {
         let data = context.data.display();
         findings.warning(
             None,

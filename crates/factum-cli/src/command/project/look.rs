@@ -56,7 +56,7 @@ pub(super) fn ls(args: &LsArgs, context: &mut Context) -> Outcome {
     let mut targets: Vec<Target> = Vec::new();
     for path in &args.files {
         let target = args.sink.project(path)?.target;
-        if !targets.iter().any(|it| it.shown() == target.shown()) {
+        if !targets.iter().any(|it| it.is(&target)) {
             targets.push(target);
         }
     }
@@ -218,7 +218,8 @@ struct Behind {
 
 impl Beside {
     fn open(context: &Context) -> Outcome<Self> {
-        let store = if context.data.is_dir() {
+        // Where one was named, a wrong name is not passed over.
+        let store = if context.data.is_dir() || context.data_is_argument {
             Some(store::follow(context)?)
         } else {
             None

@@ -1,14 +1,12 @@
 //! `factum project rebuild`.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use factum_framework::Stop;
 use factum_projection::memory::MemoryWriter;
 use factum_projection::rebuild::Watch;
-use factum_projection::{
-    Error, Manage, Phase, Projector, ReadBack, Rebuild, Rebuilt, Sink, Verify,
-};
+use factum_projection::{Manage, Phase, Projector, ReadBack, Rebuild, Rebuilt, Sink, Verify};
 use factum_store::EventStore;
 use serde_json::json;
 
@@ -18,7 +16,7 @@ use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::project::file::{Project, SinkArgs};
 use crate::project::target::Job;
-use crate::project::work::LOOK_EVERY;
+use crate::project::work::{End, Ending, LOOK_EVERY};
 use crate::store;
 use crate::ui::progress::{Progress, Step, counted, grouped, rate};
 
@@ -59,16 +57,14 @@ pub(crate) enum How {
     Nothing,
 }
 
-/// What a rebuild ended with; nothing when it was stopped.
-type Ended = Result<Option<Rebuilt>, Error>;
-
 struct Work {
     store: Arc<dyn EventStore>,
     verify: Verify,
     no_switch: bool,
     afresh: bool,
     stop: Stop,
-    ended: Arc<Mutex<Option<Ended>>>,
+    /// Nothing when it was stopped.
+    ending: Ending<Option<Rebuilt>>,
     spawner: Arc<dyn factum_io::Spawner>,
 }
 
@@ -90,7 +86,7 @@ impl Job for Work {
         let watch = rebuild.watch();
         let work = move || {
             let ended = pollster::block_on(rebuild.run(&self.stop));
-            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+            self.ending.with(ended);
         };
         // It is told to stop and then waited for by `ended`.
         drop(self.spawner.spawn("rebuild", Box::new(work))?);
@@ -103,7 +99,7 @@ pub(super) fn run(args: &RebuildArgs, context: &mut Context) -> Outcome {
     let interrupt = Interrupt::watch(&context.env)?;
     let store = store::follow(context)?;
     let stop = Stop::new();
-    let ended = Arc::default();
+    let (end, ending) = End::new();
     let job = Work {
         store,
         verify: match args.verify {
@@ -114,7 +110,7 @@ pub(super) fn run(args: &RebuildArgs, context: &mut Context) -> Outcome {
         no_switch: args.no_switch,
         afresh: args.afresh,
         stop: stop.clone(),
-        ended: Arc::clone(&ended),
+        ending,
         spawner: Arc::clone(&context.env.spawner),
     };
     let watch = project.target.with(&project.declared, job)?;
@@ -129,8 +125,7 @@ pub(super) fn run(args: &RebuildArgs, context: &mut Context) -> Outcome {
             stop.stop();
         }
         shown.look(&watch);
-        let ended = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ended) = ended {
+        if let Some(ended) = end.take() {
             break ended;
         }
         context.env.clock.sleep(LOOK_EVERY);

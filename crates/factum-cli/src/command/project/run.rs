@@ -38,8 +38,7 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Outcome {
     let projects = projects.collect::<Outcome<Vec<_>>>()?;
     for (index, project) in projects.iter().enumerate() {
         let same = projects.iter().take(index).find(|before| {
-            before.declared.name() == project.declared.name()
-                && before.target.shown() == project.target.shown()
+            before.declared.name() == project.declared.name() && before.target.is(&project.target)
         });
         if let Some(same) = same {
             let (one, other) = (same.path.display(), project.path.display());

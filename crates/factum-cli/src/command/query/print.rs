@@ -2,17 +2,14 @@
 
 use std::io::Write as _;
 
-use anstyle::Style;
 use factum_query::{Done, Row, Value};
 use serde_json::Map;
-use unicode_width::UnicodeWidthStr;
 
 use crate::cli::Format;
 use crate::failure::Outcome;
-use crate::ui::{Ui, escape};
+use crate::ui::Ui;
+use crate::ui::table::{Align, Table};
 
-/// How many rows are seen before the widths of columns are set.
-const LOOK_AHEAD_ROWS: usize = 200;
 /// Wider cells are cut.
 const CELL_WIDTH_MAX: usize = 60;
 
@@ -28,11 +25,10 @@ pub(super) enum Shape {
 pub(super) struct Printer {
     shape: Shape,
     printed: u64,
-    waiting: Vec<Vec<String>>,
-    widths: Vec<usize>,
+    /// For people: made when the first row says which columns there are.
+    table: Option<Table>,
     /// Which columns have held numbers only.
     numbers: Vec<bool>,
-    begun: bool,
 }
 
 impl Printer {
@@ -40,10 +36,8 @@ impl Printer {
         Self {
             shape,
             printed: 0,
-            waiting: Vec::new(),
-            widths: Vec::new(),
+            table: None,
             numbers: Vec::new(),
-            begun: false,
         }
     }
 
@@ -74,10 +68,17 @@ impl Printer {
     }
 
     /// Ends; a head line is printed also when there is no row.
-    pub(super) fn end(mut self, done: &Done, ui: &mut Ui) -> Outcome {
+    pub(super) fn end(self, done: &Done, ui: &mut Ui) -> Outcome {
         match self.shape {
             Shape::Csv if self.printed == 0 => self.csv_head(ui, &done.columns),
-            Shape::Format(Format::Table) => self.print(ui, &done.columns),
+            Shape::Format(Format::Table) => {
+                let empty = || Table::of(&done.columns, CELL_WIDTH_MAX);
+                let mut table = self.table.unwrap_or_else(empty);
+                match self.printed {
+                    0 => table.head(ui),
+                    _ => table.print(ui),
+                }
+            }
             Shape::Format(Format::Json) if self.printed == 0 => Ok(writeln!(ui.out(), "[]")?),
             Shape::Format(Format::Json) => Ok(writeln!(ui.out(), "\n]")?),
             _ => Ok(()),
@@ -92,75 +93,16 @@ impl Printer {
     }
 
     fn cells(&mut self, ui: &mut Ui, row: Row<'_>) -> Outcome {
-        if self.widths.is_empty() {
-            let head = |name: &String| {
-                if ui.no_headers {
-                    0
-                } else {
-                    escape::cell(name).width()
-                }
-            };
-            self.widths = row.columns.iter().map(head).collect();
-            self.numbers = vec![true; row.columns.len()];
+        let new = || Table::of(row.columns, CELL_WIDTH_MAX);
+        let table = self.table.get_or_insert_with(new);
+        self.numbers.resize(row.columns.len(), true);
+        for (index, (value, numbers)) in row.values.iter().zip(&mut self.numbers).enumerate() {
+            *numbers &= value.is_number() || value.is_null();
+            table.lean(index, if *numbers { Align::Right } else { Align::Left });
         }
-        let cells: Vec<String> = row
-            .values
-            .iter()
-            .map(|value| cut(&escape::cell(&text(value))))
-            .collect();
-        for ((cell, value), (width, numbers)) in cells
-            .iter()
-            .zip(row.values)
-            .zip(self.widths.iter_mut().zip(&mut self.numbers))
-        {
-            *width = (*width).max(cell.width());
-            *numbers &= self.begun || value.is_number() || value.is_null();
-        }
-        self.waiting.push(cells);
-        if self.begun || self.waiting.len() >= LOOK_AHEAD_ROWS {
-            self.print(ui, row.columns)?;
-        }
-        Ok(())
-    }
-
-    fn print(&mut self, ui: &mut Ui, columns: &[String]) -> Outcome {
-        if !self.begun && !ui.no_headers {
-            if self.widths.is_empty() {
-                self.widths = columns.iter().map(|name| name.width()).collect();
-                self.numbers = vec![false; columns.len()];
-            }
-            let heads: Vec<String> = columns
-                .iter()
-                .map(|name| escape::cell(name).into_owned())
-                .collect();
-            let line = self.line(&heads);
-            let line = ui.styled(Style::new().bold(), &line);
-            writeln!(ui.out(), "{line}")?;
-        }
-        self.begun = true;
-        for cells in std::mem::take(&mut self.waiting) {
-            let line = self.line(&cells);
-            writeln!(ui.out(), "{line}")?;
-        }
-        Ok(())
-    }
-
-    fn line(&self, cells: &[String]) -> String {
-        let mut line = String::new();
-        let columns = cells.iter().zip(&self.widths).zip(&self.numbers);
-        for (index, ((cell, width), numbers)) in columns.enumerate() {
-            if index > 0 {
-                line.push_str("  ");
-            }
-            let pad = " ".repeat(width.saturating_sub(cell.width()));
-            if *numbers {
-                line.extend([pad.as_str(), cell.as_str()]);
-            } else {
-                line.extend([cell.as_str(), pad.as_str()]);
-            }
-        }
-        line.truncate(line.trim_end().len());
-        line
+        let cells: Vec<String> = row.values.iter().map(text).collect();
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        table.row(ui, &cells)
     }
 }
 
@@ -187,21 +129,6 @@ fn text(value: &Value) -> String {
         Value::Array(bytes) => format!("({} bytes)", bytes.len()),
         other => other.to_string(),
     }
-}
-
-fn cut(cell: &str) -> String {
-    if cell.width() <= CELL_WIDTH_MAX {
-        return cell.to_owned();
-    }
-    let mut short = String::new();
-    for c in cell.chars() {
-        if short.width() + 2 > CELL_WIDTH_MAX {
-            break;
-        }
-        short.push(c);
-    }
-    short.push('…');
-    short
 }
 
 /// RFC 4180, with line feeds.

@@ -3,6 +3,7 @@
 //! Relies on: nothing. Never: rounds, cuts, or guesses what a number stands for.
 
 use base64::Engine as _;
+use factum_framework::declared::rfc3339;
 use factum_framework::pointer::kind;
 use factum_types::Timestamp;
 use serde_json::Value as Json;
@@ -66,11 +67,6 @@ pub(super) fn beside(value: Value, holds: ColumnType) -> Value {
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     let time: jiff::Timestamp = text.parse().ok()?;
     Some(Timestamp::from_micros(time.as_microsecond()))
-}
-
-fn rfc3339(time: Timestamp) -> String {
-    let known = jiff::Timestamp::from_microsecond(time.as_micros());
-    known.map_or_else(|_out_of_range| format!("{time:?}"), |time| time.to_string())
 }
 
 fn whole(number: &serde_json::Number) -> Option<i64> {

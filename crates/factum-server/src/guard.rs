@@ -1,0 +1,123 @@
+//! Who asks, found out once per request, and whether they may, asked by each handler.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use factum_types::StreamName;
+use tonic::Status;
+
+use crate::auth::{Caller, Denied, Operation, Target, Unauthenticated};
+use crate::node::Node;
+use crate::wire::errors;
+
+/// Whether a request speaks gRPC, and so is answered in its words.
+pub(crate) fn is_grpc(request: &Request) -> bool {
+    request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Puts the [`Caller`] beside the request, or refuses credentials that are none.
+pub(crate) async fn authenticate(
+    State(node): State<Arc<Node>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION);
+    match node
+        .auth
+        .authenticate(given.map(header::HeaderValue::as_bytes))
+        .await
+    {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refused) if is_grpc(&request) => status(&refused).into_http(),
+        Err(refused) => plain(&refused),
+    }
+}
+
+fn status(refused: &Unauthenticated) -> Status {
+    if refused.is_passing() {
+        return Status::unavailable("Server Is Too Busy");
+    }
+    Status::unauthenticated(refused.to_string())
+}
+
+fn plain(refused: &Unauthenticated) -> Response {
+    let text = format!("{refused}\n");
+    if refused.is_passing() {
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
+    unauthorized(text)
+}
+
+fn unauthorized(text: String) -> Response {
+    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"factum\"")];
+    (StatusCode::UNAUTHORIZED, ask, text).into_response()
+}
+
+/// Who sent a request.
+pub(crate) fn caller<T>(request: &tonic::Request<T>) -> Caller {
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// What a caller who may not is told over gRPC.
+pub(crate) fn refusal(denied: &Denied) -> Status {
+    match denied {
+        Denied::Access { anonymous: true } => Status::unauthenticated("Access Denied"),
+        Denied::Access { anonymous: false } => errors::access_denied(),
+        Denied::Store(error) => errors::store(error, None),
+    }
+}
+
+/// What a caller who may not is told over HTTP.
+pub(crate) fn plain_refusal(denied: &Denied) -> Response {
+    match denied {
+        Denied::Access { anonymous: true } => unauthorized("credentials are needed\n".to_owned()),
+        Denied::Access { anonymous: false } => {
+            (StatusCode::FORBIDDEN, "access denied\n").into_response()
+        }
+        Denied::Store(error) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+impl Node {
+    /// Whether a caller may do something.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`, or `UNAUTHENTICATED` where credentials may help.
+    pub(crate) async fn allow(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        target: Target<'_>,
+    ) -> Result<(), Status> {
+        let checked = self.auth.check(caller, operation, target).await;
+        checked.map_err(|denied| refusal(&denied))
+    }
+
+    /// The same about a stream.
+    ///
+    /// # Errors
+    /// As [`allow`](Self::allow).
+    pub(crate) async fn allow_on(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        stream: &StreamName,
+    ) -> Result<(), Status> {
+        self.allow(caller, operation, Target::from(stream)).await
+    }
+}

@@ -1,0 +1,7 @@
+//! Virtual streams against a fold over everything, on both stores.
+
+mod counting;
+mod damage;
+mod following;
+mod reading;
+mod support;
