@@ -5,7 +5,7 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { all, collect, connectTo, db, events, expecting, fresh, old, types, until } from "./client.mjs";
+import { all, collect, connectTo, db, events, expecting, fresh, old, soon, types, until } from "./client.mjs";
 import { serve } from "./server.mjs";
 
 const { START, END, BACKWARDS, NO_STREAM } = db;
@@ -51,18 +51,19 @@ describe("over TLS", () => {
     await careless.dispose();
   });
 
-  test("not with an unknown authority, and not without TLS", async () => {
+  // The older client tries for ever, and so busily that nothing else is done.
+  test("not with an unknown authority, and not without TLS", { skip: old }, async () => {
     for (const options of ["tls=true", "tls=false"]) {
       const stranger = connectTo(`//admin:changeit@${address()}?${options}&defaultDeadline=3000&maxDiscoverAttempts=1`);
-      await assert.rejects(stranger.appendToStream(fresh(), events("A")));
-      await assert.rejects(read(stranger, fresh()));
+      await assert.rejects(soon(stranger.appendToStream(fresh(), events("A")), "an answer"));
+      await assert.rejects(soon(read(stranger, fresh()), "an answer"));
       await stranger.dispose();
     }
     await client.appendToStream(fresh(), events("A"));
   });
 
   test("found by gossip", async () => {
-    const found = connectTo(`+discover://admin:changeit@${address()}?tlsCAFile=${ca}`.replace("+discover", `${old ? "esdb" : "kurrentdb"}+discover`));
+    const found = connectTo(`${old ? "esdb" : "kurrentdb"}+discover://admin:changeit@${address()}?tlsCAFile=${ca}`);
     const stream = fresh();
     await found.appendToStream(stream, events("A"));
     assert.equal((await read(found, stream)).length, 1);
