@@ -5,7 +5,9 @@
 //! slows the writer. Wakers are looked through by a thread of their own, off the commit path.
 //! Relies on: readers see a frame before anybody is woken for it. Never: skips or repeats an event.
 
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::collections::btree_map::Entry;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -35,7 +37,7 @@ pub(crate) struct Waiters {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    wakers: Vec<(u64, Waker)>,
+    wakers: BTreeMap<u64, Waker>,
     next_id: u64,
     published: u64,
     dispatched: u64,
@@ -106,16 +108,16 @@ impl Waiters {
             state.next_id += 1;
             state.next_id
         });
-        match state.wakers.iter_mut().find(|(other, _)| *other == id) {
-            Some((_, old)) => old.clone_from(waker),
-            None => state.wakers.push((id, waker.clone())),
+        match state.wakers.entry(id) {
+            Entry::Occupied(mut old) => old.get_mut().clone_from(waker),
+            Entry::Vacant(place) => drop(place.insert(waker.clone())),
         }
         true
     }
 
     fn disarm(&self, id: u64) {
         let mut state = lock(&self.state);
-        state.wakers.retain(|(other, _)| *other != id);
+        drop(state.wakers.remove(&id));
     }
 
     /// Sets how far is published when the store is opened.

@@ -38,7 +38,7 @@ pub struct Claim<'a> {
     /// [`Outdated`](crate::Kind::Outdated): it needs a rebuild.
     pub version: &'a str,
     /// A generation that no reader sees is to be filled in bulk, until [`Sink::finish_bulk`]. Of no effect on a live one. A claim without it
-    /// ends a bulk that was not finished.
+    /// ends a bulk that was not finished. In a bulk a sink may answer a commit before it is stored: see [`Sink::commit`].
     pub bulk: bool,
 }
 
@@ -166,6 +166,10 @@ pub trait Sink: Send {
     /// Epoch, checkpoint and edits are compared in the same step in which the checkpoint is stored, so a skip or a pause that got in
     /// between is not undone: the runner looks again and does what it then should.
     ///
+    /// In a bulk it may answer before that, and store several batches together, in order, each whole with its checkpoint. Every other call
+    /// first stores what was answered for. If that fails, or is lost later with a crash of the sink, the next commits are
+    /// [`Unavailable`](crate::Kind::Unavailable) until `look` has told the checkpoint that is stored, from which all is done again.
+    ///
     /// # Errors
     /// - [`Kind::Refused`](crate::Kind::Refused): something written will never be taken. Nothing was stored.
     /// - [`Kind::Fenced`](crate::Kind::Fenced): the lease or `from` does not hold. Nothing was stored.
@@ -181,7 +185,8 @@ pub trait Sink: Send {
     fn roll_back(&mut self) -> BoxFuture<'_, ()>;
 
     /// Ends a bulk that [`Claim::bulk`] began: makes the indexes that were left out. Nothing when there is none. May take long; repeated
-    /// after a failure. Only then can the generation be switched to.
+    /// after a failure. Only then can the generation be switched to. What is stored then may be less than what commits were answered for, down to
+    /// nothing: whoever calls it looks afterwards, and does the rest again.
     ///
     /// # Errors
     /// [`Kind::Fenced`](crate::Kind::Fenced), [`Kind::Unavailable`](crate::Kind::Unavailable).

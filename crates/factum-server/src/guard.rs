@@ -33,6 +33,12 @@ pub(crate) async fn authenticate(
         .authenticate(given.map(header::HeaderValue::as_bytes))
         .await
     {
+        Ok(Caller::Anonymous)
+            if is_grpc(&request) && !node.is_open_to_all(request.uri().path()) =>
+        {
+            // Before its body is read.
+            Status::unauthenticated("Access Denied").into_http()
+        }
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -93,7 +99,18 @@ pub(crate) fn plain_refusal(denied: &Denied) -> Response {
     }
 }
 
+/// What clients ask before they log in.
+const OPEN: [&str; 2] = [
+    "/event_store.client.server_features.",
+    "/event_store.client.gossip.",
+];
+
 impl Node {
+    /// Whether somebody without credentials may ask this at all.
+    fn is_open_to_all(&self, path: &str) -> bool {
+        self.options.auth.anonymous_streams || OPEN.iter().any(|open| path.starts_with(open))
+    }
+
     /// Whether a caller may do something.
     ///
     /// # Errors

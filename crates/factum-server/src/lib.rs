@@ -19,6 +19,7 @@
 //! ```
 
 pub mod auth;
+mod body;
 mod features;
 mod gossip;
 mod guard;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use factum_store::{Kind, StoreError};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -43,6 +44,17 @@ pub(crate) enum Result {
     Stored,
     Conflict,
     Refused,
+}
+
+impl Result {
+    /// How an append ended that was answered so.
+    pub(crate) fn of<T>(answer: &std::result::Result<T, StoreError>) -> Self {
+        match answer {
+            Ok(_) => Self::Stored,
+            Err(error) if error.kind() == Kind::Conflict => Self::Conflict,
+            Err(_) => Self::Refused,
+        }
+    }
 }
 
 /// A request by what it asked for and how it was answered.

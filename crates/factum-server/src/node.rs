@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use factum_io::Env;
 use factum_store::{CheckpointStore, EventStore, SnapshotStore};
-use factum_types::{EventId, Timestamp};
+use factum_types::{EventId, StreamName, Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -69,6 +69,35 @@ impl Node {
     /// An id that no event has.
     pub(crate) fn new_id(&self) -> EventId {
         new_id(&self.env)
+    }
+
+    /// Carries an append to these streams out, and forgets afterwards what is remembered of them.
+    ///
+    /// Where something is remembered (of `$…` streams), it is carried out although the caller may go.
+    pub(crate) async fn carry_out<T: Send + 'static>(
+        self: &Arc<Self>,
+        streams: Vec<StreamName>,
+        append: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        if streams
+            .iter()
+            .all(|stream| !stream.as_str().starts_with('$'))
+        {
+            return append.await;
+        }
+        let node = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let answer = append.await;
+            for stream in &streams {
+                node.auth.written(stream);
+            }
+            answer
+        });
+        match task.await {
+            Ok(answer) => answer,
+            // It is never aborted, so that it panicked.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     /// How long it has been there.

@@ -47,6 +47,8 @@ pub struct Limits {
     pub hello: Duration,
     /// Between two pings of an HTTP/2 connection, and for the answer to one.
     pub keep_alive: Duration,
+    /// For all messages of one append to be sent.
+    pub upload: Duration,
     /// For an append to be answered; then its outcome is told as unknown.
     pub append: Duration,
     /// For requests under way when the server stops.
@@ -75,6 +77,7 @@ impl Default for Limits {
             batches_in_flight: 256,
             hello: Duration::from_secs(10),
             keep_alive: Duration::from_secs(20),
+            upload: Duration::from_secs(60),
             append: Duration::from_secs(10),
             drain: Duration::from_secs(10),
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
@@ -18,6 +19,7 @@ use http::uri::Authority;
 use tonic::Status;
 use tonic::service::Routes;
 
+use crate::body::Whole;
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
 use crate::guard;
@@ -52,11 +54,13 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
         .fallback(nobody)
+        // Within authentication: what is refused there was matched by nobody, and would be counted under a name of the client's choice.
+        .layer(middleware::from_fn_with_state(Arc::clone(node), count))
         .layer(middleware::from_fn_with_state(
             Arc::clone(node),
             guard::authenticate,
         ))
-        .layer(middleware::from_fn_with_state(Arc::clone(node), count))
+        .layer(middleware::from_fn(whole))
         .layer(middleware::from_fn(note_where_to))
 }
 
@@ -95,7 +99,7 @@ async fn count(
             .is_some_and(|code| code == "12");
     let requested = Requested {
         route: if unknown { "other".to_owned() } else { route },
-        code: response.status().as_u16(),
+        code: known(response.status()),
     };
     node.metrics.requests.get_or_create(&requested).inc();
     response
@@ -112,4 +116,20 @@ async fn nobody(request: Request) -> Response {
         format!("there is nothing at {path}\n"),
     )
         .into_response()
+}
+
+/// A status as a label: those that a server of this kind answers, and 0 for what a client made it answer.
+fn known(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        code @ (200 | 204 | 400 | 401 | 403 | 404 | 405 | 413 | 429 | 431 | 500 | 503) => code,
+        _ => 0,
+    }
+}
+
+/// Sees to it that a request that was cut does not pass for one that ended.
+async fn whole(request: Request, next: Next) -> Response {
+    if request.version() != Version::HTTP_2 {
+        return next.run(request).await;
+    }
+    next.run(request.map(|body| Body::new(Whole(body)))).await
 }

@@ -108,6 +108,25 @@ fn main() {
     against(url, &store, &loans_table(), loan_rows, &Loans, count);
     live(url, &store);
     drop(store);
+    drop_schema(url);
+}
+
+/// Leaves nothing behind in the database.
+fn drop_schema(url: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let schema = options(url).schema_name().to_owned();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        let driver = tokio::spawn(connection);
+        let sql = format!("DROP SCHEMA \"{schema}\" CASCADE");
+        client.batch_execute(&sql).await.unwrap();
+        driver.abort();
+    });
 }
 
 fn options(url: &str) -> Options {

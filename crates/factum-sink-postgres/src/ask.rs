@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use factum_projection::Error;
+use factum_projection::{Error, Kind};
 
 use crate::PostgresSink;
+use crate::session::Session;
 
 /// How many rows are fetched at once.
 const FETCH_ROWS: u64 = 1_000;
@@ -33,55 +34,61 @@ impl PostgresSink {
     /// # Cancel safety
     /// It may be dropped at any point; the sink should be dropped with it.
     pub async fn ask(&mut self, sql: &str, rows: u64, time: Duration) -> Result<Asked, Error> {
-        self.session.ready().await?;
+        drop(self.home().await);
         let sql = sql.trim().trim_end_matches(';');
-        let millis = u32::try_from(time.as_millis())
-            .unwrap_or(u32::MAX >> 1)
-            .max(1);
-        let schema = self.session.schema();
-        let begin = format!(
-            "BEGIN READ ONLY; SET LOCAL statement_timeout = {millis}; SET LOCAL search_path = {schema}, public, pg_catalog"
-        );
-        self.session.batch("cannot begin", &begin).await?;
-        let asked = self.answer(sql, rows).await;
-        // What was only read need not be ended well.
-        drop(self.session.batch("cannot end", "ROLLBACK").await);
+        let asked = self.session.within_all(time, async |session| {
+            let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX >> 1).max(1);
+            let schema = session.schema();
+            session.begin().await?;
+            // Of one statement each; the whole has the same limit.
+            let limits = format!(
+                "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {millis}; SET LOCAL search_path = {schema}, public, pg_catalog"
+            );
+            session.batch("cannot begin", &limits).await?;
+            answer(session, sql, rows).await
+        });
+        let asked = asked.await;
+        if matches!(&asked, Err(error) if error.kind() == Kind::Unavailable) {
+            // It may still be at work on the query.
+            self.session.lose();
+        }
+        self.session.roll_back().await;
         asked
     }
+}
 
-    async fn answer(&self, sql: &str, rows: u64) -> Result<Asked, Error> {
-        let what = "the query was not answered";
-        let columns = self.session.columns(what, sql).await?;
-        if columns.is_empty() {
-            return Err(Error::invalid(
-                "a query only reads, and this statement gives no rows",
-            ));
-        }
-        let declare = format!(
-            "DECLARE factum_query NO SCROLL CURSOR FOR SELECT row_to_json(factum_row)::text FROM ({sql}\n) AS factum_row"
-        );
-        self.session.execute(what, &declare, &[]).await?;
-        let mut asked = Asked {
-            columns,
-            ..Asked::default()
-        };
-        loop {
-            let fetch = format!("FETCH {FETCH_ROWS} FROM factum_query");
-            let fetched = self.session.query(what, &fetch, &[]).await?;
-            let last = fetched.is_empty();
-            for row in &fetched {
-                if asked.rows.len() as u64 >= rows {
-                    asked.cut = true;
-                    return Ok(asked);
-                }
-                let text: Result<String, _> = row.try_get(0);
-                asked
-                    .rows
-                    .push(text.map_err(|error| Error::invalid(error.to_string()))?);
-            }
-            if last {
+async fn answer(session: &Session, sql: &str, rows: u64) -> Result<Asked, Error> {
+    let what = "the query was not answered";
+    let columns = session.columns(what, sql).await?;
+    if columns.is_empty() {
+        return Err(Error::invalid(
+            "a query only reads, and this statement gives no rows",
+        ));
+    }
+    let declare = format!(
+        "DECLARE factum_query NO SCROLL CURSOR FOR SELECT row_to_json(factum_row)::text FROM ({sql}\n) AS factum_row"
+    );
+    session.execute(what, &declare, &[]).await?;
+    let mut asked = Asked {
+        columns,
+        ..Asked::default()
+    };
+    loop {
+        let fetch = format!("FETCH {FETCH_ROWS} FROM factum_query");
+        let fetched = session.query(what, &fetch, &[]).await?;
+        let last = fetched.is_empty();
+        for row in &fetched {
+            if asked.rows.len() as u64 >= rows {
+                asked.cut = true;
                 return Ok(asked);
             }
+            let text: Result<String, _> = row.try_get(0);
+            asked
+                .rows
+                .push(text.map_err(|error| Error::invalid(error.to_string()))?);
+        }
+        if last {
+            return Ok(asked);
         }
     }
 }

@@ -149,10 +149,8 @@ async fn change(session: &Session, name: &str, number: u32, to: Change) -> Resul
             if all.iter().any(|it| it.live && it.number == number) {
                 return Ok(());
             }
-            // New readers wait behind us while we wait for old ones.
-            session
-                .batch(&what, "SET LOCAL lock_timeout = 2000")
-                .await?;
+            // New readers wait behind us while we wait for old ones; and less than PostgreSQL waits before it ends one of us as deadlocked.
+            session.batch(&what, "SET LOCAL lock_timeout = 500").await?;
             views::publish(session, name, number).await
         }
         None => {

@@ -3,7 +3,7 @@
 //! What lives here: [`Effect`], and how what comes later is merged into it, so that a row that is written ten times is sent once.
 //! Relies on: nothing but the rules of `Rows`. Never: merges what could come out otherwise than one after the other; that is kept apart.
 
-use factum_projection::{Error, Value};
+use factum_projection::{Error, Table, Value};
 
 /// What becomes of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,14 +45,17 @@ impl Effect {
     /// Refused: the other cannot come after this one, whatever there was before.
     pub(crate) fn then(&mut self, later: Self) -> Result<Option<Self>, Error> {
         match (self.what, later.what) {
-            (What::Insert | What::Replace | What::Upsert, What::Insert | What::Replace) => {
+            (What::Insert | What::Replace | What::Upsert, What::Insert) => {
                 Err(Error::refused("there is a row with this key already"))
             }
+            // As `is_changed_by` says.
             (What::Insert | What::Replace | What::Upsert, What::Upsert | What::Update)
             | (What::Update, What::Update) => self.fold(later),
             // That there was none has to be found out first.
-            (What::Insert, What::Delete) | (What::Update, What::Upsert) => Ok(Some(later)),
-            (What::Replace | What::Upsert | What::Update, What::Delete) => {
+            (What::Insert, What::Delete | What::Replace) | (What::Update, What::Upsert) => {
+                Ok(Some(later))
+            }
+            (What::Replace | What::Upsert | What::Update, What::Delete | What::Replace) => {
                 if self.cells.iter().any(|cell| matches!(cell, Cell::Add(_))) {
                     // The sum may be too much, which is refused although the row goes.
                     return Ok(Some(later));
@@ -61,7 +64,7 @@ impl Effect {
                 Ok(None)
             }
             // If there is one it is refused, changed or not.
-            (What::Update, What::Insert | What::Replace) => {
+            (What::Update, What::Insert) => {
                 *self = later;
                 Ok(None)
             }
@@ -72,6 +75,31 @@ impl Effect {
                 Ok(None)
             }
             (What::Delete, What::Update | What::Delete) => Ok(None),
+        }
+    }
+
+    /// What it is where there was no row; `None` when nothing comes of it.
+    pub(crate) fn of_none(self) -> Option<Self> {
+        match self.what {
+            What::Update | What::Delete => None,
+            What::Insert | What::Replace | What::Upsert => Some(Self {
+                what: What::Insert,
+                cells: self.cells.into_iter().map(Cell::of_new).collect(),
+            }),
+        }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.cells.iter().map(Cell::size).sum::<usize>()
+    }
+
+    /// What is set in this column.
+    pub(crate) fn value(&self, table: &Table, name: &str) -> Option<&Value> {
+        let mut all = table.columns.iter().zip(&self.cells);
+        match all.find(|(column, _)| column.name == name) {
+            Some((_, Cell::Set(value))) => Some(value),
+            _ => None,
         }
     }
 
@@ -92,7 +120,38 @@ impl Effect {
     }
 }
 
+impl What {
+    /// Whether the other changes the cells of this and nothing else.
+    pub(crate) const fn is_changed_by(self, later: Self) -> bool {
+        matches!(
+            (self, later),
+            (
+                Self::Insert | Self::Replace | Self::Upsert,
+                Self::Upsert | Self::Update
+            ) | (Self::Update, Self::Update)
+        )
+    }
+}
+
 impl Cell {
+    /// About how many bytes of memory it takes.
+    pub(crate) const fn size(&self) -> usize {
+        let more = match self {
+            Self::Set(Value::Text(text) | Value::Json(text)) => text.len(),
+            Self::Set(Value::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + more
+    }
+
+    /// Adds where no overflow is to be looked for on the way; says whether it did.
+    pub(crate) fn raise(&mut self, by: i64) -> bool {
+        if self.is_apart_from(&Self::Add(by)) || self.is_too_much_with(&Self::Add(by)) {
+            return false;
+        }
+        self.fold(Self::Add(by)).is_ok()
+    }
+
     /// What it is in a row that was not there.
     pub(crate) fn of_new(self) -> Self {
         match self {
@@ -202,47 +261,61 @@ mod tests {
         Ok(Some(cells?.try_into().unwrap()))
     }
 
+    /// Each as far into the one before as it goes; how many are left then, or that one was refused.
+    fn merge(effects: impl IntoIterator<Item = Effect>) -> Result<Vec<Effect>, ()> {
+        let mut short: Vec<Effect> = Vec::new();
+        for effect in effects {
+            let left = match short.last_mut() {
+                None => Some(effect),
+                Some(last) => last.then(effect).map_err(drop)?,
+            };
+            short.extend(left);
+        }
+        Ok(short)
+    }
+
     #[test]
     fn merged_is_as_one_after_the_other() {
+        let (mut merged, mut apart) = (0, 0);
+        for seed in 1..20_000_u64 {
+            let mut state = seed;
+            let effects: Vec<Effect> = (0..5).map(|_| effect(&mut state)).collect();
+            // One by one, and what was merged by itself before.
+            let (begin, end) = effects.split_at(usize::try_from(random(&mut state, 6)).unwrap());
+            let one_by_one = merge(effects.clone());
+            let grouped = merge(end.to_vec()).and_then(|end| {
+                let begin = merge(begin.to_vec())?;
+                merge(begin.into_iter().chain(end))
+            });
+            for short in [&one_by_one, &grouped] {
+                let left = short.as_ref().map_or(0, Vec::len);
+                (merged, apart) = (merged + effects.len() - left, apart + left);
+                check(seed, &effects, short.as_deref().ok());
+            }
+        }
+        assert!(merged > 20_000 && apart > 20_000, "{merged}, {apart}");
+    }
+
+    fn check(seed: u64, effects: &[Effect], short: Option<&[Effect]>) {
         let rows = [
             None,
             Some([None, Some(3)]),
             Some([Some(i64::MAX), Some(-1)]),
             Some([Some(i64::MIN), None]),
         ];
-        let (mut merged, mut apart) = (0, 0);
-        for seed in 1..20_000_u64 {
-            let mut state = seed;
-            let effects: Vec<Effect> = (0..5).map(|_| effect(&mut state)).collect();
-            let mut short: Vec<Effect> = Vec::new();
-            let mut refused = false;
-            for effect in effects.clone() {
-                let left = match short.last_mut() {
-                    None => Some(effect),
-                    Some(last) => match last.then(effect) {
-                        Ok(left) => left,
-                        Err(_) => {
-                            refused = true;
-                            break;
-                        }
-                    },
-                };
-                match left {
-                    Some(left) => short.push(left),
-                    None => merged += 1,
-                }
-            }
-            apart += short.len();
-            for row in rows {
-                let all = |effects: &[Effect]| effects.iter().try_fold(row, apply);
-                let one_by_one = all(&effects);
-                let seen = if refused { Err(()) } else { all(&short) };
-                assert_eq!(
-                    seen, one_by_one,
-                    "seed {seed}: {row:?} {effects:?} {short:?}"
-                );
+        for row in rows {
+            let all = |effects: &[Effect]| effects.iter().try_fold(row, apply);
+            let expected = all(effects);
+            let seen = short.ok_or(()).and_then(all);
+            assert_eq!(seen, expected, "seed {seed}: {row:?} {effects:?} {short:?}");
+            if row.is_none()
+                && let Some([first, rest @ ..]) = short
+            {
+                // In a table that is empty.
+                let new: Vec<Effect> = first.clone().of_none().into_iter().collect();
+                let seen = all(&new).and_then(|row| rest.iter().try_fold(row, apply));
+                assert_eq!(seen, expected, "seed {seed}: {effects:?} {new:?}");
             }
         }
-        assert!(merged > 10_000 && apart > 10_000, "{merged}, {apart}");
     }
 }

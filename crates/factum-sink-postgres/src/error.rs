@@ -86,8 +86,11 @@ fn kind_of(code: &str) -> Kind {
     match (class, code) {
         // Not as many rows as there may be, data, constraints, too large for an index.
         ("21" | "22" | "23", _) | (_, "54000") => Kind::Refused,
-        // Connections, serialisation and deadlocks, resources, an operator, the system; a lock that was not had in time; a standby.
-        ("08" | "40" | "53" | "57" | "58", _) | (_, "55P03" | "25006") => Kind::Unavailable,
+        // Connections, serialisation and deadlocks, resources, an operator, the system; a lock that was not had in time; a standby; a
+        // transaction that the server ended because it heard nothing, or for its length.
+        ("08" | "40" | "53" | "57" | "58", _) | (_, "55P03" | "25006" | "25P03" | "25P04") => {
+            Kind::Unavailable
+        }
         _ => Kind::Invalid,
     }
 }
@@ -112,6 +115,9 @@ mod tests {
             ("57P03", Kind::Unavailable),
             ("25006", Kind::Unavailable),
             ("55P03", Kind::Unavailable),
+            ("25P03", Kind::Unavailable),
+            ("25P04", Kind::Unavailable),
+            ("25P02", Kind::Invalid),
             ("42P01", Kind::Invalid),
             ("42501", Kind::Invalid),
             ("28P01", Kind::Invalid),

@@ -15,6 +15,7 @@ impl PostgresSink {
     /// # Cancel safety
     /// It may be dropped at any point.
     pub async fn inspect(&mut self, projection: &str) -> Result<Vec<Obstacle>, Error> {
+        drop(self.home().await);
         self.session.ready().await?;
         let known = schema::is_made(&self.session).await?;
         let live = if known {

@@ -215,6 +215,28 @@ pub(crate) fn advance(
     all
 }
 
+/// Notes that nothing was applied in a generation, nor parked.
+pub(crate) async fn forget(
+    session: &Session,
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let schema = session.schema();
+    let what = format!("cannot take back the checkpoint of {projection}");
+    for sql in [
+        "UPDATE {s}.factum_generations SET position = NULL WHERE projection = $1 AND generation = $2",
+        "DELETE FROM {s}.factum_parked WHERE projection = $1 AND generation = $2",
+    ] {
+        let values = vec![
+            Held::Text(projection.to_owned()),
+            Held::Number(generation.into()),
+        ];
+        let ready = Ready::new(what.clone(), sql.replace("{s}", &schema), values);
+        ready.send(session).await?;
+    }
+    Ok(())
+}
+
 /// Notes that a generation is not filled in bulk any more.
 pub(crate) async fn end_bulk(session: &Session, lease: &Lease) -> Result<(), Error> {
     let sql = format!(

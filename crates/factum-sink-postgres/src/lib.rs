@@ -38,6 +38,8 @@
 //! ```
 
 mod ask;
+mod bulk;
+mod commit;
 mod desk;
 mod effect;
 mod error;
@@ -54,13 +56,13 @@ mod value;
 mod views;
 mod writer;
 
-use factum_projection::{Error, Lease, Table};
-use tokio::task::JoinHandle;
+use factum_projection::{Error, Table};
 
 pub use ask::Asked;
 pub use options::{Options, Tls};
 pub use writer::PostgresRows;
 
+use bulk::Bulk;
 use session::Session;
 
 /// A schema of a PostgreSQL database as a sink.
@@ -68,8 +70,10 @@ use session::Session;
 /// It connects when it is first asked for something, and again whenever the connection was lost, so a runner may be started before
 /// the server is. It has a thread of its own for the connection: it can be polled by any executor, and dropped anywhere.
 ///
-/// In a bulk a batch is written while the runner makes the next one, so the last one is stored when the bulk is finished, or the sink is asked
-/// for anything else.
+/// In a bulk batches are put together and written while the runner makes the next ones, so the last ones are stored when the bulk is finished, or
+/// the sink is asked for anything else. Primary keys are made at the end of a bulk, or as soon as a row has to be found by one. If there are two
+/// rows of one key by then the generation is emptied and filled again with its keys, so that the events are found that are refused; one that was
+/// skipped by hand in it is tried again.
 #[derive(Debug)]
 pub struct PostgresSink {
     session: Session,
@@ -78,14 +82,8 @@ pub struct PostgresSink {
     begun: bool,
     /// Whether a commit was sent that was not answered, so that the checkpoint may be further than a lease was told.
     unsure: bool,
-    /// The lease of a bulk, whose batches are written while the next one is made.
-    away_for: Option<Lease>,
-    /// The batch that is written meanwhile; the connection is with it.
-    away: Option<JoinHandle<(Session, Result<(), Error>)>>,
-    /// What became of it when it failed, until the sink is looked at.
-    failed: Option<Error>,
-    /// How many batches of a bulk are still waited for, because one was refused.
-    careful: u32,
+    /// What is kept back of a bulk.
+    bulk: Bulk,
 }
 
 impl PostgresSink {
@@ -102,10 +100,7 @@ impl PostgresSink {
             rows: PostgresRows::new(tables),
             begun: false,
             unsure: false,
-            away_for: None,
-            away: None,
-            failed: None,
-            careful: 0,
+            bulk: Bulk::default(),
         })
     }
 

@@ -20,9 +20,10 @@ const SCHEMA_BYTES_MAX: usize = 63;
 /// What is asked of the connection: `sslmode` of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tls {
-    /// Nothing: passwords are hashed, everything else can be read on the way.
+    /// Nothing: all can be read on the way. So can the password when the server asks for it in clear text (`password` in its `pg_hba.conf`), or
+    /// when another answers in its place and does; asked for by `scram-sha-256` it is not sent.
     Disable,
-    /// Encrypted where the server can; not proof against one who answers in its place.
+    /// Encrypted where the server can; not proof against one who answers in its place, or says that the server cannot: then as [`Tls::Disable`].
     #[default]
     Prefer,
     /// Encrypted, or not at all; not proof against one who answers in the server's place.

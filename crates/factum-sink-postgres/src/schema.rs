@@ -4,10 +4,10 @@
 //! Never: takes over what something else made.
 
 use factum_projection::manage::{no_generation, other_version};
-use factum_projection::{Claim, Error, Lease, Table, Which};
+use factum_projection::{Claim, Error, Kind, Lease, Table, Which};
 use tokio_postgres::types::Type;
 
-use crate::keep::{cell, locked};
+use crate::keep::{cell, forget, locked};
 use crate::session::{Bound, Session};
 use crate::value::sql_type;
 use crate::views;
@@ -82,18 +82,21 @@ pub(crate) async fn claim(
         }
         _ => (),
     }
+    let bulk = claim.bulk && live != Some(generation) && claim.which != Which::Live;
     for table in tables {
         check_owner(session, table, projection).await?;
         if made.is_some() {
             check_table(session, table, projection, generation).await?;
         } else {
-            make_table(session, table, projection, generation).await?;
+            make_table(session, table, projection, generation, bulk).await?;
         }
     }
-    let bulk = claim.bulk && live != Some(generation) && claim.which != Which::Live;
     if bulk {
         drop_indexes(session, tables, generation).await?;
     } else {
+        if made.is_some_and(|made| made.bulk) {
+            settle(session, tables, projection, generation).await?;
+        }
         make_indexes(session, tables, generation).await?;
     }
     let epoch = raise(session, claim, generation, bulk).await?;
@@ -242,12 +245,18 @@ async fn make_table(
     table: &Table,
     projection: &str,
     generation: u32,
+    bulk: bool,
 ) -> Result<(), Error> {
     let name = table_name(&table.name, generation);
     check_free(session, &name).await?;
     let schema = session.schema();
     let definition = definition(table);
-    let sql = format!("CREATE TABLE {schema}.{} ({definition})", quoted(&name));
+    let columns = if bulk {
+        columns_sql(table)
+    } else {
+        definition.clone()
+    };
+    let sql = format!("CREATE TABLE {schema}.{} ({columns})", quoted(&name));
     session.batch(&format!("cannot make {name}"), &sql).await?;
     let sql = format!(
         "INSERT INTO {schema}.factum_tables (name, projection, generation, definition) VALUES ($1, $2, $3, $4)"
@@ -282,6 +291,79 @@ pub(crate) fn columns_sql(table: &Table) -> String {
 pub(crate) fn key_sql(table: &Table) -> String {
     let key: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
     key.join(", ")
+}
+
+/// Makes the primary keys that are missing; says whether all could be. If not, rows are there twice, or one's key is too long.
+pub(crate) async fn make_keys(
+    session: &Session,
+    tables: &[&Table],
+    generation: u32,
+) -> Result<bool, Error> {
+    let schema = session.schema();
+    for table in tables {
+        let name = table_name(&table.name, generation);
+        let what = format!("cannot make the key of {name}");
+        if has_key(session, &name).await? {
+            continue;
+        }
+        session.batch(&what, "SAVEPOINT factum_key").await?;
+        let on = quoted(&name);
+        let sql = format!(
+            "ALTER TABLE {schema}.{on} ADD PRIMARY KEY ({})",
+            key_sql(table)
+        );
+        match session.batch_slow(&what, &sql).await {
+            Ok(()) => session.batch(&what, "RELEASE factum_key").await?,
+            Err(error) if error.kind() == Kind::Refused => {
+                let back = "ROLLBACK TO factum_key; RELEASE factum_key";
+                session.batch(&what, back).await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+async fn has_key(session: &Session, name: &str) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND c.relname = $2 AND i.indisprimary";
+    let schema = session.options().schema_name();
+    let values: [Bound<'_>; 2] = [(&schema, Type::TEXT), (&name, Type::TEXT)];
+    let what = format!("cannot find the key of {name}");
+    let rows = session.query(&what, sql, &values).await?;
+    Ok(!rows.is_empty())
+}
+
+/// Removes all rows, and makes the primary keys that are missing.
+pub(crate) async fn empty(
+    session: &Session,
+    tables: &[Table],
+    generation: u32,
+) -> Result<(), Error> {
+    let schema = session.schema();
+    for table in tables {
+        let name = table_name(&table.name, generation);
+        let sql = format!("TRUNCATE {schema}.{}", quoted(&name));
+        session.batch(&format!("cannot empty {name}"), &sql).await?;
+    }
+    let tables: Vec<&Table> = tables.iter().collect();
+    make_keys(session, &tables, generation).await.map(drop)
+}
+
+/// Makes the keys that a bulk left out. Where they cannot be made the generation is as if nothing had been applied.
+pub(crate) async fn settle(
+    session: &Session,
+    tables: &[Table],
+    projection: &str,
+    generation: u32,
+) -> Result<(), Error> {
+    let all: Vec<&Table> = tables.iter().collect();
+    if !make_keys(session, &all, generation).await? {
+        empty(session, tables, generation).await?;
+        forget(session, projection, generation).await?;
+    }
+    Ok(())
 }
 
 /// The names of the indexes of a table, and their columns.

@@ -28,14 +28,26 @@ pub(crate) enum Statement<'a> {
     Bound {
         what: String,
         sql: String,
+        table: &'a Table,
         lists: Vec<List<'a>>,
     },
     /// Rows are copied.
     Copy {
         what: String,
         sql: String,
-        chunks: Vec<Bytes>,
+        table: &'a Table,
+        effects: Vec<&'a Effect>,
     },
+}
+
+impl Statement<'_> {
+    /// The table whose rows have to be found by their key, if that is so.
+    pub(crate) const fn needs_key(&self) -> Option<&Table> {
+        match self {
+            Self::Bound { table, .. } => Some(table),
+            Self::Copy { .. } => None,
+        }
+    }
 }
 
 /// The values of a column.
@@ -61,10 +73,10 @@ enum Fate {
 /// The statements for a table, in the order in which they have to be run.
 pub(crate) fn statements<'a>(
     schema: &str,
-    table: &Table,
+    table: &'a Table,
     generation: u32,
     batch: &'a Batch,
-) -> Result<Vec<Statement<'a>>, Error> {
+) -> Vec<Statement<'a>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (round, effect) in &batch.effects {
         // Mostly it is the one before.
@@ -99,7 +111,8 @@ pub(crate) fn statements<'a>(
             statements.push(Statement::Copy {
                 what: doing(),
                 sql: copy_sql(&target, table),
-                chunks: shape.copied(&effects)?,
+                table,
+                effects,
             });
             continue;
         }
@@ -107,11 +120,12 @@ pub(crate) fn statements<'a>(
             statements.push(Statement::Bound {
                 what: doing(),
                 sql: shape.sql(what),
+                table,
                 lists: shape.lists(what, effects),
             });
         }
     }
-    Ok(statements)
+    statements
 }
 
 /// Rows to which the same happens in the same round.
@@ -229,14 +243,17 @@ impl Shape<'_> {
         });
         key.collect::<Vec<_>>().join(" AND ")
     }
+}
 
-    /// The rows in chunks; a value that cannot be written is named.
-    fn copied(&self, effects: &[&Effect]) -> Result<Vec<Bytes>, Error> {
-        let rows = effects
-            .iter()
-            .map(|effect| effect.cells.iter().map(Cell::sent));
-        Chunks::new(self.table, rows).collect()
-    }
+/// New rows as a COPY sends them, made while they are sent.
+pub(crate) fn copied<'a>(
+    table: &'a Table,
+    effects: &'a [&'a Effect],
+) -> impl Iterator<Item = Result<Bytes, Error>> + Send + 'a {
+    let rows = effects
+        .iter()
+        .map(|effect| effect.cells.iter().map(Cell::sent));
+    Chunks::new(table, rows)
 }
 
 /// A COPY of all columns.
@@ -251,11 +268,12 @@ pub(crate) fn copy_rows<'a>(
     target: &str,
     table: &'a Table,
     rows: &'a [Vec<Value>],
-) -> (String, impl Iterator<Item = Bytes> + Send + 'a) {
+) -> (
+    String,
+    impl Iterator<Item = Result<Bytes, Error>> + Send + 'a,
+) {
     let rows = rows.iter().map(|row| row.iter().map(Sent::Value));
-    // What is wrong ends the COPY early, and the server says so.
-    let chunks = Chunks::new(table, rows).map_while(Result::ok);
-    (copy_sql(target, table), chunks)
+    (copy_sql(target, table), Chunks::new(table, rows))
 }
 
 /// Rows in COPY's binary format: a count of fields, then each with its length before it, -1 for null; -1 ends it.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use factum_projection::{Error, Kind};
 use futures_util::SinkExt;
+use futures_util::future::{Either, select};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
@@ -308,14 +309,18 @@ impl Session {
             .await
     }
 
-    /// A COPY into a table, of bytes that are framed already, within a limit if there is one.
+    /// A COPY of so many rows into a table, of bytes that are framed already, within a limit if there is one.
+    ///
+    /// # Errors
+    /// That of the first chunk that cannot be made; `Invalid` when another number of rows came into the table.
     pub(crate) async fn copy(
         &mut self,
         what: &str,
         sql: &str,
         limit: Option<Duration>,
-        chunks: impl IntoIterator<Item = Bytes, IntoIter: Send>,
-    ) -> Result<u64, Error> {
+        rows: usize,
+        chunks: impl IntoIterator<Item = Result<Bytes, Error>, IntoIter: Send>,
+    ) -> Result<(), Error> {
         if !self
             .link
             .as_ref()
@@ -338,11 +343,43 @@ impl Session {
             let sink = link.client.copy_in(statement).await?;
             let mut sink = std::pin::pin!(sink);
             for chunk in chunks {
-                sink.feed(chunk).await?;
+                match chunk {
+                    Ok(chunk) => sink.feed(chunk).await?,
+                    // The server takes back what it has when the COPY is not finished.
+                    Err(error) => return Ok(Err(error)),
+                }
             }
-            sink.finish().await
+            sink.finish().await.map(Ok)
         };
-        self.within(what, limit, sent).await
+        let loaded = self.within(what, limit, sent).await??;
+        if loaded != rows as u64 {
+            let more = format!("{loaded} of {rows} rows came into the table");
+            return Err(Error::invalid(format!("{what}: {more}")));
+        }
+        Ok(())
+    }
+
+    /// Several steps within a limit.
+    pub(crate) async fn within_all<T>(
+        &mut self,
+        limit: Duration,
+        steps: impl AsyncFnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some(runtime) = &self.runtime.0 else {
+            return Err(gone());
+        };
+        let timer = {
+            let _entered = runtime.enter();
+            tokio::time::sleep(limit)
+        };
+        let steps = std::pin::pin!(steps(self));
+        match select(steps, std::pin::pin!(timer)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => {
+                let what = format!("no answer was had within {limit:?}");
+                Err(Error::unavailable(what))
+            }
+        }
     }
 
     async fn within<T>(

@@ -18,6 +18,8 @@ use crate::value;
 pub struct PostgresRows {
     tables: Vec<Table>,
     batches: Vec<Batch>,
+    /// The key of the row that is being written; here so that it needs no memory each time.
+    key: Vec<u8>,
 }
 
 #[expect(
@@ -33,12 +35,18 @@ pub(crate) struct Batch {
     pub(crate) effects: Vec<(u32, Effect)>,
     /// Where the last effect on a row is, by its key.
     latest: Latest,
+    /// About how much memory they take.
+    bytes: usize,
 }
 
 impl PostgresRows {
     pub(crate) fn new(tables: Vec<Table>) -> Self {
         let batches = tables.iter().map(|_| Batch::default()).collect();
-        Self { tables, batches }
+        Self {
+            tables,
+            batches,
+            key: Vec::new(),
+        }
     }
 
     pub(crate) fn tables(&self) -> &[Table] {
@@ -50,15 +58,71 @@ impl PostgresRows {
         for batch in &mut self.batches {
             batch.effects.clear();
             batch.latest.clear();
+            batch.bytes = 0;
         }
+    }
+
+    /// Takes down what was taken down after this; after an error it is of no use any more.
+    ///
+    /// # Errors
+    /// Refused: something cannot come after what is here already.
+    pub(crate) fn append(&mut self, later: Self) -> Result<(), Error> {
+        let pairs = self.tables.iter().zip(&mut self.batches);
+        for ((table, batch), later) in pairs.zip(later.batches) {
+            if batch.effects.is_empty() {
+                *batch = later;
+                continue;
+            }
+            for (_, effect) in later.effects {
+                let mut key = Vec::with_capacity(24);
+                put_key(&mut key, table, |name| effect.value(table, name));
+                let added = batch.add(key, effect);
+                added.map_err(|error| refused(table, &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What it is in tables that are empty.
+    pub(crate) fn settle_empty(&mut self) {
+        for batch in &mut self.batches {
+            let effects = std::mem::take(&mut batch.effects).into_iter();
+            let settled = effects.filter_map(|(round, effect)| {
+                let effect = match round {
+                    0 => effect.of_none()?,
+                    _ => effect,
+                };
+                Some((round, effect))
+            });
+            batch.effects = settled.collect();
+            batch.latest.clear();
+        }
+    }
+
+    /// How many effects there are, how many of them new rows, and about how many bytes of memory they take.
+    pub(crate) fn load(&self) -> (usize, usize, usize) {
+        let sum = |of: fn(&Batch) -> usize| self.batches.iter().map(of).sum();
+        let new = |batch: &Batch| {
+            let effects = batch.effects.iter();
+            effects
+                .filter(|(_, effect)| effect.what == What::Insert)
+                .count()
+        };
+        (
+            sum(|batch| batch.effects.len()),
+            sum(new),
+            sum(|batch| batch.bytes),
+        )
     }
 
     /// What was taken down, by itself; nothing is left.
     pub(crate) fn take(&mut self) -> Self {
-        let left = self.tables.iter().map(|_| Batch::default()).collect();
+        // The next one is mostly as long.
+        let left = self.batches.iter().map(Batch::as_long).collect();
         Self {
             tables: self.tables.clone(),
             batches: std::mem::replace(&mut self.batches, left),
+            key: Vec::new(),
         }
     }
 
@@ -90,6 +154,17 @@ impl PostgresRows {
         else {
             return Ok(());
         };
+        let mut all = given.iter().copied().flatten();
+        all.try_for_each(|(name, value)| value::check(table, name, value))?;
+        self.key.clear();
+        put_key(&mut self.key, table, |name| {
+            let mut all = given.iter().copied().flatten();
+            let found = all.find(|(given, _)| *given == name);
+            found.map(|(_, value)| value)
+        });
+        if batch.fold(table, &self.key, what, given, add) {
+            return Ok(());
+        }
         let new = what == What::Insert;
         let mut cells: Vec<Cell> = table
             .columns
@@ -107,7 +182,6 @@ impl PostgresRows {
             columns.position(|column| column.name == name)
         };
         for (name, value) in given.iter().copied().flatten() {
-            value::check(table, name, value)?;
             if let Some(cell) = place(name).and_then(|at| cells.get_mut(at)) {
                 *cell = Cell::Set(table.settled(name, value));
             }
@@ -117,24 +191,87 @@ impl PostgresRows {
         {
             *cell = Cell::Add(by);
         }
-        let key = key(table, &cells);
         batch
-            .add(key, Effect { what, cells })
-            .map_err(|error| Error::refused(format!("table {}: {error}", table.name)))
+            .add(self.key.clone(), Effect { what, cells })
+            .map_err(|error| refused(table, &error))
     }
 }
 
+fn refused(table: &Table, error: &Error) -> Error {
+    Error::refused(format!("table {}: {error}", table.name))
+}
+
 impl Batch {
+    /// An empty one with room for as much.
+    fn as_long(&self) -> Self {
+        Self {
+            effects: Vec::with_capacity(self.effects.len()),
+            latest: Latest::with_capacity(self.latest.len()),
+            bytes: 0,
+        }
+    }
+
+    /// Merges into what is there for a row, where that is plain; says whether it did. Anything else is left to [`Effect::then`].
+    fn fold(
+        &mut self,
+        table: &Table,
+        key: &[u8],
+        what: What,
+        given: &[&[Given<'_>]],
+        add: Option<(&str, i64)>,
+    ) -> bool {
+        let at = self.latest.get(key).copied();
+        let Some((_, before)) = at.and_then(|at| self.effects.get_mut(at)) else {
+            return false;
+        };
+        if !before.what.is_changed_by(what) {
+            return false;
+        }
+        let place = |name: &str| table.columns.iter().position(|it| it.name == name);
+        let cells = &mut before.cells;
+        if let Some((name, by)) = add {
+            let cell = place(name).and_then(|at| cells.get_mut(at));
+            return cell.is_some_and(|cell| cell.raise(by));
+        }
+        let set = || {
+            let all = given.iter().copied().flatten();
+            all.filter(|(name, _)| !table.key.iter().any(|key| key == name))
+        };
+        let plain = |(name, _): &Given<'_>| {
+            let cell = place(name).and_then(|at| cells.get(at));
+            matches!(cell, Some(Cell::Keep | Cell::Set(_)))
+        };
+        if !set().all(plain) {
+            return false;
+        }
+        let mut grown = 0;
+        for (name, value) in set() {
+            if let Some(cell) = place(name).and_then(|at| cells.get_mut(at)) {
+                let size = cell.size();
+                *cell = Cell::Set(table.settled(name, value));
+                grown += cell.size().saturating_sub(size);
+            }
+        }
+        self.bytes += grown;
+        true
+    }
+
     fn add(&mut self, key: Vec<u8>, effect: Effect) -> Result<(), Error> {
         let at = self.latest.get(&key).copied();
         let before = at.and_then(|at| self.effects.get_mut(at));
         let (round, effect) = match before {
             None => (0, effect),
-            Some((round, before)) => match before.then(effect)? {
-                None => return Ok(()),
-                Some(apart) => (*round + 1, apart),
-            },
+            Some((round, before)) => {
+                let size = before.size();
+                let apart = before.then(effect)?;
+                self.bytes = (self.bytes + before.size()).saturating_sub(size);
+                match apart {
+                    None => return Ok(()),
+                    Some(apart) => (*round + 1, apart),
+                }
+            }
         };
+        self.bytes += effect.size() + key.len() + size_of::<(Vec<u8>, usize)>();
         self.latest.insert(key, self.effects.len());
         self.effects.push((round, effect));
         Ok(())
@@ -184,25 +321,22 @@ impl Rows for PostgresRows {
     }
 }
 
-/// A text of bytes that is the same for the same key; its values are settled.
-fn key(table: &Table, cells: &[Cell]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(24);
+/// Bytes that are the same for the same key.
+fn put_key<'v>(key: &mut Vec<u8>, table: &Table, value: impl Fn(&str) -> Option<&'v Value>) {
     for name in &table.key {
-        let mut all = table.columns.iter().zip(cells);
-        let Some((_, Cell::Set(value))) = all.find(|(column, _)| column.name == *name) else {
-            continue;
-        };
-        match value {
-            Value::Bool(truth) => key.push((*truth).into()),
-            Value::Integer(number) => key.extend(number.to_be_bytes()),
-            Value::Real(number) => key.extend(number.to_bits().to_be_bytes()),
-            Value::Time(time) => key.extend(time.as_micros().to_be_bytes()),
-            Value::Text(text) => with_length(&mut key, text.as_bytes()),
-            Value::Bytes(bytes) => with_length(&mut key, bytes),
-            _ => (),
+        match value(name) {
+            Some(Value::Text(text)) => with_length(key, text.as_bytes()),
+            Some(Value::Bytes(bytes)) => with_length(key, bytes),
+            Some(Value::Bool(truth)) => key.push((*truth).into()),
+            Some(Value::Time(time)) => key.extend(time.as_micros().to_be_bytes()),
+            Some(number) => match table.settled(name, number) {
+                Value::Integer(number) => key.extend(number.to_be_bytes()),
+                Value::Real(number) => key.extend(number.to_bits().to_be_bytes()),
+                _ => (),
+            },
+            None => (),
         }
     }
-    key
 }
 
 fn with_length(key: &mut Vec<u8>, bytes: &[u8]) {

@@ -15,7 +15,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use factum_engine::{Engine, Options};
@@ -199,11 +200,23 @@ fn has_ended(child: &mut Mortal) -> bool {
     child.child().try_wait().unwrap().is_some()
 }
 
-/// Waits until the child is about to begin, or has ended.
+/// Waits until the child is about to begin, or has ended, and no longer than a minute.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is waited for; nothing is simulated"
+)]
 fn begun(child: &mut Mortal) {
-    let mut said = String::new();
-    let mut out = BufReader::new(child.child().stdout.as_mut().unwrap());
-    out.read_line(&mut said).unwrap();
+    let out = child.child().stdout.take().unwrap();
+    let (said, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let mut out = BufReader::new(out);
+        let read = out.read_line(&mut String::new());
+        drop(said.send(read.map(drop)));
+        // Whatever it says more is taken from it.
+        drop(std::io::copy(&mut out, &mut std::io::sink()));
+    });
+    let heard = heard.recv_timeout(Duration::from_secs(60));
+    heard.expect("the child did not begin").unwrap();
 }
 
 enum Ended {

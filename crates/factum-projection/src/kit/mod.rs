@@ -24,6 +24,7 @@
 #![expect(clippy::panic, reason = "a failed expectation of a test is a panic")]
 
 mod alike;
+mod bulk;
 mod exactly_once;
 mod faulty;
 mod hand;
@@ -31,6 +32,7 @@ mod log;
 mod random;
 
 pub use alike::check_rows;
+pub use bulk::check_bulk;
 pub use exactly_once::check_exactly_once;
 pub use faulty::{Fault, Faulty, Plan};
 pub use hand::{check_fencing, check_generations, check_hand};
@@ -69,6 +71,7 @@ pub async fn check_sink<S: Subject>(open: impl AsyncFn(u64, &[Table]) -> S) {
     .await;
     let tables = orders_tables();
     check_generations(open(1_002, &tables).await, open(1_002, &tables).await).await;
+    check_bulk(open(1_003, &tables).await).await;
     check_random(async |place, tables| open(2_000 + place, tables).await, 1).await;
     check_failures(async |place| open(10_000 + place, &orders_tables()).await).await;
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::Metrics;
@@ -46,7 +47,7 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Accepts until `stop` is ready, then waits for requests under way, at most as long as the limits say.
+    /// Accepts until `stop` is ready, then waits for requests under way, at most as long as the limits say. No connection is open afterwards.
     ///
     /// With `tls`, every connection has to speak it.
     pub(crate) async fn serve(
@@ -60,11 +61,13 @@ impl Listener {
         let served = Arc::new(Served::new(routes, limits.clone()));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(limits.connections));
+        let (closed, mut connections) = (watch::Sender::new(false), JoinSet::new());
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut stop => break,
+                Some(_) = connections.join_next() => continue,
                 accepted = self.socket.accept() => accepted,
             };
             let Some(connection) = settle(accepted).await else {
@@ -82,23 +85,25 @@ impl Listener {
             let acceptor = tls.clone();
             let open = metrics.connections.clone();
             open.inc();
-            tokio::spawn(async move {
-                served.connection(connection, acceptor, watcher).await;
+            let closing = closed.subscribe();
+            connections.spawn(async move {
+                served
+                    .connection(connection, acceptor, watcher, closing)
+                    .await;
                 open.dec();
                 drop(place);
             });
         }
         drop(self.socket);
-        let connections = graceful.count();
-        if tokio::time::timeout(limits.drain, graceful.shutdown())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                connections,
-                "some connections were still busy when the time to stop was up"
-            );
+        closed.send_replace(true);
+        let drained = async {
+            graceful.shutdown().await;
+            while connections.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(limits.drain, drained).await.is_err() {
+            tracing::warn!("some connections were still busy when the time to stop was up");
         }
+        connections.shutdown().await;
     }
 }
 

@@ -9,7 +9,9 @@ use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::first::{self, Version};
 use super::hello::Hello;
@@ -33,6 +35,12 @@ pub(super) struct Served {
     limits: Limits,
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
+}
+
+/// A connection that has said what it speaks.
+enum Opened {
+    Plain(Version, TcpStream),
+    Encrypted(Version, Box<TlsStream<TcpStream>>),
 }
 
 impl Served {
@@ -67,17 +75,35 @@ impl Served {
         stream: TcpStream,
         tls: Option<TlsAcceptor>,
         watcher: Watcher,
+        mut closing: watch::Receiver<bool>,
     ) {
+        let closed = async move { closing.wait_for(|closed| *closed).await.is_ok() };
+        let opened = async {
+            tokio::select! {
+                biased;
+                _ = closed => None,
+                opened = self.open(stream, tls) => opened,
+            }
+        };
+        match opened.await {
+            Some(Opened::Plain(version, stream)) => self.speak(version, stream, watcher).await,
+            Some(Opened::Encrypted(version, stream)) => self.speak(version, *stream, watcher).await,
+            None => {}
+        }
+    }
+
+    /// What a connection speaks; `None` when it has ended.
+    async fn open(&self, stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Opened> {
         let Some(tls) = tls else {
             match within(self.limits.hello, first::of(&stream)).await {
-                Some(Ok(Some(version))) => self.speak(version, stream, watcher).await,
+                Some(Ok(Some(version))) => return Some(Opened::Plain(version, stream)),
                 Some(Ok(None)) => {}
                 Some(Err(error)) => {
                     tracing::debug!(%error, "a connection ended before its first request");
                 }
                 None => tracing::debug!("a connection said nothing and was closed"),
             }
-            return;
+            return None;
         };
         match within(self.limits.hello, tls.accept(stream)).await {
             Some(Ok(stream)) => {
@@ -85,11 +111,12 @@ impl Served {
                     Some(b"h2") => Version::Two,
                     _ => Version::One,
                 };
-                self.speak(version, stream, watcher).await;
+                return Some(Opened::Encrypted(version, Box::new(stream)));
             }
             Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             None => tracing::debug!("a TLS handshake took too long"),
         }
+        None
     }
 
     async fn speak<S>(&self, version: Version, stream: S, watcher: Watcher)

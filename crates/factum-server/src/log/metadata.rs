@@ -144,20 +144,15 @@ pub(crate) async fn besides(
     store: &dyn EventStore,
     subject: StreamName,
     events: &[NewEvent],
-) -> Result<Option<StreamWrite>, StoreError> {
+) -> Result<Vec<StreamWrite>, StoreError> {
     let last = events
         .iter()
         .rev()
         .find(|event| event.event_type.as_str() == METADATA_TYPE);
     let Some(event) = last else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let change = change(store, &subject, Document::parse(&event.data)?.kept()).await?;
-    Ok(change.map(|change| StreamWrite {
-        stream: subject,
-        expected: ExpectedRevision::Any,
-        change,
-    }))
+    changes(store, &subject, Document::parse(&event.data)?.kept()).await
 }
 
 /// Appends to the metadata stream of `subject`, and puts what the last event says in force, together.
@@ -178,41 +173,56 @@ pub(crate) async fn write(
 }
 
 /// What has to be done to a stream for its metadata to be in force.
-async fn change(
+async fn changes(
     store: &dyn EventStore,
     subject: &StreamName,
     kept: Kept,
-) -> Result<Option<Change>, StoreError> {
-    if !kept.deleted {
-        return Ok(Some(Change::Settings(kept.settings)));
+) -> Result<Vec<StreamWrite>, StoreError> {
+    let change = |change| StreamWrite {
+        stream: subject.clone(),
+        expected: ExpectedRevision::Any,
+        change,
+    };
+    let mut changes = vec![change(Change::Settings(kept.settings))];
+    if kept.deleted && store.stream_info(subject.clone()).await?.state == StreamState::Live {
+        changes.push(change(Change::Delete));
     }
-    let live = store.stream_info(subject.clone()).await?.state == StreamState::Live;
-    Ok(live.then_some(Change::Delete))
+    Ok(changes)
 }
 
 /// Sees to it that the end of a metadata stream says what is in force, before it is read.
 ///
-/// # Errors
-/// As for reads and appends.
+/// Where that cannot be found out or written, reading goes on with what is there.
 pub(crate) async fn settle(
     store: &dyn EventStore,
     subject: &StreamName,
     stream: &StreamName,
     id: EventId,
+) {
+    if let Err(error) = try_to_settle(store, subject, stream, id).await
+        && error.kind() != Kind::Conflict
+    {
+        tracing::debug!(%error, %stream, "what is in force was not written down");
+    }
+}
+
+async fn try_to_settle(
+    store: &dyn EventStore,
+    subject: &StreamName,
+    stream: &StreamName,
+    id: EventId,
 ) -> Result<(), StoreError> {
+    // First what is said, then what is so: whoever changes both meanwhile moves the stream, and the append conflicts.
+    let last = last(store, stream).await?;
     let info = store.stream_info(subject.clone()).await?;
     if info.state == StreamState::Tombstoned {
         return Ok(());
     }
-    let Ok(last) = last(store, stream).await else {
-        // What is there was not written by a server; it is for a person to mend.
-        return Ok(());
-    };
     let in_force = in_force(&info);
     let said = last
         .as_ref()
         .map_or_else(Kept::default, |(_, document)| document.kept());
-    if said == in_force {
+    if in_force == said {
         return Ok(());
     }
     let (expected, document) = match last {
@@ -221,11 +231,7 @@ pub(crate) async fn settle(
     };
     let event = document.keeping(in_force).event(id)?;
     let batch = AppendBatch::events(stream.clone(), expected, vec![event]);
-    match store.append(batch).await {
-        // Somebody else says it, or something newer.
-        Err(error) if error.kind() == Kind::Conflict => Ok(()),
-        written => written.map(drop),
-    }
+    store.append(batch).await.map(drop)
 }
 
 /// What a stream keeps, as far as metadata has words for it: whole seconds.

@@ -1,5 +1,6 @@
 //! One append, sent as many messages: what is expected, then each event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
@@ -12,7 +13,7 @@ use factum_proto::kurrent::streams::append_resp::{
 };
 use factum_proto::kurrent::streams::{AppendReq, AppendResp};
 use factum_store::{Kind, StoreError};
-use factum_types::limits::BATCH_BYTES_MAX;
+use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
 use tokio::time::error::Elapsed;
 use tonic::{Status, Streaming};
@@ -30,11 +31,15 @@ use crate::wire::{errors, position, stream_name};
 /// # Errors
 /// As the protocol has them.
 pub(super) async fn append(
-    node: &Node,
+    node: &Arc<Node>,
     caller: &Caller,
     messages: Streaming<AppendReq>,
 ) -> Result<AppendResp, Status> {
-    let (stream, expected, events) = collect(node, caller, messages).await?;
+    let upload = node.options.limits.upload;
+    let collected = tokio::time::timeout(upload, collect(node, caller, messages)).await;
+    let (stream, expected, events) = collected.map_err(|elapsed| {
+        Status::deadline_exceeded(format!("the append was not sent in time: {elapsed}"))
+    })??;
     let answered = counted(
         node,
         stream.clone(),
@@ -55,20 +60,19 @@ pub(super) async fn append(
 
 /// Appends within a time, and counts it.
 pub(super) async fn counted(
-    node: &Node,
+    node: &Arc<Node>,
     stream: StreamName,
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
     time: Duration,
 ) -> Result<Result<Appended, StoreError>, Elapsed> {
     let (began, count) = (node.env.clock.monotonic_ns(), events.len());
-    let append = append_events(&*node.store, stream.clone(), expected, events);
-    let answered = tokio::time::timeout(time, append).await;
-    node.auth.written(&stream);
+    let (store, to) = (Arc::clone(&node.store), vec![stream.clone()]);
+    let append = async move { append_events(&*store, stream, expected, events).await };
+    let answered = tokio::time::timeout(time, node.carry_out(to, append)).await;
     let result = match &answered {
-        Ok(Ok(_)) => Counted::Stored,
-        Ok(Err(error)) if error.kind() == Kind::Conflict => Counted::Conflict,
-        _ => Counted::Refused,
+        Ok(answer) => Counted::of(answer),
+        Err(_) => Counted::Refused,
     };
     node.metrics.appended(result, count, node.since(began));
     answered
@@ -103,7 +107,7 @@ async fn collect(
         };
         let event = Proposed::from(proposed).into_event()?;
         bytes += event.byte_len();
-        if bytes > BATCH_BYTES_MAX {
+        if bytes > BATCH_BYTES_MAX || events.len() >= BATCH_EVENTS_MAX {
             return Err(errors::append_too_large(BATCH_BYTES_MAX));
         }
         events.push(event);

@@ -22,11 +22,12 @@ use factum_proto::kurrent::streams::{
     BatchAppendError as WireStatus, BatchAppendReq, BatchAppendResp,
 };
 use factum_proto::kurrent::{
-    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, Timeout,
-    Unknown, Uuid, WrongExpectedVersion, wrong_expected_version as wrong,
+    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendEventSizeExceeded,
+    MaximumAppendSizeExceeded, StreamDeleted, Timeout, Unknown, Uuid, WrongExpectedVersion,
+    wrong_expected_version as wrong,
 };
 use factum_store::{Kind, StoreError};
-use factum_types::limits::BATCH_BYTES_MAX;
+use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use factum_types::{EventId, ExpectedRevision, NewEvent, StreamName};
 use futures_core::Stream;
 use futures_util::StreamExt;
@@ -46,7 +47,8 @@ use crate::wire::{errors, id, identifier, position, stream_name};
 /// What begins the name of a message in an `Any`.
 const TYPE_URL: &str = "type.googleapis.com/event_store.client.";
 
-type Answer = Pin<Box<dyn Future<Output = BatchAppendResp> + Send>>;
+/// An answer to come, and how much memory its append takes, in bytes.
+type Answer = Pin<Box<dyn Future<Output = (BatchAppendResp, usize)> + Send>>;
 
 /// The answers to a call.
 pub(super) fn answers(
@@ -62,6 +64,7 @@ pub(super) fn answers(
         begun: BTreeMap::new(),
         bytes: 0,
         running: FuturesUnordered::new(),
+        running_bytes: 0,
         stopping: Box::pin(async move { stopped.stopping().await }),
         goodbye: None,
     };
@@ -82,6 +85,8 @@ struct Call {
     /// Bytes of events in `begun`.
     bytes: usize,
     running: FuturesUnordered<Answer>,
+    /// What they take.
+    running_bytes: usize,
     /// Ready when the server stops.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What is said when all that was begun is answered.
@@ -99,14 +104,16 @@ struct Begun {
 /// What comes next in a call.
 enum Next {
     Request(Result<Option<BatchAppendReq>, Status>),
-    Answer(Option<BatchAppendResp>),
+    Answer(Option<(BatchAppendResp, usize)>),
     Stop,
 }
 
 impl Call {
     async fn next(&mut self) -> Option<Result<BatchAppendResp, Status>> {
         loop {
-            let room = self.running.len() < self.node.options.limits.batches_in_flight;
+            let limits = &self.node.options.limits;
+            let room = self.running.len() < limits.batches_in_flight
+                && self.running_bytes < 4 * limits.message_bytes;
             let next = match (&mut self.requests, room) {
                 (Some(requests), true) => {
                     let running = !self.running.is_empty();
@@ -120,98 +127,123 @@ impl Call {
                 _ => Next::Answer(self.running.next().await),
             };
             match next {
-                Next::Answer(Some(answer)) => return Some(Ok(answer)),
+                Next::Answer(Some((answer, bytes))) => {
+                    self.running_bytes -= bytes;
+                    return Some(Ok(answer));
+                }
                 Next::Answer(None) => return self.goodbye.take().map(Err),
-                Next::Stop => {
-                    self.requests = None;
-                    self.goodbye = Some(errors::stopping());
-                }
-                Next::Request(Ok(Some(request))) => {
-                    if let Some(answer) = self.take(request).await {
-                        return Some(answer);
-                    }
-                }
+                Next::Stop => self.end(errors::stopping()),
+                Next::Request(Ok(Some(request))) => match self.take(request).await {
+                    Ok(Some(answer)) => return Some(Ok(answer)),
+                    Ok(None) => {}
+                    Err(status) => self.end(status),
+                },
                 // What is complete is still answered; what is not was never asked for.
                 Next::Request(Ok(None)) => self.requests = None,
-                Next::Request(Err(status)) => {
-                    self.requests = None;
-                    if self.running.is_empty() && status.code() != Code::Cancelled {
-                        return Some(Err(status));
-                    }
-                }
+                Next::Request(Err(status)) => self.end(status),
             }
         }
     }
 
+    /// Takes no more; what is under way is answered first.
+    fn end(&mut self, status: Status) {
+        self.requests = None;
+        self.goodbye = Some(status);
+    }
+
     /// Takes a message; an answer when there is one at once.
-    async fn take(&mut self, request: BatchAppendReq) -> Option<Result<BatchAppendResp, Status>> {
+    ///
+    /// # Errors
+    /// The call cannot go on.
+    async fn take(&mut self, request: BatchAppendReq) -> Result<Option<BatchAppendResp>, Status> {
         let BatchAppendReq {
             correlation_id,
             options,
             proposed_messages,
             is_final,
         } = request;
-        let key = match id::read(correlation_id.clone()) {
-            Ok(key) => key,
-            Err(status) => return Some(Err(status)),
-        };
+        let key = id::read(correlation_id.clone())?;
         let correlation = correlation_id.unwrap_or_default();
-        if let Some(options) = options {
-            let limit = self.node.options.limits.batches_in_flight;
-            if self.begun.len() >= limit && !self.begun.contains_key(&key) {
-                let text = format!("{limit} appends were begun and not ended");
-                return Some(Err(Status::resource_exhausted(text)));
-            }
-            let begun = Begun {
-                correlation: correlation.clone(),
-                options,
-                proposed: Vec::new(),
-                bytes: 0,
-            };
-            if let Some(before) = self.begun.insert(key, begun) {
-                self.bytes -= before.bytes;
-            }
+        if let Some(options) = options
+            && let Some(refused) = self.open(key, &correlation, options).await?
+        {
+            return Ok(Some(refused));
         }
         let Some(begun) = self.begun.get_mut(&key) else {
             let text = "the first message of an append says to which stream".to_owned();
-            let error = bad_request(text);
-            return Some(Ok(refusal(correlation, error)));
+            return Ok(Some(refusal(correlation, bad_request(text))));
         };
-        let bytes: usize = proposed_messages.iter().map(Message::encoded_len).sum();
+        // What a message takes in memory, which may be much more than on the wire.
+        let bytes: usize = proposed_messages.iter().map(in_memory).sum();
         begun.bytes += bytes;
         self.bytes += bytes;
         begun.proposed.extend(proposed_messages);
-        let too_large = begun.bytes > self.node.options.limits.message_bytes;
-        if self.bytes > 4 * self.node.options.limits.message_bytes {
+        let limit = self.node.options.limits.message_bytes;
+        let over = begun.bytes > limit || begun.proposed.len() > BATCH_EVENTS_MAX;
+        if over {
+            self.close(key);
+            return Ok(Some(refusal(correlation, too_large())));
+        }
+        if self.bytes > 4 * limit {
             let text = "too much was sent for appends that have not ended";
-            return Some(Err(Status::resource_exhausted(text)));
+            return Err(Status::resource_exhausted(text));
         }
-        if !is_final && !too_large {
-            return None;
+        match is_final.then(|| self.close(key)).flatten() {
+            Some(begun) => Ok(self.begin(begun).await),
+            None => Ok(None),
         }
+    }
+
+    /// Begins an append, unless the caller may not.
+    async fn open(
+        &mut self,
+        key: EventId,
+        correlation: &Uuid,
+        options: Options,
+    ) -> Result<Option<BatchAppendResp>, Status> {
+        let limit = self.node.options.limits.batches_in_flight;
+        if self.begun.len() >= limit && !self.begun.contains_key(&key) {
+            let text = format!("{limit} appends were begun and not ended");
+            return Err(Status::resource_exhausted(text));
+        }
+        self.close(key);
+        // Before its events are taken in.
+        if let Err(refused) = allow(&self.node, &self.caller, &options).await {
+            return Ok(Some(BatchAppendResp {
+                result: Some(Outcome::Error(refused)),
+                correlation_id: Some(correlation.clone()),
+                ..echo(&options)
+            }));
+        }
+        let begun = Begun {
+            correlation: correlation.clone(),
+            options,
+            proposed: Vec::new(),
+            bytes: 0,
+        };
+        self.begun.insert(key, begun);
+        Ok(None)
+    }
+
+    /// Takes away an append that was begun.
+    fn close(&mut self, key: EventId) -> Option<Begun> {
         let begun = self.begun.remove(&key)?;
         self.bytes -= begun.bytes;
-        self.begin(begun).await.map(Ok)
+        Some(begun)
     }
 
     /// Hands an append to the store; its answer when it has one at once.
     async fn begin(&mut self, begun: Begun) -> Option<BatchAppendResp> {
-        if let Err(refused) = allow(&self.node, &self.caller, &begun.options).await {
-            let echo = echo(&begun.options);
-            return Some(BatchAppendResp {
-                result: Some(Outcome::Error(refused)),
-                correlation_id: Some(begun.correlation),
-                ..echo
-            });
-        }
+        let bytes = begun.bytes;
         let mut answer = answer(Arc::clone(&self.node), begun);
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
         let at_once = std::future::poll_fn(|context| match answer.as_mut().poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Ready((answer, _)) => Poll::Ready(Some(answer)),
             Poll::Pending => Poll::Ready(None),
         })
         .await;
         if at_once.is_none() {
+            self.running_bytes += bytes;
             self.running.push(answer);
         }
         at_once
@@ -240,7 +272,7 @@ fn answer(node: Arc<Node>, begun: Begun) -> Answer {
             correlation,
             options,
             proposed,
-            ..
+            bytes,
         } = begun;
         let echo = echo(&options);
         let time = time(&node, options.deadline_option.as_ref());
@@ -257,11 +289,12 @@ fn answer(node: Arc<Node>, begun: Begun) -> Answer {
             }
             Err(error) => Outcome::Error(error),
         };
-        BatchAppendResp {
+        let answer = BatchAppendResp {
             correlation_id: Some(correlation),
             result: Some(outcome),
             ..echo
-        }
+        };
+        (answer, bytes)
     })
 }
 
@@ -274,7 +307,7 @@ fn parse(
         .get("exception")
         .map(|value| value.as_bytes())
     {
-        Some(b"maximum-append-event-size-exceeded") => too_large(),
+        Some(b"maximum-append-event-size-exceeded") => event_too_large(&status),
         _ => bad_request(status.message().to_owned()),
     };
     let stream = stream_name(options.stream_identifier).map_err(told)?;
@@ -427,6 +460,33 @@ fn too_large() -> WireStatus {
         "MaximumAppendSizeExceeded",
         &MaximumAppendSizeExceeded { max_append_size },
     )
+}
+
+/// The same refusal of one event, from the other call's words for it.
+fn event_too_large(told: &Status) -> WireStatus {
+    let number = |key: &str| {
+        let value = told.metadata().get(key)?.to_str().ok()?;
+        value.parse().ok()
+    };
+    let id = told
+        .metadata()
+        .get("event-id")
+        .and_then(|id| id.to_str().ok());
+    let detail = MaximumAppendEventSizeExceeded {
+        event_id: id.unwrap_or_default().to_owned(),
+        proposed_event_size: number("proposed-append-event-size").unwrap_or(u32::MAX),
+        max_append_event_size: number("maximum-append-event-size").unwrap_or(u32::MAX),
+    };
+    status(
+        Code::InvalidArgument,
+        "MaximumAppendEventSizeExceeded",
+        &detail,
+    )
+}
+
+/// What a message takes in memory, in bytes.
+fn in_memory(message: &ProposedMessage) -> usize {
+    size_of::<ProposedMessage>() + message.encoded_len()
 }
 
 /// A status with its one detail; its text is the detail's name.

@@ -1,5 +1,7 @@
 //! Deletes and tombstones.
 
+use std::sync::Arc;
+
 use factum_proto::kurrent::streams::delete_req::options::ExpectedStreamRevision as DeleteExpected;
 use factum_proto::kurrent::streams::delete_resp::{
     Position as DeletePosition, PositionOption as DeletedAt,
@@ -25,7 +27,7 @@ use crate::wire::{errors, stream_name};
 /// # Errors
 /// As the protocol has them.
 pub(super) async fn delete(
-    node: &Node,
+    node: &Arc<Node>,
     caller: &Caller,
     request: DeleteReq,
 ) -> Result<DeleteResp, Status> {
@@ -34,8 +36,9 @@ pub(super) async fn delete(
     node.allow_on(caller, Operation::DeleteStream, &stream)
         .await?;
     let expected = from_oneof!(DeleteExpected, options.expected_stream_revision, Revision);
-    let deleted = log::delete(&*node.store, stream.clone(), expected, node.new_id()).await;
-    node.auth.written(&stream);
+    let (store, id, of) = (Arc::clone(&node.store), node.new_id(), stream.clone());
+    let delete = async move { log::delete(&*store, of, expected, id).await };
+    let deleted = node.carry_out(written(&stream)?, delete).await;
     match deleted {
         Ok(at) => Ok(DeleteResp {
             position_option: Some(DeletedAt::Position(DeletePosition {
@@ -52,7 +55,7 @@ pub(super) async fn delete(
 /// # Errors
 /// As the protocol has them.
 pub(super) async fn tombstone(
-    node: &Node,
+    node: &Arc<Node>,
     caller: &Caller,
     request: TombstoneReq,
 ) -> Result<TombstoneResp, Status> {
@@ -65,8 +68,9 @@ pub(super) async fn tombstone(
         options.expected_stream_revision,
         Revision
     );
-    let closed = log::tombstone(&*node.store, stream.clone(), expected).await;
-    node.auth.written(&stream);
+    let (store, of) = (Arc::clone(&node.store), stream.clone());
+    let tombstone = async move { log::tombstone(&*store, of, expected).await };
+    let closed = node.carry_out(written(&stream)?, tombstone).await;
     match closed {
         Ok(at) => Ok(TombstoneResp {
             position_option: Some(TombstonedAt::Position(TombstonePosition {
@@ -76,6 +80,12 @@ pub(super) async fn tombstone(
         }),
         Err(error) => Err(refused(node, "Tombstone", &error, &stream, expected).await),
     }
+}
+
+/// What is written when a stream is deleted: it and its metadata.
+fn written(stream: &StreamName) -> Result<Vec<StreamName>, Status> {
+    let about = metadata::stream_of(stream).map_err(|error| errors::store(&error, None))?;
+    Ok(vec![stream.clone(), about])
 }
 
 fn subject(stream: StreamName) -> Result<StreamName, Status> {

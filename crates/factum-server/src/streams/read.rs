@@ -6,7 +6,7 @@ use factum_proto::kurrent::streams::ReadResp;
 use factum_proto::kurrent::streams::read_resp::{Content, StreamNotFound};
 use factum_store::{EventStream, Kind, ReadRequest, Source, StoreError};
 use factum_types::{RecordKind, RecordedEvent, StreamName};
-use futures_util::{StreamExt, future, stream};
+use futures_util::{StreamExt, stream};
 use tonic::Status;
 
 use super::filter::Filter;
@@ -61,9 +61,7 @@ async fn read_stream(
 ) -> Result<Answers<ReadResp>, Status> {
     let refused = |error: &StoreError| errors::store(error, Some(&stream));
     if let Some(subject) = metadata::subject(&stream) {
-        metadata::settle(&*node.store, &subject, &stream, node.new_id())
-            .await
-            .map_err(|error| refused(&error))?;
+        metadata::settle(&*node.store, &subject, &stream, node.new_id()).await;
     }
     let request = ReadRequest {
         source: Source::Stream(stream.clone()),
@@ -203,11 +201,14 @@ fn read_all(
         control: true,
     };
     let (shape, resolve) = (wanted.shape, wanted.resolve_links);
-    let events = node.store.read(request).filter_map(move |event| {
-        future::ready(match event {
-            Ok(event) => shown(&event, filter.as_ref()).map(|shown| shown.map(|()| event)),
-            Err(error) => Some(Err(errors::store(&error, None))),
-        })
+    let passed = Passed {
+        events: node.store.read(request),
+        filter,
+        count: 0,
+    };
+    let events = stream::unfold(passed, async |mut passed| {
+        let next = passed.next().await?;
+        Some((next, passed))
     });
     let answers = events
         .take(usize::try_from(count).unwrap_or(usize::MAX))
@@ -221,6 +222,39 @@ fn read_all(
             }
         });
     Box::pin(answers)
+}
+
+/// Events of `$all` that are shown, and how many others came before.
+struct Passed {
+    events: EventStream,
+    filter: Option<Filter>,
+    count: u32,
+}
+
+impl Passed {
+    async fn next(&mut self) -> Option<Result<RecordedEvent, Status>> {
+        loop {
+            let event = match self.events.next().await? {
+                Ok(event) => event,
+                Err(error) => return Some(Err(errors::store(&error, None))),
+            };
+            if let Some(shown) = shown(&event, self.filter.as_ref()) {
+                return Some(shown.map(|()| event));
+            }
+            pass(&mut self.count).await;
+        }
+    }
+}
+
+/// Counts an event that nobody wants; after some, others are given a chance to run.
+pub(super) async fn pass(count: &mut u32) {
+    /// A store that has them at hand gives events without ever waiting.
+    const PASSED_MAX: u32 = 1_024;
+    *count += 1;
+    if *count >= PASSED_MAX {
+        *count = 0;
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Whether `$all` shows an event: of control records only tombstones, and of those only what the filter wants.

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tonic::Status;
 
 use super::filter::Filter;
-use super::read::{answer, shown};
+use super::read::{answer, pass, shown};
 use super::request::{From, Target, Wanted};
 use super::{Answers, links};
 use crate::links::{Link, LinkItem, LinkSubscription};
@@ -35,6 +35,8 @@ struct Following {
     /// What is to be said before the next item is asked for.
     next: Option<Content>,
     ended: bool,
+    /// Events since the last answer that were not wanted.
+    passed: u32,
     _open: Open,
 }
 
@@ -133,6 +135,7 @@ pub(super) async fn subscribe(
         looked_at: 0,
         next: Some(confirmation),
         ended: false,
+        passed: 0,
         _open: Open::new(&node),
         node: Arc::clone(&node),
     };
@@ -164,7 +167,7 @@ impl Following {
             };
             match said {
                 Ok(Some(content)) => return Some(Ok(answer(content))),
-                Ok(None) => {}
+                Ok(None) => pass(&mut self.passed).await,
                 Err(status) => {
                     self.ended = true;
                     return Some(Err(status));

@@ -70,28 +70,40 @@ pub(super) fn parse(given: Vec<ConsistencyCheck>) -> Result<Vec<Check>, Status> 
     Ok(checks)
 }
 
-/// Judges the checks as things are now: the conditions that keep it so until the append, or what is violated.
+/// What became of the checks as things are now.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// What keeps the ones that hold so until the append; and what asks for the others all the same, because an append that was made
+    /// before, and is sent again, is answered as it was then.
+    pub(super) conditions: Vec<Condition>,
+    /// What does not hold.
+    pub(super) violations: Vec<ConsistencyViolation>,
+    /// Whether something does not hold that the store cannot be asked.
+    pub(super) hopeless: bool,
+}
+
+/// Judges the checks as things are now.
 ///
 /// # Errors
 /// The store cannot say how a stream is.
-pub(super) async fn judge(
-    node: &Node,
-    checks: &[Check],
-) -> Result<Result<Vec<Condition>, Vec<ConsistencyViolation>>, StoreError> {
-    let (mut conditions, mut violations) = (Vec::new(), Vec::new());
+pub(super) async fn judge(node: &Node, checks: &[Check]) -> Result<Judged, StoreError> {
+    let mut judged = Judged::default();
     for check in checks {
         let info = node.store.stream_info(check.stream.clone()).await?;
         if let Some(kept) = check.judge(&info) {
-            conditions.extend(kept);
-        } else {
-            violations.push(check.violation(&info));
+            judged.conditions.extend(kept);
+            continue;
+        }
+        judged.violations.push(check.violation(&info));
+        match expectation(check.expected) {
+            Some(expected) => judged.conditions.push(Condition::Stream {
+                stream: check.stream.clone(),
+                expected,
+            }),
+            None => judged.hopeless = true,
         }
     }
-    Ok(if violations.is_empty() {
-        Ok(conditions)
-    } else {
-        Err(violations)
-    })
+    Ok(judged)
 }
 
 impl Check {

@@ -24,6 +24,7 @@ use crate::guard::caller;
 use crate::links::VirtualStream;
 use crate::log::append::not_written;
 use crate::log::metadata;
+use crate::metrics::Result as Counted;
 use crate::node::Node;
 use crate::wire::expected::{EXISTS, NO_STREAM};
 use crate::wire::position;
@@ -103,7 +104,7 @@ async fn write(
     }
     let besides = match metadata::subject(&stream) {
         Some(subject) => metadata::besides(&*node.store, subject, &events).await?,
-        None => None,
+        None => Vec::new(),
     };
     batch
         .writes
@@ -112,17 +113,22 @@ async fn write(
     Ok(())
 }
 
-/// Appends, within the time that an append may take.
-async fn append(node: &Node, batch: AppendBatch) -> Result<Result<Receipt, StoreError>, Status> {
-    let streams: Vec<_> = batch
-        .writes
-        .iter()
-        .map(|write| write.stream.clone())
-        .collect();
-    let answered = tokio::time::timeout(node.options.limits.append, node.store.append(batch)).await;
-    for stream in streams {
-        node.auth.written(&stream);
-    }
+/// Appends, within the time that an append may take, and counts it.
+async fn append(
+    node: &Arc<Node>,
+    batch: AppendBatch,
+) -> Result<Result<Receipt, StoreError>, Status> {
+    let streams = batch.writes.iter().map(|write| write.stream.clone());
+    let (streams, count) = (streams.collect(), batch.event_count());
+    let (store, began) = (Arc::clone(&node.store), node.env.clock.monotonic_ns());
+    let append = async move { store.append(batch).await };
+    let time = node.options.limits.append;
+    let answered = tokio::time::timeout(time, node.carry_out(streams, append)).await;
+    let stored = match &answered {
+        Ok(answer) => Counted::of(answer),
+        Err(_) => Counted::Refused,
+    };
+    node.metrics.appended(stored, count, node.since(began));
     answered.map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))
 }
 

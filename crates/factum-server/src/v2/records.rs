@@ -1,5 +1,7 @@
 //! `AppendRecords`: records that name their streams, kept in their order, with checks on any stream.
 
+use std::sync::Arc;
+
 use factum_proto::kurrent::v2::streams::{
     AppendRecord, AppendRecordsRequest, AppendRecordsResponse, StreamRevision,
 };
@@ -22,7 +24,7 @@ const ATTEMPTS: usize = 16;
 /// # Errors
 /// As the protocol has them; nothing is stored then.
 pub(super) async fn append(
-    node: &Node,
+    node: &Arc<Node>,
     caller: &Caller,
     request: AppendRecordsRequest,
 ) -> Result<AppendRecordsResponse, Status> {
@@ -32,17 +34,21 @@ pub(super) async fn append(
     }
     let (batch, streams) = collect(node, caller, request.records).await?;
     for _ in 0..ATTEMPTS {
-        let refused = |error| errors::store(&error, None);
-        let conditions = check::judge(node, &checks)
+        let judged = check::judge(node, &checks)
             .await
-            .map_err(refused)?
-            .map_err(errors::violated)?;
+            .map_err(|error| errors::store(&error, None))?;
+        if judged.hopeless {
+            return Err(errors::violated(judged.violations));
+        }
         let batch = AppendBatch {
-            conditions,
+            conditions: judged.conditions,
             ..batch.clone()
         };
         match super::append(node, batch).await? {
             Ok(receipt) => return Ok(answer(&streams, &receipt)),
+            Err(error) if error.kind() == Kind::Conflict && !judged.violations.is_empty() => {
+                return Err(errors::violated(judged.violations));
+            }
             // Writes expect nothing, so it is a check that held a moment ago.
             Err(error) if error.kind() == Kind::Conflict => {}
             Err(error) => {

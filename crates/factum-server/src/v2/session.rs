@@ -1,8 +1,10 @@
 //! `AppendSession`: a request for each stream, stored together when the client is done.
 
+use std::sync::Arc;
+
 use factum_proto::kurrent::v2::streams::{AppendRequest, AppendResponse, AppendSessionResponse};
 use factum_store::{AppendBatch, Receipt};
-use factum_types::limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX};
+use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_WRITES_MAX};
 use factum_types::{ExpectedRevision, StreamName};
 use tonic::{Code, Status, Streaming};
 
@@ -17,15 +19,23 @@ use crate::wire::position::signed;
 /// # Errors
 /// As the protocol has them; nothing is stored then.
 pub(super) async fn append(
-    node: &Node,
+    node: &Arc<Node>,
     caller: &Caller,
     mut requests: Streaming<AppendRequest>,
 ) -> Result<AppendSessionResponse, Status> {
-    let (mut batch, mut streams, mut bytes) = (AppendBatch::default(), Named::default(), 0);
-    while let Some(request) = requests.message().await? {
-        let stream = add(node, caller, &mut batch, &mut bytes, request).await?;
-        streams.add(&stream);
-    }
+    let collect = async {
+        let (mut batch, mut streams, mut bytes) = (AppendBatch::default(), Named::default(), 0);
+        while let Some(request) = requests.message().await? {
+            let stream = add(node, caller, &mut batch, &mut bytes, request).await?;
+            streams.add(&stream);
+        }
+        Ok::<_, Status>((batch, streams))
+    };
+    let upload = node.options.limits.upload;
+    let collected = tokio::time::timeout(upload, collect).await;
+    let (batch, streams) = collected.map_err(|elapsed| {
+        Status::deadline_exceeded(format!("the session was not ended in time: {elapsed}"))
+    })??;
     if streams.order.is_empty() {
         let text = "Append session started, but no append requests were sent before completing it.";
         return Err(Status::new(Code::FailedPrecondition, text));
@@ -62,6 +72,10 @@ async fn add(
     }
     if batch.writes.len() >= BATCH_WRITES_MAX {
         let text = format!("a session has at most {BATCH_WRITES_MAX} requests");
+        return Err(Status::invalid_argument(text));
+    }
+    if batch.event_count() + request.records.len() > BATCH_EVENTS_MAX {
+        let text = format!("a session has at most {BATCH_EVENTS_MAX} records");
         return Err(Status::invalid_argument(text));
     }
     let mut events = Vec::with_capacity(request.records.len());

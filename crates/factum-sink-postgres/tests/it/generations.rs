@@ -36,7 +36,11 @@ fn places(test: &str) -> Vec<Place> {
 
 impl Place {
     fn run(&self, which: Which, tables: &[Table]) -> Result<(), Error> {
-        let sink = self.server.open(&self.schema, tables);
+        self.run_on(&self.server, which, tables)
+    }
+
+    fn run_on(&self, server: &Server, which: Which, tables: &[Table]) -> Result<(), Error> {
+        let sink = server.open(&self.schema, tables);
         let mut runner = Runner::new(Arc::clone(&self.store) as _, sink, Orders).generation(which);
         block_on(runner.run_until_caught_up()).map(drop)
     }
@@ -200,13 +204,16 @@ fn what_someone_else_made_is_named_and_left_alone() {
         let said = "table orders of projection orders has other columns in generation 1: build a new generation";
         assert_eq!(error.to_string(), said);
         // Nothing depends on a search path, nor on what others set.
-        place.sql("ALTER ROLE factum SET search_path = nowhere");
-        place.sql("ALTER ROLE factum SET default_transaction_isolation = serializable");
-        let done = place
-            .run(Which::New, &tables())
-            .and_then(|()| place.switch(2));
-        place.sql("ALTER ROLE factum RESET search_path; ALTER ROLE factum RESET default_transaction_isolation");
-        done.unwrap();
+        let settings =
+            "-c%20search_path%3Dnowhere%20-c%20default_transaction_isolation%3Dserializable";
+        let odd = Server {
+            url: format!("{}?options={settings}", place.server.url),
+            place: place.server.place.clone(),
+        };
+        assert_eq!(odd.client().rows("SHOW search_path"), ["nowhere"]);
+        place.run_on(&odd, Which::New, &tables()).unwrap();
+        let mut desk = odd.open(&place.schema, &[]);
+        block_on(desk.switch("orders", 2, Behind::Allow)).unwrap();
     }
 }
 

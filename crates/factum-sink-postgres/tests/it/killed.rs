@@ -9,10 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use factum_framework::{Retry, Stop};
-use factum_projection::{Rebuild, Runner};
+use factum_projection::{Advance, Claim, Kind, Manage, Rebuild, Runner, Sink, Which};
 use factum_sink_postgres::{Options, PostgresSink};
 use factum_store::MemoryStore;
+use factum_types::Position;
 use pollster::block_on;
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::orders::{Orders, orders, step, tables};
 use super::own_server::{OwnServer, pause};
@@ -88,6 +90,8 @@ fn child_runner() {
     let Some(url) = std::env::var_os(CHILD_URL) else {
         return;
     };
+    // Nothing is left running where the parent is killed itself.
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     let batch = std::env::var_os(CHILD_BATCH).unwrap();
     let batch = batch.to_str().unwrap().parse().unwrap();
     let mut runner = runner(&orders(ORDERS), url.to_str().unwrap(), batch);
@@ -142,11 +146,7 @@ fn runners(name: &'static str, test: &str, seeds: u64) {
         block_on(zombie.run_until_caught_up()).unwrap();
         block_on(runner(&store, &url, 1_000).run_until_caught_up()).unwrap();
         let late = block_on(zombie.run_until_caught_up()).unwrap_err();
-        assert_eq!(
-            late.kind(),
-            factum_projection::Kind::Fenced,
-            "seed {seed}: {late}"
-        );
+        assert_eq!(late.kind(), Kind::Fenced, "seed {seed}: {late}");
         assert_eq!(seen(&server.url, &schema), expected, "seed {seed}");
         server.client().drop_schema(&schema);
     }
@@ -232,6 +232,7 @@ fn rebuilds_go_on() {
     let calm = block_on(runner(&store, &url, 1_000).run_until_caught_up()).unwrap();
     assert_eq!(calm.parked, 2);
     let expected = seen(&own.url(), "calm");
+    let mut hit = 0;
     for seed in 3_000..3_008 {
         let mut chance = Chance(seed);
         let schema = format!("rebuilt_{seed}");
@@ -249,6 +250,7 @@ fn rebuilds_go_on() {
             let run = scope.spawn(|| block_on(rebuild.run(&stop)));
             for _ in 0..2 {
                 pause(20 + chance.below(150));
+                hit += i32::from(!run.is_finished());
                 if chance.below(2) == 0 {
                     own.stop_at_once();
                 } else {
@@ -274,6 +276,7 @@ fn rebuilds_go_on() {
         );
         assert_eq!(seen(&own.url(), &schema), expected, "seed {seed}");
     }
+    assert!(hit > 4, "only {hit} kills hit a rebuild");
 }
 
 /// A server that is down for a while is waited for, visibly, and caught up with by itself.
@@ -303,7 +306,10 @@ fn a_server_that_was_down_is_caught_up_with() {
             assert!(status.contains("cannot connect to"), "{status}");
             assert_eq!(block_on(monitor.lag()).unwrap().events, 50);
             own.restart();
+            let mut left = 2_000;
             while block_on(monitor.lag()).unwrap().events > 0 {
+                left -= 1;
+                assert!(left > 0, "{:?}", monitor.status());
                 assert!(!run.is_finished(), "{:?}", run.join());
                 pause(10);
             }
@@ -317,4 +323,60 @@ fn a_server_that_was_down_is_caught_up_with() {
         Other::new(&own.url()).rows("SELECT count(*) FROM down.orders"),
         ["100"]
     );
+}
+
+/// Batches of a bulk that were committed and not yet durable are lost with the server: the runner is told to look, and goes on from there.
+#[test]
+fn what_a_bulk_loses_is_done_again() {
+    let Some(like) = server("postgres18", "killed::what_a_bulk_loses_is_done_again") else {
+        return;
+    };
+    let own = OwnServer::start(&like);
+    let url = with_schema(&own.url(), "lost");
+    let mut sink = PostgresSink::open(Options::from_url(&url).unwrap(), tables()).unwrap();
+    let mut lease = None;
+    let mut lost = 0;
+    for round in 0..20_u64 {
+        let claim = Claim {
+            projection: "orders",
+            which: Which::New,
+            version: "1",
+            bulk: true,
+        };
+        let lease = match &lease {
+            Some(lease) => lease,
+            None => lease.insert(block_on(sink.claim(claim)).unwrap()),
+        };
+        let state = block_on(sink.look(lease)).unwrap();
+        block_on(sink.begin(lease)).unwrap();
+        let advance = |from: Option<Position>| Advance {
+            from,
+            to: Some(Position::from_raw(from.map_or(1, |from| from.raw() + 1))),
+            ..Advance::default()
+        };
+        let first = advance(state.checkpoint);
+        block_on(sink.commit(lease, &first)).unwrap();
+        // It is sent, and the server is killed before that is durable.
+        block_on(sink.roll_back());
+        own.stop_at_once();
+        own.restart();
+        let mut other = PostgresSink::open(Options::from_url(&url).unwrap(), []).unwrap();
+        let stored = block_on(other.generations("orders")).unwrap();
+        if stored[0].checkpoint != first.to {
+            lost += 1;
+            assert_eq!(stored[0].checkpoint, state.checkpoint, "round {round}");
+            block_on(sink.begin(lease)).unwrap();
+            block_on(sink.commit(lease, &advance(first.to))).unwrap();
+            block_on(sink.roll_back());
+            block_on(sink.begin(lease)).unwrap();
+            let said = block_on(sink.commit(lease, &advance(first.to))).unwrap_err();
+            assert_eq!(said.kind(), Kind::Unavailable, "round {round}: {said}");
+            let state = block_on(sink.look(lease)).unwrap();
+            assert_eq!(state.checkpoint, stored[0].checkpoint, "round {round}");
+            if lost > 2 {
+                return;
+            }
+        }
+    }
+    panic!("only {lost} commits were lost");
 }

@@ -7,9 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use factum_framework::Stop;
-use factum_projection::{Error, Manage, Projector, Rebuild, Rows, Runner, Table};
-use factum_store::{AppendBatch, EventStore, MemoryStore, Source, StreamWrite};
-use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
+use factum_projection::{
+    Advance, Claim, Error, Manage, Projector, ReadBack, Rebuild, Rows, Runner, Sink, Table, Which,
+};
+use factum_store::{AppendBatch, EventStore, MemoryStore, ReadRequest, Source, StreamWrite};
+use factum_types::{
+    EventId, EventType, ExpectedRevision, NewEvent, Position, RecordedEvent, StreamName,
+};
 use pollster::block_on;
 
 use super::orders::append;
@@ -191,6 +195,48 @@ fn readers_see_no_rebuild() {
             "SELECT count(*) FROM pg_indexes WHERE schemaname = '{schema}' AND indexname LIKE 'loans%'"
         ));
         assert_eq!(indexes, ["2"]);
+        other.drop_schema(&schema);
+    }
+}
+
+/// Rows of one key that were copied before there was a key: the generation is filled again, and its keys are there.
+#[test]
+fn rows_that_are_there_twice_are_found() {
+    for server in servers("rebuild::rows_that_are_there_twice_are_found") {
+        let schema = fresh("twice");
+        let mut sink = server.open(&schema, &[table()]);
+        let claim = Claim {
+            projection: "loans",
+            which: Which::New,
+            version: "1",
+            bulk: true,
+        };
+        let lease = block_on(sink.claim(claim)).unwrap();
+        let store = MemoryStore::new();
+        append(&store, "loan-1", "Late", "{}");
+        let event = block_on(store.read(ReadRequest::all()).next());
+        let event = event.unwrap().unwrap();
+        let mut advance = Advance::default();
+        for at in 1..3 {
+            block_on(sink.begin(&lease)).unwrap();
+            for row in 0..100 {
+                let id = ("id", format!("loan-{row}").into());
+                sink.writer(&event).insert("loans", &[id]).unwrap();
+            }
+            advance.from = advance.to.replace(Position::from_raw(at));
+            block_on(sink.commit(&lease, &advance)).unwrap();
+            // Sent now, so that they are not put together.
+            assert_eq!(block_on(sink.look(&lease)).unwrap().checkpoint, advance.to);
+        }
+        assert_eq!(block_on(sink.count("loans", 1, "loans")).unwrap(), 200);
+        block_on(sink.finish_bulk(&lease)).unwrap();
+        assert_eq!(block_on(sink.look(&lease)).unwrap().checkpoint, None);
+        assert_eq!(block_on(sink.count("loans", 1, "loans")).unwrap(), 0);
+        let other = server.client();
+        let indexes = format!(
+            "SELECT indexname FROM pg_indexes WHERE schemaname = '{schema}' AND tablename = 'loans__g1' ORDER BY 1"
+        );
+        assert_eq!(other.rows(&indexes), ["loans__g1_i0", "loans__g1_pkey"]);
         other.drop_schema(&schema);
     }
 }
