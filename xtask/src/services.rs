@@ -20,6 +20,7 @@ mod wheel;
 
 use place::Place;
 use process::Process;
+pub(crate) use process::pause;
 
 /// A server. To add one: a module with these four functions, and an entry in [`SERVICES`].
 #[derive(Debug)]
