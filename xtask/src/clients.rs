@@ -57,7 +57,7 @@ pub(crate) fn run(
     root: &Path,
     names: &[String],
     server: Option<&str>,
-    only: Option<String>,
+    only: Option<&str>,
 ) -> Result<bool, String> {
     let known = |name: &&String| !SUITES.iter().any(|suite| suite.name == **name);
     if let Some(unknown) = names.iter().find(known) {
@@ -73,7 +73,7 @@ pub(crate) fn run(
     let chosen = SUITES
         .iter()
         .filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name));
-    steps.extend(chosen.map(|suite| Step::client(suite, program.clone(), only.clone())));
+    steps.extend(chosen.map(|suite| Step::client(suite, program.clone(), only.map(str::to_owned))));
     Ok(step::run_all(root, steps, OnFailure::Continue))
 }
 
@@ -108,7 +108,7 @@ impl Suite {
         let place = Place::new(root, self.name)?;
         for command in (self.install)(&place)? {
             let name = command.get_program().display().to_string();
-            let ended = limited(command, self.seconds.0)
+            let ended = limited(&command, self.seconds.0)
                 .current_dir(&place.sources)
                 .status();
             match ended {
@@ -150,7 +150,7 @@ impl Suite {
         let mut failed = Vec::new();
         for command in (self.tests)(place, only)? {
             let name = step::words(&command);
-            let mut command = limited(command, self.seconds.1);
+            let mut command = limited(&command, self.seconds.1);
             command
                 .env("FACTUM_BINARY", program)
                 .env("FACTUM_DIRECTORY", &place.scratch);
@@ -201,7 +201,7 @@ impl Place {
 }
 
 /// The command with a time limit: it and all that it started end at the limit, and when we end.
-fn limited(command: Command, seconds: u64) -> Command {
+fn limited(command: &Command, seconds: u64) -> Command {
     let mut all = Command::new("setpriv");
     all.args(["--pdeathsig", "TERM", "timeout", "--kill-after=10"])
         .arg(seconds.to_string())

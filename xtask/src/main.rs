@@ -121,7 +121,7 @@ fn run(root: &Path, task: Task) -> Result<bool, String> {
             names,
             server,
             only,
-        } => clients::run(root, &names, server.as_deref(), only),
+        } => clients::run(root, &names, server.as_deref(), only.as_deref()),
         Task::CampaignSim { seeds, start } => campaign::sim(root, seeds, start),
         Task::CampaignFuzz { seconds, target } => campaign::fuzz(root, seconds, target.as_deref()),
     }

@@ -101,7 +101,7 @@ fn install(place: &Place) -> Result<Vec<Command>, String> {
     let manifest = copy.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest)
         .map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
-    write(&manifest, &format!("{text}\n[workspace]\n"))?;
+    write(&manifest, format!("{text}\n[workspace]\n"))?;
     let mut build = cargo_test(place);
     build.arg("--no-run");
     Ok(vec![build])
