@@ -14,6 +14,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
+use crate::settings::{self, Setting};
 use crate::{bench, command as commands};
 
 const DATA_DEFAULT: &str = "factum-data";
@@ -163,6 +164,9 @@ pub(crate) enum Command {
     Query(Box<commands::query::QueryArgs>),
     /// Serve the store to KurrentDB's clients and others
     Serve(Box<commands::serve::ServeArgs>),
+    /// Show the settings of `serve`, and where they come from
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
     /// Bring events in from a CloudEvents file
     Import(commands::import::ImportArgs),
     /// Write events out as CloudEvents lines
@@ -194,6 +198,8 @@ pub(crate) struct Parsed {
     pub(crate) cli: Cli,
     /// The data directory.
     pub(crate) data: DataDirectory,
+    /// Of a command that has settings, all of them.
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// The data directory.
@@ -237,17 +243,27 @@ pub(crate) fn parse() -> Result<Parsed, ExitCode> {
 }
 
 fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::Error> {
-    let matches = command().try_get_matches_from(args)?;
+    let args: Vec<OsString> = args.into_iter().collect();
+    let file = settings::File::of(command(), &args)
+        .map_err(|reason| command().error(ErrorKind::InvalidValue, reason))?;
+    let matches = file
+        .defaults(command(), DATA_ID)
+        .try_get_matches_from(args)?;
     let cli = Cli::from_arg_matches(&matches)?;
     let data = data_of(&matches).unwrap_or_else(|| DataDirectory {
         path: PathBuf::from(DATA_DEFAULT),
         is_argument: false,
     });
-    Ok(Parsed { cli, data })
+    let settings = file.settings(&matches, (&data.path, data.is_argument));
+    Ok(Parsed {
+        cli,
+        data,
+        settings,
+    })
 }
 
 /// What the variable of a flag says; an empty one says no.
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "1" | "true" | "yes" | "on" => Ok(true),
         "" | "0" | "false" | "no" | "off" => Ok(false),

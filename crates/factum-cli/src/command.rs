@@ -4,6 +4,7 @@ pub(crate) mod append;
 mod append_many;
 pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod event;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
         Command::Project(command) => project::run(&command, context),
         Command::Query(args) => query::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
+        Command::Config(command) => config::run(&command, context),
         Command::Import(args) => import::run(&args, context),
         Command::Export(args) => export::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use factum_io::Env;
 
 use crate::cli::{DataDirectory, GlobalArgs};
+use crate::settings::Setting;
 use crate::ui::Ui;
 
 /// What every command is given: where the data is, how to talk, and the outside world.
@@ -16,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) data_is_argument: bool,
     /// What becomes of streams whose last events may be lost.
     pub(crate) lost_tails: LostTails,
+    /// Of a command that has settings, all of them.
+    pub(crate) settings: Vec<Setting>,
     /// Standard output and error.
     pub(crate) ui: Ui,
     /// Files, clocks, randomness and threads.
@@ -48,6 +51,7 @@ impl Context {
             data: data.path,
             data_is_argument: data.is_argument,
             lost_tails: LostTails::of(global),
+            settings: Vec::new(),
             ui: Ui::new(global),
             env: Env::real(),
         }

@@ -20,6 +20,7 @@ mod import;
 mod interrupt;
 mod printer;
 mod project;
+mod settings;
 mod source;
 mod store;
 mod time;
@@ -35,8 +36,13 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(code) => return code,
     };
-    let Parsed { cli, data } = parsed;
+    let Parsed {
+        cli,
+        data,
+        settings,
+    } = parsed;
     let mut context = Context::new(&cli.global, data);
+    context.settings = settings;
     let outcome = command::run(cli.command, &mut context);
     let outcome = context.ui.finish(outcome);
     context.ui.report(outcome).into()

@@ -1,6 +1,7 @@
 //! The wire: messages and services, generated from our own descriptions of them in `proto/`.
 //!
-//! What lives here: what KurrentDB's clients send and expect, and `factum.v1`. Relies on: prost and tonic. Never: decides anything.
+//! What lives here: what KurrentDB's clients send and expect, and `factum.v1`, with the contract of factum-store written in it (`contract`).
+//! Relies on: prost and tonic. Never: decides anything.
 
 #![expect(
     missing_docs,
@@ -14,6 +15,7 @@
     reason = "what is generated has its own ways, and a field whose name says all has no words"
 )]
 
+pub mod contract;
 pub mod google;
 pub mod kurrent;
 pub mod v1;

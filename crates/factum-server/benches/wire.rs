@@ -10,6 +10,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::cast_precision_loss,
     reason = "a program that prints figures, and stops where it cannot"
 )]

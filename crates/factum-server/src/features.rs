@@ -40,6 +40,20 @@ const SUPPORTED: &[(&str, &[&str], &[&str])] = &[
         &[],
     ),
     (
+        "event_store.client.persistent_subscriptions.persistentsubscriptions",
+        &[
+            "create",
+            "update",
+            "delete",
+            "read",
+            "getinfo",
+            "replayparked",
+            "list",
+            "restartsubsystem",
+        ],
+        &["stream", "all"],
+    ),
+    (
         "event_store.client.users.users",
         &[
             "create",

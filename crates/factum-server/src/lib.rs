@@ -32,6 +32,8 @@ mod monitoring;
 mod node;
 mod operations;
 mod options;
+mod own;
+pub mod persistent;
 mod routes;
 mod streams;
 pub mod tls;
@@ -45,6 +47,7 @@ use std::sync::Arc;
 use factum_io::Env;
 use tokio_rustls::TlsAcceptor;
 
+pub use http::http_paths;
 pub use node::Store;
 pub use options::{Limits, Options};
 
@@ -74,6 +77,9 @@ pub enum StartError {
     /// Its users cannot be had as they should be.
     #[error(transparent)]
     Users(#[from] auth::StartError),
+    /// It cannot be read which persistent subscriptions there are.
+    #[error("the persistent subscriptions cannot be read: {0}")]
+    Subscriptions(#[from] persistent::SubscriptionError),
 }
 
 impl Server {
@@ -113,6 +119,7 @@ impl Server {
                 () = stop => node.stop(),
                 () = node.stopping() => {}
             }
+            node.subscriptions.shutdown().await;
         };
         let watching = node.options.tls.clone().map(|tls| tokio::spawn(watch(tls)));
         let acceptor = node

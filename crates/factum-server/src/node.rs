@@ -11,10 +11,12 @@ use factum_types::{EventId, StreamName, Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::auth::{self, Auth};
+use crate::StartError;
+use crate::auth::Auth;
 use crate::links::Links;
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::persistent::{StoreFeed, Subscriptions, World};
 
 /// All that a server asks of what it serves.
 pub trait Store: EventStore + SnapshotStore + CheckpointStore {}
@@ -26,6 +28,7 @@ pub(crate) struct Node {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) auth: Auth,
     pub(crate) links: Links,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) options: Options,
     pub(crate) env: Env,
     /// Which server this is, anew each time it starts.
@@ -41,7 +44,7 @@ impl Node {
         store: Arc<dyn Store>,
         options: Options,
         env: Env,
-    ) -> Result<Arc<Self>, auth::StartError> {
+    ) -> Result<Arc<Self>, StartError> {
         let auth = Auth::start(
             Arc::clone(&store) as Arc<dyn EventStore>,
             Arc::clone(&env.clock),
@@ -49,13 +52,20 @@ impl Node {
             &options.auth,
         )
         .await?;
-        let instance = Uuid::from_bytes(new_id(&env).to_bytes());
+        let mut random = [0; 16];
+        env.random.fill(&mut random);
+        // Version 4: an older client takes no newer one.
+        let instance = uuid::Builder::from_random_bytes(random).into_uuid();
         let started_ns = env.clock.monotonic_ns();
-        let links = Links::new(Arc::clone(&store) as Arc<dyn EventStore>);
+        let events = Arc::clone(&store) as Arc<dyn EventStore>;
+        let links = Links::new(Arc::clone(&events));
+        let feed = Arc::new(StoreFeed::with(Arc::clone(&events), links.clone()));
+        let subscriptions = Subscriptions::open(events, feed, World::from(&env)).await?;
         Ok(Arc::new(Self {
             store,
             auth,
             links,
+            subscriptions,
             options,
             env,
             instance,

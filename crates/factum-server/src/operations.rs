@@ -146,6 +146,8 @@ impl Operations for OperationsService {
         self.node
             .allow(&caller(&request), Operation::RestartGroups, Target::Server)
             .await?;
+        let restarted = self.node.subscriptions.restart().await;
+        restarted.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(Empty {}))
     }
 }

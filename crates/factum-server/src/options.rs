@@ -43,6 +43,10 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Appends at once of one `BatchAppend` call, and batches that have begun and not ended.
     pub batches_in_flight: usize,
+    /// Appends at once of one call of Factum's own `Append`; what comes beyond waits in the connection.
+    pub appends_in_flight: usize,
+    /// Bytes of those appends, the last of which may go beyond.
+    pub append_bytes_in_flight: usize,
     /// For the first byte of a request, for a TLS handshake, and for the headers of an HTTP/1.1 request.
     pub hello: Duration,
     /// Between two pings of an HTTP/2 connection, and for the answer to one.
@@ -51,6 +55,8 @@ pub struct Limits {
     pub upload: Duration,
     /// For an append to be answered; then its outcome is told as unknown.
     pub append: Duration,
+    /// For the store's answer to any other call of Factum's own protocol that is answered once.
+    pub answer: Duration,
     /// For requests under way when the server stops.
     pub drain: Duration,
 }
@@ -75,10 +81,13 @@ impl Default for Limits {
             header_bytes: 64 << 10,
             message_bytes: 17 << 20,
             batches_in_flight: 256,
+            appends_in_flight: 1_024,
+            append_bytes_in_flight: 32 << 20,
             hello: Duration::from_secs(10),
             keep_alive: Duration::from_secs(20),
             upload: Duration::from_secs(60),
             append: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }

@@ -11,10 +11,12 @@ use axum::response::{IntoResponse, Response};
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
 use factum_proto::kurrent::monitoring::monitoring_server::MonitoringServer;
 use factum_proto::kurrent::operations::operations_server::OperationsServer;
+use factum_proto::kurrent::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptionsServer;
 use factum_proto::kurrent::server_features::server_features_server::ServerFeaturesServer;
 use factum_proto::kurrent::streams::streams_server::StreamsServer;
 use factum_proto::kurrent::users::users_server::UsersServer;
 use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
+use factum_proto::v1::store_server::StoreServer;
 use http::uri::Authority;
 use tonic::Status;
 use tonic::service::Routes;
@@ -27,6 +29,8 @@ use crate::metrics::Requested;
 use crate::monitoring::MonitoringService;
 use crate::node::Node;
 use crate::operations::OperationsService;
+use crate::own::StoreService;
+use crate::persistent::{Gate, PersistentService};
 use crate::streams::StreamsService;
 use crate::users::UsersService;
 use crate::v2::SecondStreamsService;
@@ -37,11 +41,21 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let streams = StreamsServer::new(StreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let own = StoreServer::new(StoreService::new(Arc::clone(node)))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let gate = Arc::clone(node) as Arc<dyn Gate>;
+    let groups = PersistentService::new(node.subscriptions.clone(), gate);
+    let groups = PersistentSubscriptionsServer::new(groups)
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     Routes::new(streams)
+        .add_service(own)
         .add_service(second)
+        .add_service(groups)
         .add_service(UsersServer::new(UsersService::new(Arc::clone(node))))
         .add_service(OperationsServer::new(OperationsService::new(Arc::clone(
             node,

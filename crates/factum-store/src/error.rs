@@ -195,6 +195,28 @@ impl StoreError {
         }
     }
 
+    /// An error that was told somewhere else, over a wire for instance, with all that was told of it.
+    ///
+    /// ```
+    /// use factum_store::{Kind, StoreError};
+    ///
+    /// let error = StoreError::told(Kind::NotFound, "stream order-1 has no events", None, None);
+    /// assert_eq!((error.kind(), error.as_damage()), (Kind::NotFound, None));
+    /// ```
+    #[must_use]
+    pub fn told(
+        kind: Kind,
+        message: impl Into<String>,
+        conflict: Option<Conflict>,
+        damage: Option<Damage>,
+    ) -> Self {
+        Self {
+            conflict: conflict.map(Arc::new),
+            damage: damage.map(Arc::new),
+            ..Self::new(kind, message)
+        }
+    }
+
     /// The same error, with what caused it.
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -9,18 +9,17 @@ use super::{Finding, Tree};
 /// The crates by layer, lowest first. A name that ends in `*` stands for all that begin so.
 const LAYERS: &[&[&str]] = &[
     &["factum-types", "factum-io", "factum-macros"],
-    &["factum-store", "factum-format", "factum-proto"],
+    &["factum-store", "factum-format"],
     &[
         "factum-engine",
         "factum-framework",
+        "factum-proto",
         "factum-privacy",
-        "factum-server",
-        "factum-client",
         "factum-design",
         "factum-conformance",
         "factum-log-*",
     ],
-    &["factum-projection"],
+    &["factum-projection", "factum-server", "factum-client"],
     &["factum-http-client"],
     &["factum-sink-*"],
     &["factum-replicated", "factum-ui", "factum-query", "factum"],

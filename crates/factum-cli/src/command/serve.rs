@@ -14,6 +14,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::cli::yes_or_no;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -30,6 +31,9 @@ Clients connect to the first with kurrentdb://admin:changeit@localhost:2113?tlsV
 kurrentdb://localhost:2113?tls=false; esdb:// does as well."
 )]
 pub(crate) struct ServeArgs {
+    /// The file with settings, in its section [serve], named as these options are [default: factum.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "FACTUM_CONFIG")]
+    config: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one
     #[arg(
         long,
@@ -42,38 +46,28 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, env = "FACTUM_ADVERTISE")]
     advertise: Option<(String, u16)>,
     /// To try things out: TLS with a certificate made for this run, users admin and ops with the password changeit
-    #[arg(long, env = "FACTUM_DEV", conflicts_with_all = ["insecure", "tls_cert"])]
+    #[arg(long, env = "FACTUM_DEV", value_parser = yes_or_no, conflicts_with_all = ["insecure", "tls_cert"])]
     dev: bool,
     /// No TLS, no passwords: everybody who reaches the port may do everything
-    #[arg(long, env = "FACTUM_INSECURE", conflicts_with = "tls_cert")]
+    #[arg(long, env = "FACTUM_INSECURE", value_parser = yes_or_no, conflicts_with = "tls_cert")]
     insecure: bool,
     /// The server's certificate in PEM, followed by those between it and the authority; taken up again when it changes
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "tls_key",
-        env = "FACTUM_TLS_CERT"
-    )]
+    #[arg(long, value_name = "FILE", env = "FACTUM_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its private key in PEM
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "tls_cert",
-        env = "FACTUM_TLS_KEY"
-    )]
+    #[arg(long, value_name = "FILE", env = "FACTUM_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// No TLS although there are users: for a proxy on this machine that has it
-    #[arg(long, conflicts_with_all = ["tls_cert", "dev"], env = "FACTUM_NO_TLS")]
+    #[arg(long, conflicts_with_all = ["tls_cert", "dev"], env = "FACTUM_NO_TLS", value_parser = yes_or_no)]
     no_tls: bool,
     /// Write the authority of --dev's certificate there, for clients to trust
-    #[arg(long, value_name = "FILE", requires = "dev")]
+    #[arg(long, value_name = "FILE", env = "FACTUM_WRITE_CA")]
     write_ca: Option<PathBuf>,
     /// The first password of the user admin, when there are no users yet: a file with it, or FACTUM_ADMIN_PASSWORD
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "FACTUM_ADMIN_PASSWORD_FILE")]
     admin_password_file: Option<PathBuf>,
     /// The first password of the user ops: a file with it, or FACTUM_OPS_PASSWORD; without one, ops cannot log in
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "FACTUM_OPS_PASSWORD_FILE")]
     ops_password_file: Option<PathBuf>,
     /// The password itself, from the environment only
     #[arg(
@@ -87,7 +81,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, hide = true, env = "FACTUM_OPS_PASSWORD", hide_env_values = true)]
     ops_password: Option<String>,
     /// Let those who give no password do what streams' access control lists allow to $all
-    #[arg(long, env = "FACTUM_ALLOW_ANONYMOUS")]
+    #[arg(long, env = "FACTUM_ALLOW_ANONYMOUS", value_parser = yes_or_no)]
     allow_anonymous: bool,
     /// What is logged, on standard error
     #[arg(
@@ -147,7 +141,32 @@ pub(crate) fn run(args: &ServeArgs, context: &mut Context) -> Outcome {
     served.and(closed)
 }
 
+/// Whether the settings go together, wherever each of them comes from.
+fn check(args: &ServeArgs) -> Outcome {
+    let certificate = args.tls_cert.is_some() || args.tls_key.is_some();
+    let apart = [
+        ((args.dev, "dev"), (args.insecure, "insecure")),
+        ((args.dev, "dev"), (certificate, "tls-cert")),
+        ((args.dev, "dev"), (args.no_tls, "no-tls")),
+        ((args.insecure, "insecure"), (certificate, "tls-cert")),
+        ((args.no_tls, "no-tls"), (certificate, "tls-cert")),
+    ];
+    let wrong =
+        if let Some(((_, one), (_, other))) = apart.iter().find(|(one, other)| one.0 && other.0) {
+            format!("{one} and {other} exclude each other")
+        } else if args.tls_cert.is_some() != args.tls_key.is_some() {
+            "tls-cert and tls-key belong together".to_owned()
+        } else if args.write_ca.is_some() && !args.dev {
+            "write-ca belongs to dev".to_owned()
+        } else {
+            return Ok(());
+        };
+    let hint = "`factum config show --origin` shows where each setting comes from";
+    Err(Failure::usage(wrong).hint(hint))
+}
+
 fn options(args: &ServeArgs, context: &Context) -> Outcome<Options> {
+    check(args)?;
     let mut options = Options::default();
     options.address = args.listen;
     options.advertise.clone_from(&args.advertise);

@@ -20,6 +20,8 @@ mod past;
 #[cfg(test)]
 mod projections;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod sinks;
 #[cfg(test)]
 mod streams;

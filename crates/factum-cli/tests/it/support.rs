@@ -82,14 +82,12 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(FACTUM);
         command.args(args).current_dir(self.0.path());
-        for name in [
-            "FACTUM_DATA",
-            "FACTUM_ACCEPT_LOST_TAILS",
-            "FACTUM_SINK",
-            "NO_COLOR",
-            "CLICOLOR",
-            "CLICOLOR_FORCE",
-        ] {
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"FACTUM_") {
+                command.env_remove(name);
+            }
+        }
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
         command

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Extension, Json, Router};
 use factum_types::Timestamp;
 use serde::Deserialize;
@@ -17,15 +17,56 @@ use crate::gossip::{SentTo, end_point};
 use crate::guard::plain_refusal;
 use crate::node::Node;
 
+/// What answers at a path.
+struct Route {
+    path: &'static str,
+    answers: fn() -> MethodRouter<Arc<Node>>,
+}
+
+/// The one list of what answers over HTTP.
+const ROUTES: &[Route] = &[
+    Route {
+        path: "/health/live",
+        answers: || get(live),
+    },
+    Route {
+        path: "/ping",
+        answers: || get(ping),
+    },
+    Route {
+        path: "/info",
+        answers: || get(info),
+    },
+    Route {
+        path: "/gossip",
+        answers: || get(gossip),
+    },
+    Route {
+        path: "/stats",
+        answers: || get(stats),
+    },
+    Route {
+        path: "/metrics",
+        answers: || get(metrics),
+    },
+];
+
+/// The paths that a server answers over plain HTTP, all to `GET`.
+///
+/// ```
+/// assert!(factum_server::http_paths().any(|path| path == "/metrics"));
+/// ```
+pub fn http_paths() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|route| route.path)
+}
+
 /// The routes.
 pub(crate) fn routes(node: Arc<Node>) -> Router {
-    Router::new()
-        .route("/health/live", get(live))
-        .route("/ping", get(ping))
-        .route("/info", get(info))
-        .route("/gossip", get(gossip))
-        .route("/stats", get(stats))
-        .route("/metrics", get(metrics))
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, (route.answers)())
+        })
         .with_state(node)
 }
 

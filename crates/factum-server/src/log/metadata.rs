@@ -293,8 +293,7 @@ mod tests {
             &name("$$s"),
             EventId::from_bytes([99; 16]),
         )
-        .await
-        .unwrap();
+        .await;
         last(store, &name("$$s"))
             .await
             .unwrap()

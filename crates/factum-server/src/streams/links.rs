@@ -1,49 +1,81 @@
-//! Events that point to events, of type `$>` with `number@stream` as their data, and finding what they point to.
+//! Events that point to events, of type `$>` with `number@stream` as their data, and showing what they point to.
+//!
+//! Relies on: the policy, since a link may be read by more people than what it points to. Never: shows an event of a stream that the
+//! caller may not read; a link is then given without its event, as one is that points to nothing.
+
+use std::sync::Arc;
 
 use factum_proto::kurrent::streams::read_resp::ReadEvent;
 use factum_proto::kurrent::streams::read_resp::read_event::Position;
 use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, StoreError};
 use factum_types::{RecordedEvent, Revision, StreamName};
 
+use crate::auth::{Caller, Denied, Operation, Target};
 use crate::links::{LINK_TYPE, Link};
+use crate::node::Node;
 use crate::wire::event::Shape;
 
-/// An event as asked for: a link is followed where that is wanted.
-///
-/// # Errors
-/// As for a read; a link that points to nothing is no error.
-pub(crate) async fn resolved(
-    store: &dyn EventStore,
-    shape: Shape,
-    resolve: bool,
-    event: RecordedEvent,
-) -> Result<ReadEvent, StoreError> {
-    if !resolve || event.event_type.as_str() != LINK_TYPE {
-        return Ok(shape.event(event));
-    }
-    let target = match points_to(&event.data) {
-        Some((stream, revision)) => find(store, stream, revision).await?,
-        None => None,
-    };
-    Ok(shape.link(shape.recorded(event), target))
+/// Shows events to one caller, in the shape that was asked for. Cloned by reference.
+#[derive(Debug, Clone)]
+pub(super) struct Viewer {
+    pub(super) node: Arc<Node>,
+    pub(super) caller: Caller,
+    pub(super) shape: Shape,
+    /// Whether what links point to is wanted.
+    pub(super) resolve: bool,
 }
 
-/// A link that was made of the index: what it points to is there already.
-pub(super) fn made(shape: Shape, resolve: bool, link: Link) -> ReadEvent {
-    let shown = shape.made_link(&link);
-    if resolve {
-        return shape.link(shown, Some(link.target));
+impl Viewer {
+    /// An event as asked for: a link is followed where that is wanted, and the caller may read what it points to.
+    ///
+    /// # Errors
+    /// As for a read; a link that points to nothing is no error.
+    pub(super) async fn event(&self, event: RecordedEvent) -> Result<ReadEvent, StoreError> {
+        if !self.resolve || event.event_type.as_str() != LINK_TYPE {
+            return Ok(self.shape.event(event));
+        }
+        let target = match points_to(&event.data) {
+            Some((stream, revision)) if self.may_read(&stream).await? => {
+                find(&*self.node.store, stream, revision).await?
+            }
+            _ => None,
+        };
+        Ok(self.shape.link(self.shape.recorded(event), target))
     }
-    let position = shown.commit_position;
-    ReadEvent {
-        event: Some(shown),
-        link: None,
-        position: Some(Position::CommitPosition(position)),
+
+    /// A link that was made of the index: what it points to is there already.
+    ///
+    /// # Errors
+    /// It cannot be found out who may read what it points to.
+    pub(super) async fn link(&self, link: Link) -> Result<ReadEvent, StoreError> {
+        let shown = self.shape.made_link(&link);
+        if self.resolve {
+            let may_read = self.may_read(&link.target.stream).await?;
+            return Ok(self.shape.link(shown, may_read.then_some(link.target)));
+        }
+        let position = shown.commit_position;
+        Ok(ReadEvent {
+            event: Some(shown),
+            link: None,
+            position: Some(Position::CommitPosition(position)),
+        })
+    }
+
+    async fn may_read(&self, stream: &StreamName) -> Result<bool, StoreError> {
+        let checked =
+            self.node
+                .auth
+                .check(&self.caller, Operation::ReadStream, Target::from(stream));
+        match checked.await {
+            Ok(()) => Ok(true),
+            Err(Denied::Access { .. }) => Ok(false),
+            Err(Denied::Store(error)) => Err(error),
+        }
     }
 }
 
 /// Where the data of a link points.
-pub(crate) fn points_to(data: &[u8]) -> Option<(StreamName, Revision)> {
+fn points_to(data: &[u8]) -> Option<(StreamName, Revision)> {
     let (number, stream) = std::str::from_utf8(data).ok()?.split_once('@')?;
     Some((
         StreamName::new(stream).ok()?,
@@ -55,7 +87,7 @@ pub(crate) fn points_to(data: &[u8]) -> Option<(StreamName, Revision)> {
 ///
 /// # Errors
 /// As for a read.
-pub(crate) async fn find(
+async fn find(
     store: &dyn EventStore,
     stream: StreamName,
     revision: Revision,

@@ -72,8 +72,8 @@ impl Streams for StreamsService {
             }
         }
         let answers = match wanted.count {
-            Some(count) => read::read(node, wanted, count).await?,
-            None => subscribe::subscribe(node, wanted).await?,
+            Some(count) => read::read(node, caller, wanted, count).await?,
+            None => subscribe::subscribe(node, caller, wanted).await?,
         };
         Ok(Response::new(answers))
     }

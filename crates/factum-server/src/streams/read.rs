@@ -9,9 +9,11 @@ use factum_types::{RecordKind, RecordedEvent, StreamName};
 use futures_util::{StreamExt, stream};
 use tonic::Status;
 
+use super::Answers;
 use super::filter::Filter;
+use super::links::Viewer;
 use super::request::{From, Target, Wanted};
-use super::{Answers, links};
+use crate::auth::Caller;
 use crate::links::LinkReader;
 use crate::log::metadata;
 use crate::node::Node;
@@ -23,21 +25,28 @@ use crate::wire::{errors, identifier};
 /// The stream has a tombstone, or its first event cannot be read; a stream that is not there is an answer.
 pub(super) async fn read(
     node: Arc<Node>,
+    caller: Caller,
     wanted: Wanted,
     count: u64,
 ) -> Result<Answers<ReadResp>, Status> {
     let counted = Arc::clone(&node);
+    let viewer = Viewer {
+        node: Arc::clone(&node),
+        caller,
+        shape: wanted.shape,
+        resolve: wanted.resolve_links,
+    };
     let answers = match wanted.target {
         Target::Stream(ref stream) => {
             let stream = stream.clone();
             if let Some(links) = node.links.named(&stream) {
-                return read_links(&node, &wanted, &stream, &links, count).await;
+                return read_links(viewer, &wanted, &stream, &links, count).await;
             }
-            read_stream(node, wanted, stream, count).await?
+            read_stream(viewer, wanted, stream, count).await?
         }
         Target::All(ref filter) => {
             let filter = filter.clone();
-            read_all(node, &wanted, filter, count)
+            read_all(viewer, &wanted, filter, count)
         }
     };
     Ok(Box::pin(answers.inspect(move |answer| {
@@ -54,11 +63,12 @@ pub(super) const fn answer(content: Content) -> ReadResp {
 }
 
 async fn read_stream(
-    node: Arc<Node>,
+    viewer: Viewer,
     wanted: Wanted,
     stream: StreamName,
     count: u64,
 ) -> Result<Answers<ReadResp>, Status> {
+    let node = &viewer.node;
     let refused = |error: &StoreError| errors::store(error, Some(&stream));
     if let Some(subject) = metadata::subject(&stream) {
         metadata::settle(&*node.store, &subject, &stream, node.new_id()).await;
@@ -78,18 +88,18 @@ async fn read_stream(
         None => None,
     };
     let (before, after) = if wanted.positions {
-        positions(&node, &wanted, &stream, first.as_ref()).await?
+        positions(node, &wanted, &stream, first.as_ref()).await?
     } else {
         (None, None)
     };
-    let events = resolved(node, &wanted, Some(stream), first, events);
+    let events = resolved(viewer, Some(stream), first, events);
     let said = |content: Option<Content>| stream::iter(content.map(|content| Ok(answer(content))));
     Ok(Box::pin(said(before).chain(events).chain(said(after))))
 }
 
 /// Reads a stream that is made of the index.
 async fn read_links(
-    node: &Arc<Node>,
+    viewer: Viewer,
     wanted: &Wanted,
     stream: &StreamName,
     reader: &LinkReader,
@@ -110,16 +120,15 @@ async fn read_links(
     if first.is_none() && last.is_none() {
         return Ok(not_found(stream));
     }
-    let (shape, resolve, counted) = (wanted.shape, wanted.resolve_links, Arc::clone(node));
-    let events = stream::iter(first.map(Ok))
-        .chain(links)
-        .map(move |link| match link {
-            Ok(link) => {
-                counted.metrics.read_events.inc();
-                Ok(answer(Content::Event(links::made(shape, resolve, link))))
-            }
-            Err(error) => Err(errors::store(&error, None)),
-        });
+    let events = stream::iter(first.map(Ok)).chain(links).then(move |link| {
+        let viewer = viewer.clone();
+        async move {
+            let told = |error: StoreError| errors::store(&error, None);
+            let event = viewer.link(link.map_err(told)?).await.map_err(told)?;
+            viewer.node.metrics.read_events.inc();
+            Ok(answer(Content::Event(event)))
+        }
+    });
     let after = last
         .filter(|_| wanted.positions)
         .map(Content::LastStreamPosition);
@@ -163,32 +172,30 @@ fn not_found(stream: &StreamName) -> Answers<ReadResp> {
 
 /// Events one after the other, links followed where that is wanted.
 fn resolved(
-    node: Arc<Node>,
-    wanted: &Wanted,
+    viewer: Viewer,
     about: Option<StreamName>,
     first: Option<RecordedEvent>,
     rest: EventStream,
 ) -> Answers<ReadResp> {
-    let (shape, resolve) = (wanted.shape, wanted.resolve_links);
     let events = stream::iter(first.map(Ok)).chain(rest);
-    if !resolve {
+    if !viewer.resolve {
         return Box::pin(events.map(move |event| match event {
-            Ok(event) => Ok(answer(Content::Event(shape.event(event)))),
+            Ok(event) => Ok(answer(Content::Event(viewer.shape.event(event)))),
             Err(error) => Err(errors::store(&error, about.as_ref())),
         }));
     }
     Box::pin(events.then(move |event| {
-        let (node, about) = (Arc::clone(&node), about.clone());
+        let (viewer, about) = (viewer.clone(), about.clone());
         async move {
             let told = |error: StoreError| errors::store(&error, about.as_ref());
-            let event = links::resolved(&*node.store, shape, true, event.map_err(told)?).await;
+            let event = viewer.event(event.map_err(told)?).await;
             Ok(answer(Content::Event(event.map_err(told)?)))
         }
     }))
 }
 
 fn read_all(
-    node: Arc<Node>,
+    viewer: Viewer,
     wanted: &Wanted,
     filter: Option<Filter>,
     count: u64,
@@ -200,9 +207,8 @@ fn read_all(
         limit: None,
         control: true,
     };
-    let (shape, resolve) = (wanted.shape, wanted.resolve_links);
     let passed = Passed {
-        events: node.store.read(request),
+        events: viewer.node.store.read(request),
         filter,
         count: 0,
     };
@@ -213,9 +219,10 @@ fn read_all(
     let answers = events
         .take(usize::try_from(count).unwrap_or(usize::MAX))
         .then(move |event| {
-            let node = Arc::clone(&node);
+            let viewer = viewer.clone();
             async move {
-                let event = links::resolved(&*node.store, shape, resolve, event?)
+                let event = viewer
+                    .event(event?)
                     .await
                     .map_err(|error| errors::store(&error, None))?;
                 Ok(answer(Content::Event(event)))

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use factum_proto::kurrent::streams::ReadResp;
 use factum_proto::kurrent::streams::read_resp::{
-    CaughtUp, Checkpoint, Content, Position as WirePosition, SubscriptionConfirmation,
+    CaughtUp, Checkpoint, Content, Position as WirePosition, ReadEvent, SubscriptionConfirmation,
 };
 use factum_store::{Source, StoreError, SubscribeRequest, Subscription, SubscriptionItem};
 use factum_types::{Position, RecordedEvent, StreamName, Timestamp};
 use futures_util::{StreamExt, stream};
 use tonic::Status;
 
+use super::Answers;
 use super::filter::Filter;
+use super::links::Viewer;
 use super::read::{answer, pass, shown};
 use super::request::{From, Target, Wanted};
-use super::{Answers, links};
+use crate::auth::Caller;
 use crate::links::{Link, LinkItem, LinkSubscription};
 use crate::node::Node;
-use crate::wire::event::Shape;
 use crate::wire::{errors, position};
 
 /// One subscription, between two of its answers.
@@ -26,8 +27,7 @@ struct Following {
     items: Items,
     stream: Option<StreamName>,
     filter: Option<Filter>,
-    shape: Shape,
-    resolve_links: bool,
+    viewer: Viewer,
     /// The last revision given, of a stream.
     revision: Option<u64>,
     /// Events of `$all` that were looked at since the last checkpoint.
@@ -99,6 +99,7 @@ impl Items {
 /// A stream of links cannot be counted up to where it is to be followed from.
 pub(super) async fn subscribe(
     node: Arc<Node>,
+    caller: Caller,
     wanted: Wanted,
 ) -> Result<Answers<ReadResp>, Status> {
     let (source, stream, filter) = match wanted.target {
@@ -126,8 +127,12 @@ pub(super) async fn subscribe(
         items,
         stream,
         filter,
-        shape: wanted.shape,
-        resolve_links: wanted.resolve_links,
+        viewer: Viewer {
+            node: Arc::clone(&node),
+            caller,
+            shape: wanted.shape,
+            resolve: wanted.resolve_links,
+        },
         revision: match wanted.from {
             From::Revision(revision) => Some(revision),
             _ => None,
@@ -160,7 +165,7 @@ impl Following {
             }
             let said = match self.items.next().await? {
                 Ok(Item::Event(event)) => self.event(*event).await,
-                Ok(Item::Link(link)) => Ok(Some(self.link(*link))),
+                Ok(Item::Link(link)) => self.link(*link).await,
                 Ok(Item::CaughtUp(at, number)) => Ok(self.caught_up(at, number)),
                 Ok(Item::Checkpoint(at)) => Ok(self.passed_over(at)),
                 Err(error) => Err(errors::store(&error, self.stream.as_ref())),
@@ -176,10 +181,10 @@ impl Following {
         }
     }
 
-    fn link(&mut self, link: Link) -> Content {
+    async fn link(&mut self, link: Link) -> Result<Option<Content>, Status> {
         self.revision = Some(link.number);
-        self.node.metrics.read_events.inc();
-        Content::Event(links::made(self.shape, self.resolve_links, link))
+        let shown = self.viewer.link(link).await;
+        self.given(shown)
     }
 
     async fn event(&mut self, event: RecordedEvent) -> Result<Option<Content>, Status> {
@@ -194,9 +199,12 @@ impl Following {
             return Ok(checkpoint);
         }
         self.next = checkpoint;
-        let resolved =
-            links::resolved(&*self.node.store, self.shape, self.resolve_links, event).await;
-        match resolved {
+        let shown = self.viewer.event(event).await;
+        self.given(shown)
+    }
+
+    fn given(&self, shown: Result<ReadEvent, StoreError>) -> Result<Option<Content>, Status> {
+        match shown {
             Ok(event) => {
                 self.node.metrics.read_events.inc();
                 Ok(Some(Content::Event(event)))

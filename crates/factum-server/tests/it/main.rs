@@ -1,10 +1,12 @@
-//! Tests of the server over a real connection.
+//! Tests of the server from outside, most of them over a real connection.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by ending"
 )]
 
+mod authorisation;
 mod hostile;
+mod persistent;
 mod streams;
 mod support;

@@ -41,10 +41,15 @@ impl Running {
         Self::over(Arc::new(MemoryStore::new()), Options::default()).await
     }
 
-    /// Over this store, on a free port of loopback.
+    /// Over this store, open to everybody.
     pub(crate) async fn over(store: Arc<dyn Store>, mut options: Options) -> Self {
-        options.address = SocketAddr::from(([127, 0, 0, 1], 0));
         options.auth.mode = Mode::Insecure;
+        Self::with(store, options).await
+    }
+
+    /// Over this store, on a free port of loopback.
+    pub(crate) async fn with(store: Arc<dyn Store>, mut options: Options) -> Self {
+        options.address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(store, options, Env::real()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

@@ -124,6 +124,9 @@ operations! {
     /// Verifies or backs up the store.
     Maintain: Rule::Ops,
 
+    /// Saves or loads the checkpoint of a consumer.
+    KeepCheckpoint: Rule::Authenticated,
+
     /// Shows statistics, in numbers.
     Statistics: Rule::Authenticated,
     /// Shows metrics for Prometheus.

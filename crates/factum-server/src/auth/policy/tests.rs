@@ -88,6 +88,7 @@ const TABLE: &[(Operation, Target<'_>, &str)] = &[
     (O::ReloadConfiguration, SERVER, "--oa"),
     (O::ReadOptions, SERVER, "--oa"),
     (O::Maintain, SERVER, "--oa"),
+    (O::KeepCheckpoint, SERVER, "-uoa"),
     (O::Statistics, SERVER, "-uoa"),
     (O::Metrics, SERVER, "-uoa"),
     (O::Gossip, SERVER, "nuoa"),

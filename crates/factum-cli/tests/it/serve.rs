@@ -1,0 +1,243 @@
+//! `factum serve` and its settings, as a process.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::Place;
+
+/// A server that ends with the test.
+struct Serving {
+    child: Child,
+    /// What it said when it was ready.
+    said: Value,
+}
+
+impl Serving {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut guard = Self {
+            child,
+            said: Value::Null,
+        };
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        guard.said = serde_json::from_str(&line).unwrap();
+        guard
+    }
+
+    fn of(place: &Place, args: &[&str]) -> Self {
+        let always = ["serve", "-o", "ndjson", "--listen", "127.0.0.1:0"];
+        Self::start(place.command(&[&always[..], args].concat()))
+    }
+
+    /// Ends it in order, and gives its exit code.
+    fn end(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn it_says_where_it_listens_and_ends_in_order() {
+    let place = Place::new();
+    for (flag, tls) in [("--dev", true), ("--insecure", false)] {
+        let server = Serving::of(&place, &["--data", &flag[2..], flag]);
+        let address = server.said["address"].as_str().unwrap();
+        let (host, port) = address.rsplit_once(':').unwrap();
+        assert_eq!(
+            (host, server.said["tls"].as_bool()),
+            ("127.0.0.1", Some(tls))
+        );
+        assert_ne!(port, "0");
+        std::net::TcpStream::connect(address).unwrap();
+        assert_eq!(server.end(), Some(0));
+    }
+}
+
+#[test]
+fn without_a_certificate_it_says_what_to_give() {
+    let place = Place::new();
+    let ran = place.run(&["serve"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("there is no certificate"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("hint: give --tls-cert and --tls-key; or --dev"),
+        "{}",
+        ran.err
+    );
+    assert!(!place.path("factum-data").exists());
+}
+
+#[test]
+fn passwords_that_everybody_knows_are_refused() {
+    let place = Place::new();
+    let secure = ["serve", "--no-tls", "--listen", "127.0.0.1:0"];
+    let ran = place.run(&secure);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("FACTUM_ADMIN_PASSWORD"), "{}", ran.err);
+    assert_eq!(Serving::of(&place, &["--dev"]).end(), Some(0));
+    let ran = place.run(&secure);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("the user \"admin\" still has the default password"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_store_that_is_served_has_its_writer() {
+    let place = Place::new();
+    let server = Serving::of(&place, &["--insecure"]);
+    for args in [
+        &["serve", "--insecure", "--listen", "127.0.0.1:0"][..],
+        &["append", "s-1", "-t", "T"],
+    ] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, 6, "{}", ran.err);
+        let holder = format!("process {}", server.child.id());
+        assert!(ran.err.contains(&holder), "{}", ran.err);
+    }
+    place.ok(&["read", "--all"]);
+    assert_eq!(server.end(), Some(0));
+    place.ok(&["append", "s-1", "-t", "T"]);
+}
+
+/// A port that is taken is told, and the store is let go.
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let place = Place::new();
+    let server = Serving::of(&place, &["--insecure", "--data", "one"]);
+    let address = server.said["address"].as_str().unwrap();
+    let ran = place.run(&["serve", "--insecure", "--data", "two", "--listen", address]);
+    assert_eq!(ran.code, 6, "{}", ran.err);
+    assert!(
+        ran.err.contains(&format!("cannot listen on {address}")),
+        "{}",
+        ran.err
+    );
+}
+
+/// Value and origin of a setting.
+fn shown(place: &Place, name: &str, args: &[&str], env: &[(&str, &str)]) -> (String, String) {
+    let args = [&["config", "show", "--origin", "-o", "json"], args].concat();
+    let mut command = place.command(&args);
+    let output = command.envs(env.iter().copied()).output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{err}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("hunter2"), "{text}");
+    let settings: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let setting = settings.iter().find(|of| of["setting"] == name).unwrap();
+    let value = setting["value"].as_str().unwrap_or("null").to_owned();
+    (value, setting["origin"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_flag_is_stronger_than_a_variable_than_a_file_than_the_default() {
+    let place = Place::new();
+    let check = |name: &str, args: &[&str], env: &[(&str, &str)], expected: (&str, &str)| {
+        let (value, origin) = shown(&place, name, args, env);
+        assert_eq!(
+            (value.as_str(), origin.as_str()),
+            expected,
+            "{name} {args:?} {env:?}"
+        );
+    };
+    check("listen", &[], &[], ("127.0.0.1:2113", "default"));
+    place.write(
+        "factum.toml",
+        "[serve]\nlisten = \"127.0.0.1:1\"\ndev = true\nlog = \"warn\"\ndata = \"here\"\n",
+    );
+    place.write("other.toml", "[serve]\n\nlisten = \"127.0.0.1:4\"\n");
+    let variable = [("FACTUM_LISTEN", "127.0.0.1:2")];
+    let flag = ["--listen", "127.0.0.1:3"];
+    check("listen", &[], &[], ("127.0.0.1:1", "factum.toml:2"));
+    check("listen", &[], &variable, ("127.0.0.1:2", "FACTUM_LISTEN"));
+    check("listen", &flag, &variable, ("127.0.0.1:3", "--listen"));
+    let other = ["--config", "other.toml"];
+    check("listen", &other, &[], ("127.0.0.1:4", "other.toml:3"));
+    check("dev", &other, &[], ("false", "default"));
+    check("dev", &[], &[], ("true", "factum.toml:3"));
+    check("dev", &[], &[("FACTUM_DEV", "0")], ("false", "FACTUM_DEV"));
+    check(
+        "insecure",
+        &[],
+        &[("FACTUM_INSECURE", "1")],
+        ("true", "FACTUM_INSECURE"),
+    );
+    check("log", &[], &[], ("warn", "factum.toml:4"));
+    check("data", &[], &[], ("here", "factum.toml:5"));
+    check("data", &["--data", "there"], &[], ("there", "--data"));
+    let password = [("FACTUM_ADMIN_PASSWORD", "hunter2")];
+    check(
+        "admin-password",
+        &[],
+        &password,
+        ("(set)", "FACTUM_ADMIN_PASSWORD"),
+    );
+    check("admin-password", &[], &[], ("null", "default"));
+}
+
+#[test]
+fn a_server_is_started_by_its_file() {
+    let place = Place::new();
+    place.write(
+        "factum.toml",
+        "[serve]\nlisten = \"127.0.0.1:0\"\ninsecure = true\ndata = \"here\"\n",
+    );
+    let server = Serving::start(place.command(&["serve", "-o", "ndjson"]));
+    assert_eq!(server.said["tls"], false);
+    assert_eq!(server.end(), Some(0));
+    assert!(place.path("here").is_dir());
+    let ran = place.run(&["serve", "--dev"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(
+        ran.err.contains("dev and insecure exclude each other"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_told_with_its_line() {
+    let place = Place::new();
+    place.write(
+        "factum.toml",
+        "[serve]\nlisten = \"127.0.0.1:0\"\nlissen = \"x\"\n",
+    );
+    for args in [&["serve", "--dev"][..], &["config", "show"]] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(
+            ran.err
+                .contains("factum.toml:3: there is no setting \"lissen\""),
+            "{}",
+            ran.err
+        );
+    }
+    // Other commands have no settings there.
+    place.ok(&["append", "s-1", "-t", "T"]);
+    let ran = place.run(&["serve", "--dev", "--config", "nowhere.toml"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(ran.err.contains("nowhere.toml"), "{}", ran.err);
+}

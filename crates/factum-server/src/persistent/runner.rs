@@ -1,0 +1,418 @@
+//! One task per group: it moves events between the feed, the group's state, consumers and the streams that the group keeps.
+//!
+//! The task never waits for one thing only: reading stops when there is no room, writes are jobs beside it, and a store that refuses is
+//! asked again later while consumers go on. What goes wrong is said in the group's status, and logged where it is handled.
+
+mod jobs;
+mod start;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use factum_store::{EventStore, Kind, StoreError};
+use factum_types::StreamName;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{Notify, mpsc};
+
+use super::checkpoint::OWN_STREAMS;
+use super::command::{Command, Reply, Status, answer};
+use super::config::GroupConfig;
+use super::connection::{Answers, End, Inbox, Outbox, connect};
+use super::delivered::{Delivered, resolve};
+use super::error::SubscriptionError;
+use super::feed::{Feed, FeedItem};
+use super::group::{ConsumerId, Group, Identity};
+use super::settings::{CREDIT_MAX, GroupKey, SourceName};
+use super::world::World;
+use jobs::{Busy, Done};
+use start::Started;
+
+/// How many requests and answers wait for a group.
+pub(crate) const COMMANDS_MAX: usize = 256;
+/// How many events are taken from the feed before something else has its turn.
+const TAKEN_AT_ONCE: usize = 64;
+/// How long a group waits after the store refused something.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a group may take to note where it is when it ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What all groups of a server share.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) feed: Arc<dyn Feed>,
+    pub(crate) world: World,
+}
+
+/// The streams that a group keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnStreams {
+    pub(crate) checkpoint: StreamName,
+    pub(crate) parked: StreamName,
+}
+
+type Read = Result<(FeedItem, Option<Delivered>), StoreError>;
+
+pub(crate) struct Runner {
+    around: Surroundings,
+    key: GroupKey,
+    config: GroupConfig,
+    streams: OwnStreams,
+    commands: mpsc::Receiver<Command>,
+    /// For the consumers' ends; weak, so that a server that is dropped ends its groups.
+    sender: mpsc::WeakSender<Command>,
+    wake: Arc<Notify>,
+    group: Group<Arc<Delivered>>,
+    inboxes: BTreeMap<ConsumerId, Inbox>,
+    next_consumer: u64,
+    /// `None` while the feed is broken, or for ever once its stream is closed.
+    feed: Option<BoxStream<'static, Read>>,
+    closed: bool,
+    jobs: FuturesUnordered<BoxFuture<'static, Done>>,
+    busy: Busy,
+    /// The next revision of the parked stream to be replayed, and the next to be written.
+    replay_next: u64,
+    parked_next: u64,
+    replay_until: Option<u64>,
+    truncated: u64,
+    /// It ends, and notes what is done however little it is.
+    ending: bool,
+    /// What the store refused last and has not done since.
+    trouble: Option<StoreError>,
+}
+
+impl Runner {
+    /// Runs a group until it is stopped or its last sender is gone.
+    pub(crate) async fn run(
+        around: Surroundings,
+        key: GroupKey,
+        config: GroupConfig,
+        streams: OwnStreams,
+        mut commands: mpsc::Receiver<Command>,
+        sender: mpsc::WeakSender<Command>,
+    ) {
+        let started = start::start(&around, &key, &config, &streams, &mut commands).await;
+        let Some(started) = started else {
+            return;
+        };
+        let mut runner = Self::new(around, key, config, streams, commands, sender, &started);
+        let why = loop {
+            if let Some(why) = runner.turn().await {
+                break why;
+            }
+        };
+        runner.finish(why).await;
+    }
+
+    fn new(
+        around: Surroundings,
+        key: GroupKey,
+        config: GroupConfig,
+        streams: OwnStreams,
+        commands: mpsc::Receiver<Command>,
+        sender: mpsc::WeakSender<Command>,
+        started: &Started,
+    ) -> Self {
+        let now = around.world.now();
+        let mut group = Group::new(config.settings.clone(), started.after, now);
+        if let Some(before) = started.parked.first.checked_sub(1) {
+            group.pass_parked(before);
+        }
+        if started.checkpointed {
+            group.resumed();
+        }
+        let mut runner = Self {
+            around,
+            key,
+            config,
+            streams,
+            commands,
+            sender,
+            wake: Arc::new(Notify::new()),
+            group,
+            inboxes: BTreeMap::new(),
+            next_consumer: 0,
+            feed: None,
+            closed: false,
+            jobs: FuturesUnordered::new(),
+            busy: Busy::default(),
+            replay_next: started.parked.first,
+            parked_next: started.parked.next,
+            replay_until: None,
+            truncated: started.parked.first,
+            ending: false,
+            trouble: None,
+        };
+        runner.follow();
+        runner
+    }
+
+    /// Begins to read after what was seen last.
+    fn follow(&mut self) {
+        let items = self.around.feed.follow(&self.key.source, self.group.seen());
+        let feed = Arc::clone(&self.around.feed);
+        let resolve_links = self.config.settings.resolve_links;
+        let resolved = items.then(move |item| {
+            let feed = Arc::clone(&feed);
+            async move {
+                match item? {
+                    FeedItem::Event(point, event) => {
+                        let delivered = resolve(&*feed, event, resolve_links).await?;
+                        Ok((FeedItem::Passed(point), Some(delivered)))
+                    }
+                    FeedItem::Link(point, link, target) => {
+                        let delivered = if resolve_links {
+                            Delivered::Link {
+                                link,
+                                target: Some(target),
+                            }
+                        } else {
+                            Delivered::Event(link)
+                        };
+                        Ok((FeedItem::Passed(point), Some(delivered)))
+                    }
+                    other => Ok((other, None)),
+                }
+            }
+        });
+        self.feed = Some(resolved.boxed());
+    }
+
+    /// Waits for something to happen and does what follows from it.
+    async fn turn(&mut self) -> Option<End> {
+        let now = self.around.world.now();
+        self.group.expire(now);
+        self.give_out();
+        self.end_stopped();
+        self.begin_jobs();
+        self.group.check();
+        let sleep = self
+            .group
+            .wake_at()
+            .map(|at| tokio::time::sleep(at.saturating_sub(now)));
+        let has_room = self.group.room() > 0;
+        let feed = self.feed.as_mut().filter(|_| has_room);
+        tokio::select! {
+            command = self.commands.recv() => match command {
+                Some(command) => return self.command(command),
+                None => return Some(End::Shutdown),
+            },
+            () = self.wake.notified() => return self.sweep(),
+            Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done),
+            item = next(feed) => self.take(item),
+            () = rest(sleep) => {}
+        }
+        None
+    }
+
+    fn give_out(&mut self) {
+        let now = self.around.world.now();
+        let inboxes = &self.inboxes;
+        let window = |id| inboxes.get(&id).map_or(0, Inbox::window);
+        for delivery in self.group.dispatch(now, window) {
+            if let Some(inbox) = self.inboxes.get(&delivery.consumer) {
+                inbox.send(delivery);
+            }
+        }
+    }
+
+    fn end_stopped(&mut self) {
+        for id in self.group.stopped() {
+            self.group.disconnect(id);
+            if let Some(inbox) = self.inboxes.remove(&id) {
+                inbox.end(End::Dropped);
+            }
+        }
+    }
+
+    /// Ends consumers that are gone, after everything that they sent before.
+    fn sweep(&mut self) -> Option<End> {
+        let gone: Vec<ConsumerId> = self
+            .inboxes
+            .iter()
+            .filter(|(_, inbox)| inbox.is_gone())
+            .map(|(id, _)| *id)
+            .collect();
+        if gone.is_empty() {
+            return None;
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            if let Some(why) = self.command(command) {
+                return Some(why);
+            }
+        }
+        for id in gone {
+            self.inboxes.remove(&id);
+            self.group.disconnect(id);
+        }
+        None
+    }
+
+    fn command(&mut self, command: Command) -> Option<End> {
+        let now = self.around.world.now();
+        match command {
+            Command::Connect {
+                identity,
+                credit,
+                reply,
+            } => self.connect(identity, credit, reply),
+            Command::Ack { consumer, ids } => {
+                for id in ids {
+                    self.group.ack(consumer, id, now);
+                }
+            }
+            Command::Nack {
+                consumer,
+                ids,
+                action,
+                reason,
+            } => {
+                for id in ids {
+                    self.group.nack(consumer, id, action, &reason, now);
+                }
+            }
+            Command::Status { reply } => answer(reply, Ok(self.status())),
+            Command::Replay { stop_at, reply } => {
+                let until = stop_at.unwrap_or(u64::MAX).min(self.parked_next);
+                self.replay_until = self.replay_until.max(Some(until));
+                answer(reply, Ok(()));
+            }
+            Command::Stop { why } => return Some(why),
+        }
+        None
+    }
+
+    fn connect(&mut self, identity: Identity, credit: usize, reply: Reply<(Outbox, Answers)>) {
+        let id = ConsumerId(self.next_consumer);
+        self.next_consumer += 1;
+        let credit = credit.clamp(1, CREDIT_MAX);
+        let now = self.around.world.now();
+        let Some(sender) = self.sender.upgrade() else {
+            return answer(reply, Err(SubscriptionError::NotReady));
+        };
+        if self.group.connect(id, identity, credit, now).is_err() {
+            let refused = SubscriptionError::TooManyConsumers(self.key.clone());
+            return answer(reply, Err(refused));
+        }
+        let (inbox, outbox, answers) = connect(id, credit, sender, &self.wake);
+        self.inboxes.insert(id, inbox);
+        answer(reply, Ok((outbox, answers)));
+    }
+
+    fn status(&mut self) -> Status {
+        let mut words = vec![];
+        let statistics = self.group.statistics(self.around.world.now());
+        words.push(if statistics.live { "Live" } else { "Behind" });
+        if self.replay_until.is_some() || !self.group.has_replayed_all() {
+            words.push("ReplayingParkedMessages");
+        }
+        if self.closed {
+            words.push("StreamDeleted");
+        }
+        if self.trouble.is_some() {
+            words.push("StoreRefuses");
+        }
+        Status {
+            words: words.join(", "),
+            statistics,
+            parked: self.parked_next.saturating_sub(self.replay_next),
+        }
+    }
+
+    /// Takes from the feed what is there, as long as there is room.
+    fn take(&mut self, first: Option<Read>) {
+        self.take_one(first);
+        for _ in 1..TAKEN_AT_ONCE {
+            let has_room = self.group.room() > 0;
+            let feed = self.feed.as_mut().filter(|_| has_room);
+            let Some(next) = feed.and_then(|feed| feed.next().now_or_never()) else {
+                return;
+            };
+            self.take_one(next);
+        }
+    }
+
+    fn take_one(&mut self, item: Option<Read>) {
+        match item {
+            Some(Ok((FeedItem::Passed(point), Some(delivered)))) => self.arrive(point, delivered),
+            Some(Ok((FeedItem::Passed(point), None))) => self.group.pass(point, false),
+            Some(Ok((FeedItem::Live, _))) => {
+                self.group.set_live(true);
+                self.trouble = None;
+            }
+            Some(Ok((FeedItem::Event(..) | FeedItem::Link(..), _))) => {}
+            Some(Err(error)) if error.kind() == Kind::Corrupt => {
+                tracing::error!(group = %self.key, %error, "a damaged event was passed over");
+            }
+            Some(Err(error)) if error.kind() == Kind::Deleted => {
+                tracing::info!(group = %self.key, "the stream is closed for ever");
+                self.closed = true;
+                self.feed = None;
+            }
+            broken @ (Some(Err(_)) | None) => {
+                let error = broken.and_then(Result::err);
+                tracing::error!(group = %self.key, ?error, "reading was interrupted");
+                self.group.set_live(false);
+                self.feed = None;
+                self.trouble = error;
+                self.begin_pause();
+            }
+        }
+    }
+
+    fn arrive(&mut self, point: u64, delivered: Delivered) {
+        if self.key.source == SourceName::All {
+            let event = delivered.original();
+            if event.stream.as_str().starts_with(OWN_STREAMS) {
+                return self.group.pass(point, false);
+            }
+            let filter = self.config.filter.as_ref();
+            if filter.is_some_and(|filter| !filter.takes(event)) {
+                return self.group.pass(point, true);
+            }
+        }
+        let arrival = delivered.arrival(point, &self.config.settings);
+        self.group.arrive(arrival);
+    }
+
+    /// Notes where the group is, as far as the store does it in time, and ends its consumers.
+    async fn finish(mut self, why: End) {
+        self.replay_until = None;
+        self.ending = true;
+        if tokio::time::timeout(FAREWELL, self.settle()).await.is_err() {
+            tracing::warn!(group = %self.key, "a group ended without noting where it was");
+        }
+        for (_, inbox) in std::mem::take(&mut self.inboxes) {
+            inbox.end(why);
+        }
+    }
+
+    async fn settle(&mut self) {
+        loop {
+            self.begin_jobs();
+            self.begin_last_checkpoint();
+            match self.jobs.next().await {
+                Some(done) => self.done(done),
+                None => return,
+            }
+        }
+    }
+}
+
+async fn next(feed: Option<&mut BoxStream<'static, Read>>) -> Option<Read> {
+    match feed {
+        Some(feed) => feed.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn rest(sleep: Option<tokio::time::Sleep>) {
+    match sleep {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,302 @@
+//! What a group does beside giving events out: it parks, notes checkpoints, replays and truncates. One job of each kind at a time.
+
+use std::sync::Arc;
+
+use factum_store::{AppendBatch, Receipt, StoreError};
+use factum_types::{RecordedEvent, Revision};
+
+use super::{PAUSE, Runner, Surroundings};
+use crate::persistent::checkpoint;
+use crate::persistent::delivered::{self, Delivered};
+use crate::persistent::group::{Checkpoint, ToPark};
+use crate::persistent::parked;
+
+/// How many events are parked with one append.
+const PARKED_AT_ONCE: usize = 64;
+/// How many replayed events are done before the parked stream is truncated, unless all are.
+const TRUNCATED_AT_ONCE: u64 = 64;
+
+/// Which kinds of job are under way.
+#[derive(Debug, Default)]
+pub(super) struct Busy {
+    parking: bool,
+    checkpoint: bool,
+    page: bool,
+    truncating: bool,
+}
+
+type Parking = Vec<ToPark<Arc<Delivered>>>;
+
+/// How a job ended.
+pub(super) enum Done {
+    Parked {
+        events: Parking,
+        batch: AppendBatch,
+        outcome: Result<Receipt, StoreError>,
+    },
+    Checkpoint {
+        checkpoint: Checkpoint,
+        outcome: Result<(), StoreError>,
+    },
+    Page(Result<Page, StoreError>),
+    Truncated {
+        before: u64,
+        outcome: Result<(), StoreError>,
+    },
+    Paused,
+}
+
+/// Parked events with their targets, and the revision after them.
+pub(super) struct Page {
+    events: Vec<(Box<RecordedEvent>, Option<Box<RecordedEvent>>)>,
+    next: u64,
+}
+
+impl Runner {
+    /// Begins what is to be done and is not under way.
+    pub(super) fn begin_jobs(&mut self) {
+        self.begin_parking();
+        let now = self.around.world.now();
+        if let Some(checkpoint) = self.group.checkpoint_due(now) {
+            self.begin_checkpoint(checkpoint);
+        }
+        self.begin_page();
+        self.begin_truncating();
+    }
+
+    fn begin_parking(&mut self) {
+        if self.busy.parking || !self.group.has_to_park() {
+            return;
+        }
+        let events = self.group.take_to_park(PARKED_AT_ONCE);
+        match parked::batch(&self.around.world, &self.streams.parked, &events) {
+            Ok(batch) => self.park(events, batch),
+            Err(error) => {
+                // The names of our own types are valid.
+                tracing::error!(group = %self.key, %error, "events cannot be parked");
+            }
+        }
+    }
+
+    fn park(&mut self, events: Parking, batch: AppendBatch) {
+        self.busy.parking = true;
+        let store = Arc::clone(&self.around.store);
+        self.job(async move {
+            let outcome = or_pause(store.append(batch.clone()).await).await;
+            Done::Parked {
+                events,
+                batch,
+                outcome,
+            }
+        });
+    }
+
+    /// Notes where the group is, whether that is due or not.
+    pub(super) fn begin_last_checkpoint(&mut self) {
+        if self.busy.parking {
+            return;
+        }
+        if let Some(checkpoint) = self.group.checkpoint() {
+            self.begin_checkpoint(checkpoint);
+        }
+    }
+
+    fn begin_checkpoint(&mut self, checkpoint: Checkpoint) {
+        if std::mem::replace(&mut self.busy.checkpoint, true) {
+            return;
+        }
+        let Surroundings { store, world, .. } = self.around.clone();
+        let stream = self.streams.checkpoint.clone();
+        let text = self.key.source.show(checkpoint.point);
+        self.job(async move {
+            let saved = checkpoint::save(&*store, &world, &stream, &text).await;
+            Done::Checkpoint {
+                checkpoint,
+                outcome: or_pause(saved).await,
+            }
+        });
+    }
+
+    fn begin_page(&mut self) {
+        let Some(until) = self.replay_until else {
+            return;
+        };
+        if self.replay_next >= until {
+            self.replay_until = None;
+            return;
+        }
+        let limit = self.group.replay_room();
+        if self.busy.page || limit == 0 {
+            return;
+        }
+        self.busy.page = true;
+        let around = self.around.clone();
+        let stream = self.streams.parked.clone();
+        let resolve_links = self.config.settings.resolve_links;
+        let from = self.replay_next;
+        let left = usize::try_from(until - from).unwrap_or(usize::MAX);
+        self.job(async move {
+            let read = parked::page(&*around.store, &stream, from, limit.min(left)).await;
+            let page = match read {
+                Ok(events) => page(&around, events, until, resolve_links).await,
+                Err(error) => Err(error),
+            };
+            Done::Page(or_pause(page).await)
+        });
+    }
+
+    fn begin_truncating(&mut self) {
+        let before = self.group.replayed().map_or(0, |done| done + 1);
+        let is_worth_it = if self.ending || self.group.has_replayed_all() {
+            before > self.truncated
+        } else {
+            before > self.truncated + TRUNCATED_AT_ONCE
+        };
+        if self.busy.truncating || !is_worth_it {
+            return;
+        }
+        self.busy.truncating = true;
+        let store = Arc::clone(&self.around.store);
+        let stream = self.streams.parked.clone();
+        self.job(async move {
+            let outcome = parked::truncate(&*store, &stream, before).await;
+            Done::Truncated {
+                before,
+                outcome: or_pause(outcome).await,
+            }
+        });
+    }
+
+    /// After a pause the feed is followed again.
+    pub(super) fn begin_pause(&mut self) {
+        self.job(async {
+            tokio::time::sleep(PAUSE).await;
+            Done::Paused
+        });
+    }
+
+    fn job(&self, job: impl Future<Output = Done> + Send + 'static) {
+        self.jobs.push(Box::pin(job));
+    }
+
+    /// Does what follows from a job that ended.
+    pub(super) fn done(&mut self, done: Done) {
+        match done {
+            Done::Parked {
+                events,
+                batch,
+                outcome,
+            } => self.parked(events, batch, outcome),
+            Done::Checkpoint {
+                checkpoint,
+                outcome,
+            } => {
+                self.busy.checkpoint = false;
+                let now = self.around.world.now();
+                if self
+                    .heard(outcome, "a checkpoint cannot be noted")
+                    .is_some()
+                {
+                    self.group.checkpointed(checkpoint, now);
+                } else {
+                    self.group.checkpoint_failed(now);
+                }
+            }
+            Done::Page(page) => {
+                self.busy.page = false;
+                if let Some(page) = self.heard(page, "parked events cannot be read") {
+                    self.replay(page);
+                }
+            }
+            Done::Truncated { before, outcome } => {
+                self.busy.truncating = false;
+                if self
+                    .heard(outcome, "the parked stream cannot be truncated")
+                    .is_some()
+                {
+                    self.truncated = before;
+                }
+            }
+            Done::Paused => self.follow(),
+        }
+    }
+
+    /// The same batch is tried until it is there: an event that is neither parked nor with a consumer would be lost.
+    fn parked(
+        &mut self,
+        events: Parking,
+        batch: AppendBatch,
+        outcome: Result<Receipt, StoreError>,
+    ) {
+        let Some(receipt) = self.heard(outcome, "events cannot be parked") else {
+            return self.park(events, batch);
+        };
+        self.busy.parking = false;
+        self.group.parked(&events);
+        let last = receipt.writes.first().and_then(|write| write.last_revision);
+        self.parked_next = last.map_or(self.parked_next, |last| Revision::number(last) + 1);
+    }
+
+    fn replay(&mut self, page: Page) {
+        for (link, target) in page.events {
+            let revision = link.revision.number();
+            if target.is_none() {
+                // What it points to was deleted, so that there is nothing to give.
+                self.group.pass_parked(revision);
+                continue;
+            }
+            let delivered = Delivered::Link { link, target };
+            let arrival = delivered.arrival(revision, &self.config.settings);
+            self.group.replay(arrival);
+        }
+        if let Some(before) = page.next.checked_sub(1) {
+            self.group.pass_parked(before);
+        }
+        self.replay_next = page.next;
+    }
+
+    fn heard<T>(&mut self, outcome: Result<T, StoreError>, what: &str) -> Option<T> {
+        match outcome {
+            Ok(value) => {
+                self.trouble = None;
+                Some(value)
+            }
+            Err(error) => {
+                tracing::error!(group = %self.key, %error, "{what}");
+                self.trouble = Some(error);
+                None
+            }
+        }
+    }
+}
+
+/// The outcome, after a pause when it is an error, so that what follows from it is not tried again at once.
+async fn or_pause<T>(outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    if outcome.is_err() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    outcome
+}
+
+async fn page(
+    around: &Surroundings,
+    links: Vec<RecordedEvent>,
+    until: u64,
+    resolve_links: bool,
+) -> Result<Page, StoreError> {
+    let feed = &*around.feed;
+    let mut events = Vec::with_capacity(links.len());
+    let mut next = until;
+    for link in links {
+        next = link.revision.number() + 1;
+        let target = match delivered::follow(feed, &link).await? {
+            None => None,
+            Some(event) => match delivered::resolve(feed, Box::new(event), resolve_links).await? {
+                Delivered::Event(event) => Some(event),
+                Delivered::Link { target, .. } => target,
+            },
+        };
+        events.push((Box::new(link), target));
+    }
+    Ok(Page { events, next })
+}

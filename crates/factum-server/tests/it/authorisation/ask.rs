@@ -1,0 +1,154 @@
+//! Asking a server as somebody, whatever the method, and what it says to that.
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{BufMut, Bytes, BytesMut};
+use factum_proto::kurrent::streams::{BatchAppendResp, batch_append_resp};
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use prost::Message;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic::body::Body;
+use tonic::transport::Channel;
+use tower::ServiceExt as _;
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Anonymous,
+    /// A user in no group: `anna`.
+    User,
+    Ops,
+    Admin,
+    /// The right login, another password.
+    WrongPassword,
+    /// No such user.
+    NoUser,
+    /// A header that is none.
+    Malformed,
+}
+
+impl Who {
+    pub(super) const KNOWN: [Self; 4] = [Self::Anonymous, Self::User, Self::Ops, Self::Admin];
+    pub(super) const WRONG: [Self; 3] = [Self::WrongPassword, Self::NoUser, Self::Malformed];
+
+    pub(super) fn header(self) -> Option<String> {
+        let (login, password) = match self {
+            Self::Anonymous => return None,
+            Self::Malformed => return Some("Digest username=\"admin\"".to_owned()),
+            Self::User => ("anna", "secret"),
+            Self::Ops => ("ops", "changeit"),
+            Self::Admin => ("admin", "changeit"),
+            Self::WrongPassword => ("admin", "secret"),
+            Self::NoUser => ("nobody", "changeit"),
+        };
+        let encoded = BASE64.encode(format!("{login}:{password}"));
+        Some(format!("Basic {encoded}"))
+    }
+}
+
+/// What a server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It did it, or refused with this code for another reason than who asked.
+    Answered(Code),
+    /// Not you; with what tells clients so.
+    Denied,
+    /// Who are you?
+    Unauthenticated,
+}
+
+/// One message, as a body has it.
+pub(super) fn framed(message: &impl Message) -> Bytes {
+    let mut body = BytesMut::new();
+    body.put_u8(0);
+    body.put_u32(u32::try_from(message.encoded_len()).unwrap());
+    message.encode(&mut body).unwrap();
+    body.freeze()
+}
+
+/// Calls a method, and looks at the first that it answers.
+pub(super) async fn call(channel: &Channel, path: &str, body: Bytes, who: Who) -> Said {
+    let mut request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/grpc")
+        .header(header::TE, "trailers");
+    if let Some(value) = who.header() {
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let request = request.body(Body::new(Full::new(body))).unwrap();
+    let response = channel.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    let (head, mut body) = response.into_parts();
+    if head.headers.contains_key("grpc-status") {
+        return said(path, &head.headers);
+    }
+    let first = body.frame().await.unwrap().unwrap();
+    match first.into_data() {
+        Ok(data) if path.ends_with("/BatchAppend") => of_batch(&data),
+        Ok(_) => Said::Answered(Code::Ok),
+        Err(frame) => said(path, frame.trailers_ref().unwrap()),
+    }
+}
+
+fn said(path: &str, trailers: &HeaderMap) -> Said {
+    let code: i32 = trailers["grpc-status"].to_str().unwrap().parse().unwrap();
+    match Code::from(code) {
+        Code::PermissionDenied => {
+            // The second protocol tells it as a detail.
+            let detail = trailers.contains_key("grpc-status-details-bin");
+            let exception = trailers.get("exception");
+            let told = exception.is_some_and(|value| value == "access-denied");
+            let second = path.starts_with("/kurrentdb.protocol.v2.");
+            assert!(if second { detail } else { told }, "{path}: {trailers:?}");
+            Said::Denied
+        }
+        Code::Unauthenticated => Said::Unauthenticated,
+        other => Said::Answered(other),
+    }
+}
+
+/// Many appends are one call: each is answered by a message of its own.
+fn of_batch(data: &[u8]) -> Said {
+    let answer = BatchAppendResp::decode(&data[5..]).unwrap();
+    match answer.result.unwrap() {
+        batch_append_resp::Result::Success(_) => Said::Answered(Code::Ok),
+        batch_append_resp::Result::Error(error) => {
+            if Code::from(error.code) == Code::PermissionDenied {
+                let detail = error.details.unwrap();
+                assert!(detail.type_url.contains("AccessDenied"), "{detail:?}");
+                return Said::Denied;
+            }
+            Said::Answered(Code::from(error.code))
+        }
+    }
+}
+
+/// Gets a path over HTTP/1.1.
+pub(super) async fn get(address: SocketAddr, path: &str, who: Who) -> Said {
+    let credentials = who.header();
+    let credentials =
+        credentials.map_or_else(String::new, |value| format!("authorization: {value}\r\n"));
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{credentials}connection: close\r\n\r\n");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap();
+    match status {
+        "200" | "204" => Said::Answered(Code::Ok),
+        "401" => {
+            let asks = answer
+                .to_lowercase()
+                .contains("\r\nwww-authenticate: basic realm=");
+            assert!(asks, "{path}: {answer}");
+            Said::Unauthenticated
+        }
+        "403" => Said::Denied,
+        _ => Said::Answered(Code::Unknown),
+    }
+}

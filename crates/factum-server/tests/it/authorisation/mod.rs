@@ -1,0 +1,195 @@
+//! Who may do what, over a real connection: one table for everything that a server answers.
+
+mod ask;
+mod links;
+mod table;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use factum_proto::kurrent::Empty;
+use factum_proto::kurrent::server_features::server_features_client::ServerFeaturesClient;
+use factum_proto::kurrent::users::users_client::UsersClient;
+use factum_proto::kurrent::users::{CreateReq, create_req};
+use factum_server::Options;
+use factum_server::auth::Mode;
+use factum_store::{AppendBatch, EventStore, MemoryStore};
+use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+use tonic::{Code, Request};
+
+use crate::support::Running;
+use ask::{Said, Who};
+use table::{Ask, Row, Told};
+
+/// Nobody but admins may delete it.
+const LEDGER_ACL: &str =
+    r#"{"$acl":{"$r":"$ops","$w":["anna"],"$d":[],"$mr":"anna","$mw":"$admins"}}"#;
+
+/// Appends as no client does.
+async fn put(store: &MemoryStore, stream: &str, kind: &str, data: &str) {
+    let head = store.head().await.unwrap();
+    let number = head.map_or(0, |head| u128::from(head.raw()) + 1);
+    let id = EventId::from_bytes(number.to_be_bytes());
+    let event = NewEvent::json(id, EventType::new(kind).unwrap(), data.to_owned());
+    let stream = StreamName::new(stream).unwrap();
+    let batch = AppendBatch::events(stream, ExpectedRevision::Any, vec![event]);
+    store.append(batch).await.unwrap();
+}
+
+/// A server with users, an ordinary stream, one with an access control list, and one of the system.
+async fn start() -> (Running, MemoryStore) {
+    let store = MemoryStore::new();
+    put(&store, "order-1", "Placed", "{}").await;
+    put(&store, "ledger-1", "Booked", "{}").await;
+    put(&store, "$$ledger-1", "$metadata", LEDGER_ACL).await;
+    put(&store, "$scratch-1", "Noted", "{}").await;
+    let mut options = Options::default();
+    options.auth.mode = Mode::Dev;
+    options.auth.password_iterations = NonZeroU32::MIN;
+    let server = Running::with(Arc::new(store.clone()), options).await;
+    let mut anna = Request::new(CreateReq {
+        options: Some(create_req::Options {
+            login_name: "anna".to_owned(),
+            password: "secret".to_owned(),
+            full_name: "Anna".to_owned(),
+            groups: Vec::new(),
+        }),
+    });
+    let admin = Who::Admin.header().unwrap().parse().unwrap();
+    anna.metadata_mut().insert("authorization", admin);
+    let mut users = UsersClient::new(server.channel().await);
+    users.create(anna).await.unwrap();
+    (server, store)
+}
+
+async fn asked(server: &Running, row: &Row, who: Who) -> Said {
+    match &row.ask {
+        Ask::Call(path, body) => ask::call(&server.channel().await, path, body.clone(), who).await,
+        Ask::Get(path) => ask::get(server.address, path, who).await,
+    }
+}
+
+/// Each row is asked of a server of its own, by each caller: what one did is nothing to the next.
+#[tokio::test]
+async fn every_caller_is_told_what_the_table_says() {
+    let mut wrong = Vec::new();
+    for row in table::rows() {
+        for (who, told) in Who::KNOWN.into_iter().zip(row.each) {
+            let (server, _) = start().await;
+            let said = asked(&server, &row, who).await;
+            server.stop().await;
+            let expected = match told {
+                Told::Allowed => Said::Answered(row.answer),
+                Told::Denied => Said::Denied,
+                Told::Unauthenticated => Said::Unauthenticated,
+            };
+            if said != expected {
+                wrong.push(format!("{row} by {who:?}: {said:?}, not {expected:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_whatever_is_asked() {
+    let (server, _) = start().await;
+    for row in table::rows() {
+        for who in Who::WRONG {
+            let said = asked(&server, &row, who).await;
+            assert_eq!(said, Said::Unauthenticated, "{row} by {who:?}");
+        }
+    }
+    server.stop().await;
+}
+
+/// The methods that have a row, as paths.
+fn methods() -> BTreeSet<String> {
+    let rows = table::rows().into_iter();
+    rows.filter_map(|row| match row.ask {
+        Ask::Call(path, _) => Some(path),
+        Ask::Get(_) => None,
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn the_table_has_every_method_that_is_advertised() {
+    let (server, _) = start().await;
+    let mut features = ServerFeaturesClient::new(server.channel().await);
+    let answer = features.get_supported_methods(Empty {}).await.unwrap();
+    let advertised: BTreeSet<_> = answer
+        .into_inner()
+        .methods
+        .into_iter()
+        .map(|method| format!("/{}/{}", method.service_name, method.method_name))
+        .collect();
+    let rows: BTreeSet<_> = methods().iter().map(|path| path.to_lowercase()).collect();
+    assert_eq!(rows, advertised);
+    server.stop().await;
+}
+
+/// What is described and has no row is not served: nothing can be served that the table forgets.
+#[tokio::test]
+async fn the_table_has_every_method_that_is_served() {
+    let (server, _) = start().await;
+    let (described, rows) = (described(), methods());
+    assert!(described.is_superset(&rows), "{rows:?}");
+    let channel = server.channel().await;
+    for path in described.difference(&rows) {
+        let said = ask::call(&channel, path, ask::framed(&Empty {}), Who::Admin).await;
+        assert_eq!(
+            said,
+            Said::Answered(Code::Unimplemented),
+            "{path} has no row"
+        );
+    }
+    server.stop().await;
+}
+
+#[test]
+fn the_table_has_every_path_that_is_served() {
+    let rows = table::rows().into_iter();
+    let rows: BTreeSet<_> = rows
+        .filter_map(|row| match row.ask {
+            Ask::Get(path) => Some(path),
+            Ask::Call(..) => None,
+        })
+        .collect();
+    assert_eq!(rows, factum_server::http_paths().collect());
+}
+
+/// The path of every method of every service that the descriptions have.
+fn described() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../factum-proto/proto");
+    let (mut directories, mut paths) = (vec![root], BTreeSet::new());
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                methods_of(&path, &mut paths);
+            }
+        }
+    }
+    paths
+}
+
+fn methods_of(file: &PathBuf, paths: &mut BTreeSet<String>) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let (mut package, mut service) = ("", "");
+    for line in text.lines().map(str::trim) {
+        let words: Vec<_> = line.split([' ', ';', '(', '{']).collect();
+        match *words.as_slice() {
+            ["package", name, ..] => package = name,
+            ["service", name, ..] => service = name,
+            ["rpc", name, ..] => {
+                paths.insert(format!("/{package}.{service}/{name}"));
+            }
+            _ => {}
+        }
+    }
+}
