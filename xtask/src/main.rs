@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 mod campaign;
 mod ci;
+mod clients;
 mod services;
 mod step;
 mod test;
@@ -34,6 +35,9 @@ Commands:
   ci                        What every change must pass: format, lints, tidy, all tests, documentation, dependencies
   services up|down|status [NAME...]
                             Install and start the servers that tests need, stop them, or say which run; all of them unless named
+  clients [NAME...] [--server BINARY] [--only AREA]
+                            Run the suites on official clients of KurrentDB: node, node-old, go, java, rust; all unless named. The server
+                            is built, or BINARY; an area is streams, links, subscriptions, restart, auth, persistent, ...
   campaign sim --seeds N [--start S]
                             Run N simulations, with the seeds S, S+1, ... (S is 0 unless given)
   campaign fuzz --seconds N [--target T]
@@ -62,6 +66,11 @@ enum Task {
     Services {
         action: services::Action,
         names: Vec<String>,
+    },
+    Clients {
+        names: Vec<String>,
+        server: Option<String>,
+        only: Option<String>,
     },
     CampaignSim {
         seeds: u64,
@@ -108,6 +117,11 @@ fn run(root: &Path, task: Task) -> Result<bool, String> {
         Task::Test { extent, on_failure } => test::run(root, extent, on_failure),
         Task::Ci { on_failure } => ci::run(root, on_failure),
         Task::Services { action, names } => services::run(root, action, &names),
+        Task::Clients {
+            names,
+            server,
+            only,
+        } => clients::run(root, &names, server.as_deref(), only.as_deref()),
         Task::CampaignSim { seeds, start } => campaign::sim(root, seeds, start),
         Task::CampaignFuzz { seconds, target } => campaign::fuzz(root, seconds, target.as_deref()),
     }
@@ -153,6 +167,11 @@ fn parse(arguments: &[String]) -> Result<Task, String> {
                 "status" => services::Action::Status,
                 other => return Err(format!("services: up, down or status, not {other:?}")),
             },
+            names: words.drain(..).map(str::to_owned).collect(),
+        },
+        "clients" => Task::Clients {
+            server: take_value(&mut words, "--server")?.map(str::to_owned),
+            only: take_value(&mut words, "--only")?.map(str::to_owned),
             names: words.drain(..).map(str::to_owned).collect(),
         },
         "campaign" if words.is_empty() => return Err("which campaign: sim or fuzz?".to_owned()),
@@ -252,6 +271,12 @@ mod tests {
             names: vec!["postgres15".to_owned()],
         };
         check("services down postgres15", Ok(down));
+        let clients = Task::Clients {
+            names: vec!["go".to_owned()],
+            server: Some("factum".to_owned()),
+            only: None,
+        };
+        check("clients go --server factum", Ok(clients));
         let record = Task::CampaignFuzz {
             seconds: 60,
             target: Some("record".to_owned()),
@@ -268,6 +293,7 @@ mod tests {
             "services go",
             Err("services: up, down or status, not \"go\""),
         );
+        check("clients --only", Err("--only needs a value"));
         check("campaign", Err("which campaign: sim or fuzz?"));
         check("campaign sim", Err("campaign sim: how many --seeds?"));
         check("campaign sim --seeds", Err("--seeds needs a value"));

@@ -20,6 +20,7 @@ mod wheel;
 
 use place::Place;
 use process::Process;
+pub(crate) use process::pause;
 
 /// A server. To add one: a module with these four functions, and an entry in [`SERVICES`].
 #[derive(Debug)]
@@ -143,7 +144,7 @@ impl Service {
             match self.start_once(place) {
                 Ok(port) => break port,
                 // Another program was faster to take the port, or what was left of a killed server is not gone yet.
-                Err(_) if attempt < ATTEMPTS => (0..10).for_each(|_| process::pause()),
+                Err(_) if attempt < ATTEMPTS => (0..10).for_each(|_| pause()),
                 Err(error) => {
                     let log = place.log().display().to_string();
                     return Err(format!("{error}; its log is {log}"));
@@ -186,7 +187,7 @@ impl Service {
                 let seconds = self.seconds;
                 return Err(format!("no answer within {seconds} seconds: {error}"));
             }
-            process::pause();
+            pause();
         }
     }
 

@@ -6,9 +6,11 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
+
+use crate::clients::Suite;
 
 /// What happens to the steps after a failed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +33,15 @@ enum Work {
     Command(Command),
     Tidy,
     Services,
-    Cannot { why: String, verdict: Verdict },
+    Client {
+        suite: &'static Suite,
+        program: Option<PathBuf>,
+        only: Option<String>,
+    },
+    Cannot {
+        why: String,
+        verdict: Verdict,
+    },
 }
 
 /// How a step ended.
@@ -52,12 +62,12 @@ struct Outcome {
     tests: Tests,
 }
 
-/// Totals of the lines `test result: …` that the test harness prints.
+/// Totals of the lines `test result: …` that the test harness prints, or of what other runners say.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Tests {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
+pub(crate) struct Tests {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
 }
 
 impl Step {
@@ -96,6 +106,21 @@ impl Step {
     /// The servers that tests need. Where one cannot be started, that fails with `CI=true`, and elsewhere its tests are not run.
     pub(crate) fn services() -> Self {
         Self::new("servers", Work::Services)
+    }
+
+    /// A suite on a client, against this program or the one that was built. Where it cannot be installed, that fails with `CI=true`, and
+    /// elsewhere it is not run.
+    pub(crate) fn client(
+        suite: &'static Suite,
+        program: Option<PathBuf>,
+        only: Option<String>,
+    ) -> Self {
+        let work = Work::Client {
+            suite,
+            program,
+            only,
+        };
+        Self::new(&suite.title(), work)
     }
 
     /// A step that is needed and cannot be run.
@@ -142,6 +167,7 @@ impl Step {
             }
             Work::Tidy => "cargo xtask tidy".to_owned(),
             Work::Services => "cargo xtask services up".to_owned(),
+            Work::Client { suite, .. } => suite.describe(),
             Work::Cannot { why, .. } => format!("cannot be run: {why}"),
         }
     }
@@ -159,6 +185,11 @@ impl Step {
                 let (verdict, note) = start_services(root);
                 (verdict, note, Tests::default())
             }
+            Work::Client {
+                suite,
+                program,
+                only,
+            } => run_client(root, suite, program, only.as_deref()),
             Work::Cannot { why, verdict } => (verdict, why, Tests::default()),
         };
         Outcome {
@@ -249,38 +280,95 @@ fn start_services(root: &Path) -> (Verdict, String) {
     }
 }
 
-fn run_command(mut command: Command, root: &Path) -> (Verdict, String, Tests) {
+fn run_client(
+    root: &Path,
+    suite: &Suite,
+    program: Option<PathBuf>,
+    only: Option<&str>,
+) -> (Verdict, String, Tests) {
+    let place = match suite.install(root) {
+        Ok(place) => place,
+        Err(why) if is_ci() => return (Verdict::Failed, why, Tests::default()),
+        Err(why) => return (Verdict::NotRun, why, Tests::default()),
+    };
+    let program = program.unwrap_or_else(|| target(root).join("debug").join("factum"));
+    let program = match program.canonicalize() {
+        Ok(program) => program,
+        Err(error) => {
+            let why = format!("cannot find {}: {error}", program.display());
+            return (Verdict::Failed, why, Tests::default());
+        }
+    };
+    match suite.run(&place, &program, only) {
+        (Ok(()), tests) => (Verdict::Passed, String::new(), tests),
+        (Err(why), tests) => (Verdict::Failed, why, tests),
+    }
+}
+
+/// Where Cargo puts what it builds here.
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+fn run_command(command: Command, root: &Path) -> (Verdict, String, Tests) {
     let mut tests = Tests::default();
+    let ended = run_counting(command, root, &mut tests, |line, tests| tests.count(line));
+    match ended {
+        Ok(()) => (Verdict::Passed, String::new(), tests),
+        Err(note) => (Verdict::Failed, note, tests),
+    }
+}
+
+/// Runs a command with its output shown, and counts the tests that it reports.
+pub(crate) fn run_counting(
+    mut command: Command,
+    directory: &Path,
+    tests: &mut Tests,
+    count: impl Fn(&str, &mut Tests),
+) -> Result<(), String> {
     let started = command
-        .current_dir(root)
+        .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn();
     let ended = started.and_then(|mut child| {
-        let forwarded = forward(&mut child, &mut tests);
+        let forwarded = forward(&mut child, tests, count);
         // Wait even when our own output is gone, or the child would outlive us unseen.
         let status = child.wait()?;
         forwarded.map(|()| status)
     });
     match ended {
-        Ok(status) if status.success() => (Verdict::Passed, String::new(), tests),
-        Ok(status) => (Verdict::Failed, status.to_string(), tests),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(status.to_string()),
         Err(error) => {
-            let program = command.get_program().display().to_string();
-            (Verdict::Failed, format!("{program}: {error}"), tests)
+            let program = command.get_program().display();
+            Err(format!("{program}: {error}"))
         }
     }
 }
 
+/// A command as one line.
+pub(crate) fn words(command: &Command) -> String {
+    let words = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args());
+    let words: Vec<String> = words.map(|word| word.display().to_string()).collect();
+    words.join(" ")
+}
+
 /// Passes the child's standard output on, line by line as it comes, and counts the tests it reports.
-fn forward(child: &mut Child, tests: &mut Tests) -> std::io::Result<()> {
+fn forward(
+    child: &mut Child,
+    tests: &mut Tests,
+    count: impl Fn(&str, &mut Tests),
+) -> std::io::Result<()> {
     let Some(output) = child.stdout.take() else {
         return Ok(());
     };
     let mut lines = BufReader::new(output);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
-        tests.count(&String::from_utf8_lossy(&line));
+        count(&String::from_utf8_lossy(&line), tests);
         std::io::stdout().write_all(&line)?;
         line.clear();
     }
@@ -289,7 +377,7 @@ fn forward(child: &mut Child, tests: &mut Tests) -> std::io::Result<()> {
 
 impl Tests {
     /// Adds what a line says, if it is one of `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
-    fn count(&mut self, line: &str) {
+    pub(crate) fn count(&mut self, line: &str) {
         let Some((_, counts)) = line
             .strip_prefix("test result: ")
             .and_then(|rest| rest.split_once(". "))
@@ -309,6 +397,13 @@ impl Tests {
                 _ => {}
             }
         }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.ignored += more.ignored;
     }
 
     fn is_empty(self) -> bool {
@@ -355,9 +450,7 @@ fn summary(outcomes: &[Outcome]) -> String {
             format!(" ({})", notes.join("; "))
         };
         line(&mut text, &format!("  {word:<8}{time:>9}  {name}{notes}"));
-        all.passed += tests.passed;
-        all.failed += tests.failed;
-        all.ignored += tests.ignored;
+        all.add(*tests);
     }
     let count = |verdict| {
         outcomes

@@ -27,7 +27,7 @@ pub(crate) fn run(root: &Path, extent: Extent, on_failure: OnFailure) -> Result<
 /// The tests themselves.
 pub(crate) fn steps(extent: Extent) -> Vec<Step> {
     let simulator = "simulator";
-    vec![
+    let mut steps = vec![
         Step::services(),
         Step::cargo(
             "tests",
@@ -67,7 +67,12 @@ pub(crate) fn steps(extent: Extent) -> Vec<Step> {
             ),
             Extent::Quick => Step::not_run(simulator, "left out by --quick"),
         },
-    ]
+    ];
+    match extent {
+        Extent::Full => steps.extend(crate::clients::steps()),
+        Extent::Quick => steps.push(Step::not_run("clients", "left out by --quick")),
+    }
+    steps
 }
 
 /// Says which tools are there, and what the missing ones mean.

@@ -100,7 +100,7 @@ fn parse_stat(stat: &str) -> Option<u64> {
     clippy::disallowed_methods,
     reason = "a chore waits for another program; nothing is simulated"
 )]
-pub(super) fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(50));
 }
 

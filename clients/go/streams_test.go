@@ -1,0 +1,247 @@
+package clients
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	db "github.com/kurrent-io/KurrentDB-Client-Go/kurrentdb"
+)
+
+func TestStreamsExpectations(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	equal(t, appendTo(t, client, stream, db.NoStream{}, "A").NextExpectedVersion, 0)
+	equal(t, appendTo(t, client, stream, db.Revision(0), "B").NextExpectedVersion, 1)
+	equal(t, appendTo(t, client, stream, db.Any{}, "C").NextExpectedVersion, 2)
+	done := appendTo(t, client, stream, db.StreamExists{}, "D")
+	equal(t, done.NextExpectedVersion, 3)
+	equal(t, done.CommitPosition, done.PreparePosition)
+	for _, wrong := range []db.StreamState{db.NoStream{}, db.Revision(0), db.Revision(9)} {
+		_, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: wrong}, events("X")...)
+		refused(t, err, db.ErrorCodeWrongExpectedVersion)
+	}
+	_, err := client.AppendToStream(soon(t), fresh("go"), db.AppendToStreamOptions{StreamState: db.StreamExists{}}, events("X")...)
+	refused(t, err, db.ErrorCodeWrongExpectedVersion)
+	_, err = client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: db.Revision(3)})
+	must(t, err)
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, numbers(found), "0 1 2 3")
+}
+
+func TestStreamsRetries(t *testing.T) {
+	client := plain(t, serve(t))
+	for _, state := range []db.StreamState{db.NoStream{}, db.Any{}} {
+		stream, same := fresh("go"), events("A", "B")
+		first, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: state}, same...)
+		must(t, err)
+		again, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: state}, same...)
+		must(t, err)
+		equal(t, *again, *first)
+		found, err := read(t, client, stream, db.ReadStreamOptions{})
+		must(t, err)
+		equal(t, numbers(found), "0 1")
+	}
+}
+
+func TestStreamsReads(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, "A", "B", "C", "D")
+	for _, each := range []struct {
+		direction db.Direction
+		from      db.StreamPosition
+		wanted    string
+	}{
+		{db.Forwards, db.Start{}, "0 1 2 3"}, {db.Forwards, db.Revision(2), "2 3"}, {db.Forwards, db.End{}, ""}, {db.Forwards, db.Revision(9), ""},
+		{db.Backwards, db.End{}, "3 2 1 0"}, {db.Backwards, db.Revision(2), "2 1 0"}, {db.Backwards, db.Start{}, "0"}, {db.Backwards, db.Revision(9), "3 2 1 0"},
+	} {
+		found, err := read(t, client, stream, db.ReadStreamOptions{Direction: each.direction, From: each.from})
+		must(t, err)
+		if numbers(found) != each.wanted {
+			t.Errorf("%v from %v: %q, wanted %q", each.direction, each.from, numbers(found), each.wanted)
+		}
+	}
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	first := found[0].Event
+	equal(t, first.EventType, "A")
+	equal(t, string(first.Data), `{"a":1}`)
+	equal(t, string(first.UserMetadata), `{"m":1}`)
+	equal(t, first.ContentType, "application/json")
+	if age := time.Since(first.CreatedDate); age < -time.Minute || age > time.Minute {
+		t.Fatalf("made at %v", first.CreatedDate)
+	}
+	_, err = read(t, client, fresh("go"), db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
+
+	whole, err := all(t, client, db.ReadAllOptions{})
+	must(t, err)
+	back, err := all(t, client, db.ReadAllOptions{Direction: db.Backwards, From: db.End{}})
+	must(t, err)
+	slices.Reverse(back)
+	equal(t, len(whole), len(back))
+	for at := range whole {
+		equal(t, whole[at].Event.EventID, back[at].Event.EventID)
+	}
+	for _, edge := range []db.ReadAllOptions{{From: db.End{}}, {Direction: db.Backwards, From: db.Start{}}} {
+		none, err := all(t, client, edge)
+		must(t, err)
+		equal(t, len(none), 0)
+	}
+	rest, err := all(t, client, db.ReadAllOptions{From: found[2].Event.Position})
+	must(t, err)
+	equal(t, rest[0].Event.EventID, found[2].Event.EventID)
+}
+
+func TestStreamsDeletion(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	// This client has no code for a conflict of a deletion, and shows the server's words.
+	conflict := func(err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "Delete failed due to WrongExpectedVersion. Stream: "+stream) {
+			t.Fatalf("no conflict: %v", err)
+		}
+	}
+	_, err := client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{})
+	conflict(err)
+	appendTo(t, client, stream, db.NoStream{}, "A", "B")
+	_, err = client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{StreamState: db.Revision(7)})
+	conflict(err)
+	_, err = client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{StreamState: db.Revision(1)})
+	must(t, err)
+	_, err = read(t, client, stream, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
+	_, err = client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: db.StreamExists{}}, events("X")...)
+	refused(t, err, db.ErrorCodeStreamDeleted)
+	equal(t, appendTo(t, client, stream, db.NoStream{}, "C").NextExpectedVersion, 2)
+	_, err = client.TombstoneStream(soon(t), stream, db.TombstoneStreamOptions{StreamState: db.Revision(2)})
+	must(t, err)
+	for _, state := range []db.StreamState{db.Any{}, db.NoStream{}, db.StreamExists{}, db.Revision(2)} {
+		_, err = client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: state}, events("X")...)
+		refused(t, err, db.ErrorCodeStreamDeleted)
+	}
+	_, err = read(t, client, stream, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeStreamDeleted)
+	_, err = client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{})
+	refused(t, err, db.ErrorCodeStreamDeleted)
+}
+
+func TestStreamsMetadata(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, "A", "B", "C")
+	var set db.StreamMetadata
+	set.SetMaxCount(2)
+	set.SetMaxAge(time.Hour)
+	set.SetCacheControl(time.Minute)
+	var acl db.Acl
+	acl.AddReadRoles("$all")
+	// This client cannot read a list of several roles, which it writes.
+	acl.AddWriteRoles("a")
+	set.SetAcl(acl)
+	set.AddCustomProperty("mine", "x")
+	_, err := client.SetStreamMetadata(soon(t), stream, db.AppendToStreamOptions{StreamState: db.NoStream{}}, set)
+	must(t, err)
+	got, err := client.GetStreamMetadata(soon(t), stream, db.ReadStreamOptions{Direction: db.Backwards, From: db.End{}})
+	must(t, err)
+	equal(t, *got.MaxCount(), 2)
+	equal(t, *got.MaxAge(), time.Hour)
+	equal(t, got.CustomProperty("mine"), any("x"))
+	equal(t, fmt.Sprint(got.StreamAcl().WriteRoles()), "[a]")
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, numbers(found), "1 2")
+
+	truncated := db.EventData{EventID: uuid.New(), EventType: "$metadata", ContentType: db.ContentTypeJson, Data: []byte(`{"$tb":9223372036854775807}`)}
+	_, err = client.AppendToStream(soon(t), "$$"+stream, db.AppendToStreamOptions{}, truncated)
+	must(t, err)
+	_, err = read(t, client, stream, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
+	equal(t, appendTo(t, client, stream, db.NoStream{}, "D").NextExpectedVersion, 3)
+}
+
+func TestStreamsMany(t *testing.T) {
+	client := plain(t, serve(t))
+	one, two, three := fresh("go"), fresh("go"), fresh("go")
+	made := func(types ...string) []db.EventData {
+		list := events(types...)
+		for at := range list {
+			list[at].Metadata = []byte(`{"m":"1"}`)
+		}
+		return list
+	}
+	requests := []db.AppendStreamRequest{
+		{StreamName: one, Events: slices.Values(made("A", "B")), ExpectedStreamState: db.NoStream{}},
+		{StreamName: two, Events: slices.Values(made("C")), ExpectedStreamState: db.Any{}},
+	}
+	done, err := client.MultiStreamAppend(soon(t), slices.Values(requests))
+	must(t, err)
+	equal(t, fmt.Sprint(done.Responses), fmt.Sprintf("[{%s 1} {%s 0}]", one, two))
+	requests = []db.AppendStreamRequest{
+		{StreamName: three, Events: slices.Values(made("A")), ExpectedStreamState: db.NoStream{}},
+		{StreamName: two, Events: slices.Values(made("C")), ExpectedStreamState: db.Revision(8)},
+	}
+	_, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
+	refused(t, err, db.ErrorCodeStreamRevisionConflict)
+	_, err = read(t, client, three, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
+
+	record := db.AppendRecord{Stream: three, Record: made("A")[0]}
+	_, err = client.AppendRecords(soon(t), []db.AppendRecord{record}, db.StreamStateCheck{Stream: one, ExpectedState: db.Revision(0)})
+	refused(t, err, db.ErrorCodeAppendConsistencyViolation)
+	_, err = client.AppendRecords(soon(t), []db.AppendRecord{record}, db.StreamStateCheck{Stream: one, ExpectedState: db.Revision(1)})
+	must(t, err)
+	_, err = client.TombstoneStream(soon(t), one, db.TombstoneStreamOptions{})
+	must(t, err)
+	requests = []db.AppendStreamRequest{{StreamName: one, Events: slices.Values(made("A")), ExpectedStreamState: db.Any{}}}
+	_, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
+	refused(t, err, db.ErrorCodeStreamTombstoned)
+	large := made("L")
+	large[0].Data = []byte(`"` + string(make([]byte, 5<<20)) + `"`)
+	requests = []db.AppendStreamRequest{{StreamName: two, Events: slices.Values(large), ExpectedStreamState: db.Any{}}}
+	_, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
+	refused(t, err, db.ErrorCodeAppendRecordSizeExceeded)
+}
+
+func TestLinks(t *testing.T) {
+	client := plain(t, serve(t))
+	category := "golinks" + uuid.NewString()[:8]
+	one, two := fresh(category), fresh(category)
+	appendTo(t, client, one, db.NoStream{}, "A"+category)
+	appendTo(t, client, two, db.NoStream{}, "B")
+	for stream, wanted := range map[string]string{"$ce-" + category: "0 1", "$et-A" + category: "0"} {
+		found, err := read(t, client, stream, db.ReadStreamOptions{ResolveLinkTos: true})
+		must(t, err)
+		equal(t, numbers(found), wanted)
+		equal(t, found[0].Event.StreamID, one)
+		equal(t, found[0].Link.StreamID, stream)
+		plain, err := read(t, client, stream, db.ReadStreamOptions{})
+		must(t, err)
+		equal(t, string(plain[0].Event.Data), "0@"+one)
+	}
+	subscription, err := client.SubscribeToStream(soon(t), "$ce-"+category, db.SubscribeToStreamOptions{From: db.Start{}, ResolveLinkTos: true})
+	must(t, err)
+	defer subscription.Close()
+	next(t, subscription, 2)
+	appendTo(t, client, two, db.Any{}, "C")
+	equal(t, next(t, subscription, 1)[0].Event.EventType, "C")
+}
+
+func TestStreamsNames(t *testing.T) {
+	client := plain(t, serve(t))
+	for _, stream := range []string{fresh("with blanks"), fresh("größe-高"), fresh("a/b?c%20d")} {
+		appendTo(t, client, stream, db.NoStream{}, "A")
+		_, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: db.NoStream{}}, events("X")...)
+		refused(t, err, db.ErrorCodeWrongExpectedVersion)
+		_, err = client.TombstoneStream(soon(t), stream, db.TombstoneStreamOptions{})
+		must(t, err)
+		_, err = read(t, client, stream, db.ReadStreamOptions{})
+		refused(t, err, db.ErrorCodeStreamDeleted)
+	}
+}

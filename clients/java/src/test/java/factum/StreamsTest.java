@@ -1,0 +1,162 @@
+package factum;
+
+import static factum.Server.*;
+import static org.junit.jupiter.api.Assertions.*;
+
+import io.kurrent.dbclient.*;
+import java.util.*;
+import org.junit.jupiter.api.*;
+
+class StreamsTest {
+    static Server server;
+    static KurrentDBClient client;
+
+    @BeforeAll
+    static void start() throws Exception {
+        server = new Server();
+        client = server.client();
+    }
+
+    @AfterAll
+    static void stop() throws Exception {
+        server.close();
+    }
+
+    static AppendToStreamOptions expecting(StreamState state) {
+        return AppendToStreamOptions.get().streamState(state);
+    }
+
+    static long append(String stream, StreamState state, String... types) throws Exception {
+        return get(client.appendToStream(stream, expecting(state), events(types))).getNextExpectedRevision().toRawLong();
+    }
+
+    static String read(String stream, ReadStreamOptions options) throws Exception {
+        return numbers(get(client.readStream(stream, options)));
+    }
+
+    @Test
+    void expectations() throws Exception {
+        String stream = fresh("java");
+        assertEquals(0, append(stream, StreamState.noStream(), "A"));
+        assertEquals(1, append(stream, StreamState.streamRevision(0), "B"));
+        assertEquals(2, append(stream, StreamState.any(), "C"));
+        assertEquals(3, append(stream, StreamState.streamExists(), "D"));
+        for (StreamState wrong : List.of(StreamState.noStream(), StreamState.streamRevision(1), StreamState.streamRevision(9))) {
+            var error = refused(WrongExpectedVersionException.class, client.appendToStream(stream, expecting(wrong), events("X")));
+            assertEquals(stream, error.getStreamName());
+            // This client shows "no stream" as 0.
+            if (!wrong.equals(StreamState.noStream())) assertEquals(wrong, error.getExpectedState());
+            assertEquals(StreamState.streamRevision(3), error.getActualState());
+        }
+        var error = refused(WrongExpectedVersionException.class, client.appendToStream(fresh("java"), expecting(StreamState.streamExists()), events("X")));
+        assertEquals(StreamState.noStream(), error.getActualState());
+        assertEquals("0 1 2 3", read(stream, ReadStreamOptions.get()));
+    }
+
+    @Test
+    void retries() throws Exception {
+        for (StreamState state : List.of(StreamState.noStream(), StreamState.any())) {
+            String stream = fresh("java");
+            EventData[] same = events("A", "B");
+            String first = get(client.appendToStream(stream, expecting(state), same)).toString();
+            assertEquals(first, get(client.appendToStream(stream, expecting(state), same)).toString());
+            assertEquals("0 1", read(stream, ReadStreamOptions.get()));
+        }
+    }
+
+    @Test
+    void reads() throws Exception {
+        String stream = fresh("java");
+        append(stream, StreamState.noStream(), "A", "B", "C", "D");
+        assertEquals("0 1 2 3", read(stream, ReadStreamOptions.get().forwards().fromStart()));
+        assertEquals("2 3", read(stream, ReadStreamOptions.get().forwards().fromRevision(2)));
+        assertEquals("", read(stream, ReadStreamOptions.get().forwards().fromEnd()));
+        assertEquals("3 2 1 0", read(stream, ReadStreamOptions.get().backwards().fromEnd()));
+        assertEquals("1 0", read(stream, ReadStreamOptions.get().backwards().fromRevision(1)));
+        assertEquals("0", read(stream, ReadStreamOptions.get().backwards().fromStart()));
+        assertEquals("3 2", read(stream, ReadStreamOptions.get().backwards().fromEnd().maxCount(2)));
+        refused(StreamNotFoundException.class, client.readStream(fresh("java"), ReadStreamOptions.get()));
+        RecordedEvent first = get(client.readStream(stream, ReadStreamOptions.get())).getEvents().get(0).getEvent();
+        assertEquals("A", first.getEventType());
+        assertEquals("{\"a\":1}", new String(first.getEventData()));
+        assertEquals("{\"m\":\"1\"}", new String(first.getUserMetadata()));
+        assertTrue(Math.abs(first.getCreated().toEpochMilli() - System.currentTimeMillis()) < 60_000);
+        List<ResolvedEvent> all = get(client.readAll(ReadAllOptions.get())).getEvents();
+        List<ResolvedEvent> back = new ArrayList<>(get(client.readAll(ReadAllOptions.get().backwards().fromEnd())).getEvents());
+        Collections.reverse(back);
+        assertEquals(all.stream().map(each -> each.getEvent().getEventId()).toList(), back.stream().map(each -> each.getEvent().getEventId()).toList());
+        var from = get(client.readAll(ReadAllOptions.get().fromPosition(first.getPosition()).maxCount(1))).getEvents();
+        assertEquals(first.getEventId(), from.get(0).getEvent().getEventId());
+    }
+
+    @Test
+    void deletion() throws Exception {
+        String stream = fresh("java");
+        refused(WrongExpectedVersionException.class, client.deleteStream(stream));
+        append(stream, StreamState.noStream(), "A", "B");
+        refused(WrongExpectedVersionException.class, client.deleteStream(stream, DeleteStreamOptions.get().streamRevision(7)));
+        get(client.deleteStream(stream, DeleteStreamOptions.get().streamRevision(1)));
+        refused(StreamNotFoundException.class, client.readStream(stream, ReadStreamOptions.get()));
+        deleted(stream, client.appendToStream(stream, expecting(StreamState.streamExists()), events("X")));
+        assertEquals(2, append(stream, StreamState.noStream(), "C"));
+        assertEquals("2", read(stream, ReadStreamOptions.get()));
+        get(client.tombstoneStream(stream));
+        deleted(stream, client.readStream(stream, ReadStreamOptions.get()));
+        for (StreamState state : List.of(StreamState.any(), StreamState.noStream(), StreamState.streamExists(), StreamState.streamRevision(2))) {
+            deleted(stream, client.appendToStream(stream, expecting(state), events("X")));
+        }
+    }
+
+    @Test
+    void metadata() throws Exception {
+        String stream = fresh("java");
+        append(stream, StreamState.noStream(), "A", "B", "C");
+        StreamMetadata set = new StreamMetadata();
+        set.setMaxCount(2L);
+        set.setMaxAge(3600L);
+        set.setCacheControl(60L);
+        set.setAcl(Acls.newStreamAcl().addReadRoles("$all").addWriteRoles("a", "b"));
+        set.setCustomProperties(new HashMap<>(Map.of("mine", "x")));
+        get(client.setStreamMetadata(stream, set));
+        StreamMetadata got = get(client.getStreamMetadata(stream));
+        assertEquals(2L, got.getMaxCount());
+        assertEquals(3600L, got.getMaxAge());
+        assertEquals("x", got.getCustomProperties().get("mine"));
+        assertEquals(List.of("a", "b"), ((StreamAcl) got.getAcl()).getWriteRoles());
+        assertEquals("1 2", read(stream, ReadStreamOptions.get()));
+    }
+
+    @Test
+    void many() throws Exception {
+        String one = fresh("java"), two = fresh("java"), three = fresh("java");
+        var requests = List.of(
+            new AppendStreamRequest(one, List.of(events("A", "B")).iterator(), StreamState.noStream()),
+            new AppendStreamRequest(two, List.of(events("C")).iterator(), StreamState.any()));
+        var results = get(client.multiStreamAppend(requests.iterator())).getResults();
+        assertEquals(List.of(one, two), results.stream().map(AppendResponse::getStream).toList());
+        assertEquals(List.of(1L, 0L), results.stream().map(AppendResponse::getStreamRevision).toList());
+        requests = List.of(
+            new AppendStreamRequest(three, List.of(events("A")).iterator(), StreamState.noStream()),
+            new AppendStreamRequest(two, List.of(events("C")).iterator(), StreamState.streamRevision(8)));
+        refused(WrongExpectedVersionException.class, client.multiStreamAppend(requests.iterator()));
+        refused(StreamNotFoundException.class, client.readStream(three, ReadStreamOptions.get()));
+        get(client.tombstoneStream(one));
+        requests = List.of(new AppendStreamRequest(one, List.of(events("A")).iterator(), StreamState.any()));
+        refused(StreamTombstonedException.class, client.multiStreamAppend(requests.iterator()));
+        EventData large = EventDataBuilder.json("L", ("\"" + "x".repeat(5 << 20) + "\"").getBytes()).build();
+        requests = List.of(new AppendStreamRequest(two, List.of(large).iterator(), StreamState.any()));
+        refused(RecordSizeExceededException.class, client.multiStreamAppend(requests.iterator()));
+    }
+
+    @Test
+    void links() throws Exception {
+        String category = "javalinks" + UUID.randomUUID().toString().substring(0, 8);
+        String one = fresh(category), two = fresh(category);
+        append(one, StreamState.noStream(), "A");
+        append(two, StreamState.noStream(), "B");
+        var found = get(client.readStream("$ce-" + category, ReadStreamOptions.get().resolveLinkTos())).getEvents();
+        assertEquals(List.of(one, two), found.stream().map(each -> each.getEvent().getStreamId()).toList());
+        assertEquals("$ce-" + category, found.get(1).getLink().getStreamId());
+        assertEquals(1, found.get(1).getLink().getRevision());
+    }
+}

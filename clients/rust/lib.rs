@@ -1,0 +1,1 @@
+//! Only the manifest matters: it names the client under test.
