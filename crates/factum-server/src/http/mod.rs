@@ -117,6 +117,13 @@ async fn gossip(
         "timeStamp": time(node.now()),
         "state": "Leader",
         "isAlive": true,
+        // There is no other protocol; some clients refuse a member that does not say so.
+        "internalTcpIp": host,
+        "internalTcpPort": 0,
+        "internalSecureTcpPort": 0,
+        "externalTcpIp": host,
+        "externalTcpPort": 0,
+        "externalSecureTcpPort": 0,
         "httpEndPointIp": host,
         "httpEndPointPort": port,
         "lastCommitPosition": position,
