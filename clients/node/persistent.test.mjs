@@ -64,11 +64,6 @@ describe("a group", () => {
     await assert.rejects(client.deletePersistentSubscriptionToAll(group), is(db.PersistentSubscriptionDoesNotExistError));
   });
 
-  test("with a strategy that there is not is refused", async () => {
-    const made = client.createPersistentSubscriptionToStream(fresh(), "group", forStream({ consumerStrategyName: "Unheard" }));
-    await assert.rejects(made);
-  });
-
   test("tells its consumers when it is deleted", async () => {
     const [stream, group] = await grouped({}, "A");
     const seen = acknowledging(open(stream, group));

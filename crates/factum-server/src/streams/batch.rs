@@ -22,9 +22,8 @@ use factum_proto::kurrent::streams::{
     BatchAppendError as WireStatus, BatchAppendReq, BatchAppendResp,
 };
 use factum_proto::kurrent::{
-    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendEventSizeExceeded,
-    MaximumAppendSizeExceeded, StreamDeleted, Timeout, Unknown, Uuid, WrongExpectedVersion,
-    wrong_expected_version as wrong,
+    AccessDenied, AllStreamPosition, BadRequest, MaximumAppendSizeExceeded, StreamDeleted, Timeout,
+    Unknown, Uuid, WrongExpectedVersion, wrong_expected_version as wrong,
 };
 use factum_store::{Kind, StoreError};
 use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
@@ -307,7 +306,8 @@ fn parse(
         .get("exception")
         .map(|value| value.as_bytes())
     {
-        Some(b"maximum-append-event-size-exceeded") => event_too_large(&status),
+        // Clients know no other word for it in this call.
+        Some(b"maximum-append-event-size-exceeded") => too_large(),
         _ => bad_request(status.message().to_owned()),
     };
     let stream = stream_name(options.stream_identifier).map_err(told)?;
@@ -459,28 +459,6 @@ fn too_large() -> WireStatus {
         Code::InvalidArgument,
         "MaximumAppendSizeExceeded",
         &MaximumAppendSizeExceeded { max_append_size },
-    )
-}
-
-/// The same refusal of one event, from the other call's words for it.
-fn event_too_large(told: &Status) -> WireStatus {
-    let number = |key: &str| {
-        let value = told.metadata().get(key)?.to_str().ok()?;
-        value.parse().ok()
-    };
-    let id = told
-        .metadata()
-        .get("event-id")
-        .and_then(|id| id.to_str().ok());
-    let detail = MaximumAppendEventSizeExceeded {
-        event_id: id.unwrap_or_default().to_owned(),
-        proposed_event_size: number("proposed-append-event-size").unwrap_or(u32::MAX),
-        max_append_event_size: number("maximum-append-event-size").unwrap_or(u32::MAX),
-    };
-    status(
-        Code::InvalidArgument,
-        "MaximumAppendEventSizeExceeded",
-        &detail,
     )
 }
 
