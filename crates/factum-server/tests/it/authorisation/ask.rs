@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{BufMut, Bytes, BytesMut};
 use factum_proto::kurrent::streams::{BatchAppendResp, batch_append_resp};
+use factum_proto::v1::{AppendResponse, append_response};
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message;
@@ -89,6 +90,7 @@ pub(super) async fn call(channel: &Channel, path: &str, body: Bytes, who: Who) -
     let first = body.frame().await.unwrap().unwrap();
     match first.into_data() {
         Ok(data) if path.ends_with("/BatchAppend") => of_batch(&data),
+        Ok(data) if path.starts_with("/factum.v1.Store/Append") => of_own(&data),
         Ok(_) => Said::Answered(Code::Ok),
         Err(frame) => said(path, frame.trailers_ref().unwrap()),
     }
@@ -124,6 +126,16 @@ fn of_batch(data: &[u8]) -> Said {
             }
             Said::Answered(Code::from(error.code))
         }
+    }
+}
+
+/// Factum's own protocol answers an append by a message, and names the stream that is not for the caller.
+fn of_own(data: &[u8]) -> Said {
+    let answer = AppendResponse::decode(&data[5..]).unwrap();
+    match answer.result.unwrap() {
+        append_response::Result::Receipt(_) => Said::Answered(Code::Ok),
+        append_response::Result::Error(error) if error.message.contains("denied") => Said::Denied,
+        append_response::Result::Error(_) => Said::Answered(Code::Unknown),
     }
 }
 

@@ -127,7 +127,9 @@ async fn the_table_has_every_method_that_is_advertised() {
         .map(|method| format!("/{}/{}", method.service_name, method.method_name))
         .collect();
     let rows: BTreeSet<_> = methods().iter().map(|path| path.to_lowercase()).collect();
-    assert_eq!(rows, advertised);
+    // Factum's own protocol is not among what KurrentDB's clients are told.
+    let missing: Vec<_> = advertised.difference(&rows).collect();
+    assert!(missing.is_empty(), "without a row: {missing:?}");
     server.stop().await;
 }
 

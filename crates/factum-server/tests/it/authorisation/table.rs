@@ -1,5 +1,8 @@
 //! The table: every method and path, what it is about, and what each caller is told.
 
+mod groups;
+mod own;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -106,13 +109,20 @@ fn get(path: &'static str, each: Each) -> Row {
 ///
 /// `ledger-1` has an access control list: `$ops` read it, `anna` writes it and reads its metadata, nobody deletes it.
 pub(super) fn rows() -> Vec<Row> {
-    [streams(), second_streams(), users(), node(), http()].concat()
+    [
+        streams(),
+        second_streams(),
+        groups::rows(),
+        own::rows(),
+        users(),
+        node(),
+        http(),
+    ]
+    .concat()
 }
 
 const LEDGER_READ: Each = OPERATORS;
 const LEDGER_WRITE: Each = ANNA;
-/// An append among many is answered by a message, which knows one way to refuse.
-const AMONG_MANY: [Told; 4] = [D, A, A, A];
 
 #[rustfmt::skip]
 fn streams() -> Vec<Row> {
@@ -151,10 +161,10 @@ fn streams() -> Vec<Row> {
         row("Tombstone", "order-1", tombstone("order-1"), USERS),
         row("Tombstone", "ledger-1", tombstone("ledger-1"), ADMINS),
         row("Tombstone", "$scratch-1", tombstone("$scratch-1"), ADMINS),
-        row("BatchAppend", "order-1", batch("order-1"), AMONG_MANY),
-        row("BatchAppend", "ledger-1", batch("ledger-1"), [D, A, D, A]),
-        row("BatchAppend", "$scratch-1", batch("$scratch-1"), [D, D, D, A]),
-        row("BatchAppend", "$$ledger-1", batch("$$ledger-1"), [D, D, D, A]),
+        row("BatchAppend", "order-1", batch("order-1"), USERS),
+        row("BatchAppend", "ledger-1", batch("ledger-1"), LEDGER_WRITE),
+        row("BatchAppend", "$scratch-1", batch("$scratch-1"), ADMINS),
+        row("BatchAppend", "$$ledger-1", batch("$$ledger-1"), ADMINS),
     ]
 }
 

@@ -7,5 +7,5 @@ mod engine;
 mod groups;
 mod lifecycle;
 mod parking;
-mod support;
+pub(crate) mod support;
 mod trouble;

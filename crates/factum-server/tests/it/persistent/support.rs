@@ -218,7 +218,7 @@ pub(super) fn identifier(stream: &str) -> StreamIdentifier {
 }
 
 /// Settings like those that clients send when nothing is said.
-pub(super) fn settings() -> create_req::Settings {
+pub(crate) fn settings() -> create_req::Settings {
     create_req::Settings {
         max_retry_count: 10,
         min_checkpoint_count: 10,
@@ -238,7 +238,7 @@ pub(super) fn settings() -> create_req::Settings {
 }
 
 /// A group from the start of a stream or of all.
-pub(super) fn creation(stream: &str, group: &str, settings: create_req::Settings) -> CreateReq {
+pub(crate) fn creation(stream: &str, group: &str, settings: create_req::Settings) -> CreateReq {
     use create_req::all_options::AllOption;
     use create_req::options::StreamOption;
     use create_req::stream_options::RevisionOption;
