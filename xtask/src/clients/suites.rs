@@ -117,9 +117,8 @@ fn go(_: &Place, only: Option<&str>) -> Result<Vec<Command>, String> {
 }
 
 fn java(_: &Place, only: Option<&str>) -> Result<Vec<Command>, String> {
-    let mut tests = command(&["mvn", "-q", "-B", "test"]);
-    // Surefire reports on standard output only what failed, unless it is told otherwise.
-    tests.args(["-Dsurefire.reportFormat=plain", "-Dsurefire.useFile=false"]);
+    // Not with `-q`, which leaves out the classes that passed.
+    let mut tests = command(&["mvn", "-B", "-ntp", "test"]);
     if let Some(only) = only {
         let mut name: Vec<char> = only.chars().collect();
         if let Some(first) = name.first_mut() {
