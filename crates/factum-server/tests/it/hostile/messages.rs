@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
+use factum_proto::kurrent::streams::append_req::{Content, Options as AppendOptions};
 use factum_proto::kurrent::streams::batch_append_req::options::DeadlineOption;
 use factum_proto::kurrent::streams::batch_append_req::{
     Options as BatchOptions, ProposedMessage as BatchMessage,
@@ -13,11 +14,14 @@ use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
 use factum_proto::kurrent::streams::read_req::options::filter_options::{Expression, Filter};
 use factum_proto::kurrent::streams::read_req::options::stream_options::RevisionOption;
 use factum_proto::kurrent::streams::read_req::options::{CountOption, FilterOption, FilterOptions};
-use factum_proto::kurrent::streams::{BatchAppendReq, ReadReq, batch_append_resp};
+use factum_proto::kurrent::streams::{
+    AppendReq, BatchAppendReq, ReadReq, batch_append_resp, read_resp,
+};
 use factum_types::limits::BATCH_BYTES_MAX;
+use prost::Message;
 use tonic::Code;
 
-use super::raw::{DATA, HEADERS, Raw, frame, request_headers};
+use super::raw::{DATA, HEADERS, RST_STREAM, Raw, frame, request_headers};
 use super::{is_served, is_well, start};
 use crate::support::{
     ANY, FOLLOW, append, id, identifier, of_all, of_stream, properties, proposed, read,
@@ -328,5 +332,113 @@ async fn a_thousand_subscribers_that_never_read_cost_little() {
     let growth = resident().saturating_sub(before);
     assert!(growth < GROWTH_BYTES_MAX, "{} MiB more", growth >> 20);
     drop(silent);
+    is_well(server).await;
+}
+
+/// Messages as a body of gRPC: each behind a byte for "not compressed" and its length.
+fn body(messages: &[AppendReq]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for message in messages {
+        let bytes = message.encode_to_vec();
+        body.push(0);
+        body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        body.extend(bytes);
+    }
+    body
+}
+
+#[tokio::test]
+async fn an_append_that_is_cut_between_two_messages_is_none() {
+    /// "Nothing is wrong" and "I do not want it any more" (RFC 9113, section 7).
+    const CODES: [u32; 2] = [0, 8];
+    let server = start().await;
+    let mut client = server.streams().await;
+    for code in CODES {
+        let stream = format!("cut-{code}");
+        let options = Content::Options(AppendOptions {
+            stream_identifier: identifier(&stream),
+            expected_stream_revision: Some(ANY),
+        });
+        let event = Content::ProposedMessage(proposed(1, "Half"));
+        let messages = [options, event].map(|content| AppendReq {
+            content: Some(content),
+        });
+        let mut raw = Raw::http2(server.address).await;
+        let path = "/event_store.client.streams.Streams/Append";
+        let headers = request_headers(
+            path,
+            &[("content-type", "application/grpc"), ("te", "trailers")],
+        );
+        raw.send(&frame(HEADERS, 4, 1, &headers)).await;
+        raw.send(&frame(DATA, 0, 1, &body(&messages))).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        raw.send(&frame(RST_STREAM, 0, 1, &code.to_be_bytes()))
+            .await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let of = of_stream(
+            &stream,
+            RevisionOption::Start(Empty {}),
+            CountOption::Count(1),
+        );
+        let read = read(&mut client, of).await.unwrap();
+        assert!(
+            matches!(read.as_slice(), [read_resp::Content::StreamNotFound(_)]),
+            "code {code}: {read:?}"
+        );
+    }
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn a_message_of_many_empty_events_is_refused_before_it_is_kept() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let request = BatchAppendReq {
+        correlation_id: id(1),
+        options: Some(BatchOptions {
+            stream_identifier: identifier("s"),
+            ..BatchOptions::default()
+        }),
+        proposed_messages: vec![BatchMessage::default(); 200_000],
+        is_final: false,
+    };
+    let (requests, open) = tokio::sync::mpsc::channel(1);
+    requests.send(request).await.unwrap();
+    let open = tokio_stream::wrappers::ReceiverStream::new(open);
+    let mut answers = client.batch_append(open).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    let Some(batch_append_resp::Result::Error(refused)) = answer.result else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(refused.message, "MaximumAppendSizeExceeded");
+    drop(requests);
+    is_well(server).await;
+}
+
+#[tokio::test]
+async fn clients_do_not_name_what_is_counted() {
+    let server = start().await;
+    for path in [
+        "/event_store.client.streams.Streams/Mine",
+        "/mine",
+        "/health/live?liveCode=299",
+    ] {
+        let mut raw = Raw::connect(server.address).await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        raw.send(request.as_bytes()).await;
+        raw.until_closed().await;
+    }
+    let mut raw = Raw::connect(server.address).await;
+    raw.send(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    let said = String::from_utf8(raw.until_closed().await).unwrap();
+    assert!(
+        said.contains("factum_requests_total{route=\"other\""),
+        "{said}"
+    );
+    assert!(
+        !said.contains("mine") && !said.contains("Mine") && !said.contains("299"),
+        "{said}"
+    );
     is_well(server).await;
 }
