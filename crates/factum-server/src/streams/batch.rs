@@ -1,6 +1,7 @@
 //! Many appends over one call, each in as many messages as the client likes, answered in the order in which they are done.
 //!
-//! Appends of one call are handed to the store in the order in which they were completed, so that two to one stream land in that order.
+//! Appends of one call are handed to the store in the order in which they were completed, so that two to one stream land in that order, but for
+//! those that decision 0030 names.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
