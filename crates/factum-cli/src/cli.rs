@@ -97,6 +97,29 @@ pub(crate) struct GlobalArgs {
         value_parser = yes_or_no
     )]
     pub(crate) accept_lost_tails: bool,
+    /// Ask the server at this address instead of opening a directory: http://HOST:PORT, https://USER@HOST:PORT
+    ///
+    /// The user's password is taken from the variable FACTUM_PASSWORD.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "FACTUM_URL",
+        hide_env_values = true
+    )]
+    pub(crate) url: Option<String>,
+    /// Trust the certificates in this file (PEM) and no others, for a server at https://
+    #[arg(long, global = true, value_name = "FILE", env = "FACTUM_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The password of the user in --url, from the environment only
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        env = "FACTUM_PASSWORD",
+        hide_env_values = true
+    )]
+    pub(crate) url_password: Option<String>,
 }
 
 /// How answers are printed.

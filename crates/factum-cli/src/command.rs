@@ -27,10 +27,18 @@ pub(crate) mod verify;
 use crate::bench;
 use crate::cli::{Command, Format};
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// Does what the command line says.
 pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
+    if context.server.is_some()
+        && let Some(name) = on_the_spot(&command)
+    {
+        let text = format!("`factum {name}` works on the files of a store, not through a server");
+        return Err(
+            Failure::usage(text).hint("run it where the store is, without --url and FACTUM_URL")
+        );
+    }
     match command {
         Command::Append(args) => append::run(*args, context),
         Command::Read(args) => read::run(&args, context),
@@ -59,5 +67,19 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Outcome {
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
         Command::ExitCodes => exit_codes::run(context),
+    }
+}
+
+/// The name of a command that works on files, or makes a store of its own.
+const fn on_the_spot(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Verify(_) => Some("verify"),
+        Command::Backup(_) => Some("backup"),
+        Command::Restore(_) => Some("restore"),
+        Command::Doctor(_) => Some("doctor"),
+        Command::Demo(_) => Some("demo"),
+        Command::Bench(_) => Some("bench"),
+        Command::Serve(_) => Some("serve"),
+        _ => None,
     }
 }

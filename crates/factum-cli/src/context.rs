@@ -15,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) data: PathBuf,
     /// Whether it was named on the command line.
     pub(crate) data_is_argument: bool,
+    /// The server that is asked in place of a directory.
+    pub(crate) server: Option<ServerAddress>,
     /// What becomes of streams whose last events may be lost.
     pub(crate) lost_tails: LostTails,
     /// Of a command that has settings, all of them.
@@ -23,6 +25,21 @@ pub(crate) struct Context {
     pub(crate) ui: Ui,
     /// Files, clocks, randomness and threads.
     pub(crate) env: Env,
+}
+
+/// A server, and how it is asked.
+#[derive(Clone)]
+pub(crate) struct ServerAddress {
+    pub(crate) url: String,
+    /// Certificates to trust, and no others.
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) password: Option<String>,
+}
+
+impl std::fmt::Debug for ServerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerAddress")
+    }
 }
 
 /// What becomes of a stream whose last events may be among those that were lost.
@@ -50,6 +67,11 @@ impl Context {
         Self {
             data: data.path,
             data_is_argument: data.is_argument,
+            server: global.url.as_ref().map(|url| ServerAddress {
+                url: url.clone(),
+                ca_file: global.ca_file.clone(),
+                password: global.url_password.clone(),
+            }),
             lost_tails: LostTails::of(global),
             settings: Vec::new(),
             ui: Ui::new(global),

@@ -1,9 +1,10 @@
-//! The one door to the engine: opening a store, and what can be done to a store as a whole.
+//! The one door to the engine, and to a server's store: opening a store, and what can be done to a store as a whole.
 //!
 //! Everything else in this crate knows only the contract of factum-store.
 
 mod engine;
 mod follow;
+mod remote;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,11 +57,17 @@ impl Store {
 
 /// Opens the store of the data directory.
 pub(crate) fn open(context: &Context, access: Access) -> Outcome<Store> {
-    open_at(&context.data, access, context)
+    match &context.server {
+        Some(server) => remote::open(server),
+        None => open_at(&context.data, access, context),
+    }
 }
 
 /// Opens the store of the data directory to read what is in it now and what another process appends. Whoever asks for the head sees more of it.
 pub(crate) fn follow(context: &Context) -> Outcome<Arc<dyn EventStore>> {
+    if let Some(server) = &context.server {
+        return Ok(remote::open(server)?.events);
+    }
     must_be_there(&context.data)?;
     let opener = engine::Opener::new(context);
     Ok(Arc::new(follow::Follow::open(opener)?))
@@ -81,7 +88,7 @@ pub(crate) fn open_at(data: &Path, access: Access, context: &Context) -> Outcome
 
 /// Opens the store of the data directory to read; an empty one stands in if there is none.
 pub(crate) fn open_or_empty(context: &Context) -> Outcome<Store> {
-    if context.data.is_dir() {
+    if context.server.is_some() || context.data.is_dir() {
         open(context, Access::Read)
     } else {
         Ok(empty())

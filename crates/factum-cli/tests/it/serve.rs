@@ -241,3 +241,73 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     assert_eq!(ran.code, 2, "{}", ran.err);
     assert!(ran.err.contains("nowhere.toml"), "{}", ran.err);
 }
+
+#[test]
+fn commands_do_over_the_network_what_they_do_on_a_directory() {
+    let place = Place::new();
+    let server = Serving::of(&place, &["--data", "served", "--insecure"]);
+    let url = format!("http://{}", server.said["address"].as_str().unwrap());
+    let events = (0..20).map(|number| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"00000000-0000-4000-8000-{number:012}\",\"source\":\"x\",\"type\":\"Placed\",\
+             \"subject\":\"order-{}\",\"data\":{{\"n\":{number}}}}}\n",
+            number % 3
+        )
+    });
+    std::fs::write(place.path("events.ndjson"), events.collect::<String>()).unwrap();
+    let both = |args: &[&str]| {
+        let remote = place.run(&[args, &["--url", &url]].concat());
+        let local = place.run(&[args, &["--data", "local"]].concat());
+        assert_eq!(
+            (remote.code, local.code),
+            (0, 0),
+            "{args:?}: {} {}",
+            remote.err,
+            local.err
+        );
+        (remote.out, local.out)
+    };
+    both(&["import", "events.ndjson"]);
+    for args in [
+        &["read", "order-1", "-o", "ndjson"][..],
+        &["read", "--all", "-o", "json"],
+        &[
+            "read",
+            "--category",
+            "order",
+            "--backward",
+            "-n",
+            "3",
+            "-o",
+            "ndjson",
+        ],
+        &["stream", "ls", "-o", "ndjson"],
+        &["stream", "info", "order-2", "-o", "json"],
+        &["state", "order-1", "-o", "json"],
+        &["export", "-"],
+    ] {
+        let (remote, local) = both(args);
+        let times = |text: &str| {
+            let lines = text
+                .lines()
+                .map(|line| line.split("\"time\"").next().unwrap_or_default().to_owned());
+            lines.collect::<Vec<_>>()
+        };
+        assert!(!remote.is_empty());
+        assert_eq!(times(&remote), times(&local), "{args:?}");
+    }
+    let refused = place.run(&[
+        "append", "order-1", "--type", "Paid", "--data", "{}", "--expect", "none", "--url", &url,
+    ]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    let refused = place.run(&["verify", "--url", &url]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(
+        refused.err.contains("works on the files"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(server.end(), Some(0));
+    let gone = place.run(&["read", "--all", "--url", &url]);
+    assert_eq!(gone.code, 6, "{}", gone.err);
+}

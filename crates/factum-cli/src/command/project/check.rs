@@ -77,7 +77,7 @@ fn check_store(
     findings: &mut Findings,
     context: &Context,
 ) -> Outcome {
-    if !context.data.is_dir() && !context.data_is_argument {
+    if context.server.is_none() && !context.data.is_dir() && !context.data_is_argument {
         let data = context.data.display();
         findings.warning(
             None,

@@ -219,7 +219,8 @@ struct Behind {
 impl Beside {
     fn open(context: &Context) -> Outcome<Self> {
         // Where one was named, a wrong name is not passed over.
-        let store = if context.data.is_dir() || context.data_is_argument {
+        let store = if context.server.is_some() || context.data.is_dir() || context.data_is_argument
+        {
             Some(store::follow(context)?)
         } else {
             None
