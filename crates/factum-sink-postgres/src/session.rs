@@ -376,8 +376,9 @@ impl Session {
         match select(steps, std::pin::pin!(timer)).await {
             Either::Left((done, _)) => done,
             Either::Right(_) => {
-                let what = format!("no answer was had within {limit:?}");
-                Err(Error::unavailable(what))
+                // The code that the server gives when it cancels a statement for the same reason.
+                let what = format!("no answer was had within {limit:?} (SQLSTATE 57014)");
+                Err(Error::invalid(what))
             }
         }
     }
