@@ -49,7 +49,10 @@ impl PostgresSink {
             answer(session, sql, rows).await
         });
         let asked = asked.await;
-        if matches!(&asked, Err(error) if error.kind() == Kind::Unavailable) {
+        let over = |error: &Error| {
+            error.kind() == Kind::Unavailable || error.to_string().ends_with("(SQLSTATE 57014)")
+        };
+        if asked.as_ref().is_err_and(over) {
             // It may still be at work on the query.
             self.session.lose();
         }
