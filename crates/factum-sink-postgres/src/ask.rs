@@ -28,9 +28,9 @@ impl PostgresSink {
     /// Asks one statement that only reads, for at most so many rows, within so much time.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](factum_projection::Kind::Invalid): the statement is wrong, writes, is several, or
+    /// [`Kind::Invalid`]: the statement is wrong, writes, is several, or
     /// was not answered in time, which the code 57014 at the end of the message says; or as for [`PostgresSink::connect`].
-    /// [`Kind::Unavailable`](factum_projection::Kind::Unavailable): the server is not there.
+    /// [`Kind::Unavailable`]: the server is not there.
     ///
     /// # Cancel safety
     /// It may be dropped at any point; the sink should be dropped with it.

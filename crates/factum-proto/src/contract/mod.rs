@@ -1,8 +1,8 @@
 //! The contract of factum-store as `factum.v1` writes it: each type of the one as a message of the other, and back.
 //!
 //! What lives here: conversions, by value and exact both ways; [`error`] for what goes into trailers. Into messages they fail only for what
-//! this version cannot write down (the types of the contract may grow), as [`Kind::Internal`](factum_store::Kind::Internal); from
-//! messages with [`Kind::Invalid`](factum_store::Kind::Invalid), naming the field.
+//! this version cannot write down (the types of the contract may grow), as [`Kind::Internal`]; from
+//! messages with [`Kind::Invalid`], naming the field.
 //! Relies on: factum-store. Never: checks a limit, fills in what is missing, or looks at a payload.
 
 mod append;
