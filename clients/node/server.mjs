@@ -54,7 +54,6 @@ class Server {
       this.child.kill("SIGKILL");
       throw new Error(`the server did not stop on ${signal} within 30 s\n${this.log}`);
     }
-    this.watcher.stdin.end("\n");
     return code;
   }
 
@@ -69,6 +68,9 @@ class Server {
     this.watcher.unref();
     this.watcher.stdin.unref?.();
     this.watcher.stdin.on("error", () => {});
+    // Its number may be another's afterwards.
+    const { watcher } = this;
+    this.child.once("close", () => watcher.stdin.end("\n"));
   }
 }
 

@@ -129,10 +129,6 @@ impl Suite {
     ) -> (Result<(), String>, Tests) {
         let mut tests = Tests::default();
         let ended = self.run_counting(place, program, only, &mut tests);
-        let ended = ended.and_then(|()| match tests.passed {
-            0 => Err("no test was run".to_owned()),
-            _ => Ok(()),
-        });
         (ended, tests)
     }
 
@@ -143,12 +139,13 @@ impl Suite {
         only: Option<&str>,
         tests: &mut Tests,
     ) -> Result<(), String> {
+        let commands = (self.tests)(place, only)?;
         let server = match self.server {
             Some(arguments) => Some(official::Server::start(place, program, arguments)?),
             None => None,
         };
         let mut failed = Vec::new();
-        for command in (self.tests)(place, only)? {
+        for command in commands {
             let name = step::words(&command);
             let mut command = limited(&command, self.seconds.1);
             command
@@ -159,8 +156,11 @@ impl Suite {
                     tests.add(found);
                 }
             };
-            if let Err(error) = step::run_counting(command, &place.sources, tests, count) {
-                failed.push(format!("{name}: {error}"));
+            let before = tests.passed;
+            match step::run_counting(command, &place.sources, tests, count) {
+                Err(error) => failed.push(format!("{name}: {error}")),
+                Ok(()) if tests.passed == before => failed.push(format!("{name}: no test was run")),
+                Ok(()) => {}
             }
         }
         if let Some(server) = server {

@@ -82,7 +82,7 @@ impl Step {
     pub(crate) fn cargo(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("cargo");
         command.args(arguments.iter().take(1));
-        let resolves = matches!(arguments, ["test" | "clippy" | "doc" | "run", ..]);
+        let resolves = matches!(arguments, ["test" | "clippy" | "doc" | "run" | "build", ..]);
         if resolves && is_ci() {
             command.arg("--locked");
         }

@@ -21,6 +21,13 @@ const DATA_DEFAULT: &str = "factum-data";
 /// The id of `--data` before the command, and of the copies after it.
 const DATA_ID: &str = "data_directory";
 const APPEND: &str = "append";
+const URL_ID: &str = "url";
+/// Arguments that are there for their variables only.
+const SECRETS: [(&str, &str); 3] = [
+    ("url_password", "FACTUM_PASSWORD"),
+    ("admin_password", "FACTUM_ADMIN_PASSWORD"),
+    ("ops_password", "FACTUM_OPS_PASSWORD"),
+];
 
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())
@@ -272,17 +279,58 @@ fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, clap::
     let matches = file
         .defaults(command(), DATA_ID)
         .try_get_matches_from(args)?;
-    let cli = Cli::from_arg_matches(&matches)?;
+    secrets_stay_out(&matches)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
     let data = data_of(&matches).unwrap_or_else(|| DataDirectory {
         path: PathBuf::from(DATA_DEFAULT),
         is_argument: false,
     });
+    cli.global.url = url_of(cli.global.url, &matches, &data)?;
     let settings = file.settings(&matches, (&data.path, data.is_argument));
     Ok(Parsed {
         cli,
         data,
         settings,
     })
+}
+
+/// The server that is asked; a directory named on the command line is stronger than one that a variable names.
+fn url_of(
+    url: Option<String>,
+    matches: &ArgMatches,
+    data: &DataDirectory,
+) -> Result<Option<String>, clap::Error> {
+    let Some(url) = url.filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let is_argument = matches.value_source(URL_ID) == Some(ValueSource::CommandLine);
+    match (data.is_argument, is_argument) {
+        (false, _) => Ok(Some(url)),
+        (true, false) => Ok(None),
+        (true, true) => {
+            let reason = "--data names a directory and --url a server: one of them holds the store";
+            Err(command().error(ErrorKind::ArgumentConflict, reason))
+        }
+    }
+}
+
+/// Refuses passwords among the arguments, which other users of the machine can read.
+fn secrets_stay_out(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let given = |matches: &ArgMatches, id: &str| {
+        matches.try_contains_id(id).is_ok()
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let mut matches = Some(matches);
+    while let Some(here) = matches {
+        if let Some((_, variable)) = SECRETS.iter().find(|(id, _)| given(here, id)) {
+            let reason = format!(
+                "a password is not taken from the command line, which others can read: set {variable}"
+            );
+            return Err(command().error(ErrorKind::UnknownArgument, reason));
+        }
+        matches = here.subcommand().map(|(_, inner)| inner);
+    }
+    Ok(())
 }
 
 /// What the variable of a flag says; an empty one says no.

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use factum_store::StoreError;
 use factum_types::StreamName;
 use tonic::Status;
 
@@ -43,8 +44,17 @@ pub(crate) async fn authenticate(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refused) if is_grpc(&request) => status(&refused).into_http(),
-        Err(refused) => plain(&refused),
+        Err(refused) => {
+            node.metrics.refused_credentials.inc();
+            if let Unauthenticated::Store(error) = &refused {
+                tracing::error!(%error, "a user could not be read");
+            }
+            if is_grpc(&request) {
+                status(&refused).into_http()
+            } else {
+                plain(&refused)
+            }
+        }
     }
 }
 
@@ -56,11 +66,10 @@ fn status(refused: &Unauthenticated) -> Status {
 }
 
 fn plain(refused: &Unauthenticated) -> Response {
-    let text = format!("{refused}\n");
     if refused.is_passing() {
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "try again\n").into_response();
     }
-    unauthorized(text)
+    unauthorized(format!("{refused}\n"))
 }
 
 fn unauthorized(text: String) -> Response {
@@ -82,7 +91,10 @@ pub(crate) fn refusal(denied: &Denied) -> Status {
     match denied {
         Denied::Access { anonymous: true } => Status::unauthenticated("Access Denied"),
         Denied::Access { anonymous: false } => errors::access_denied(),
-        Denied::Store(error) => errors::store(error, None),
+        Denied::Store(error) => {
+            not_found_out(error);
+            errors::store(error, None)
+        }
     }
 }
 
@@ -94,9 +106,14 @@ pub(crate) fn plain_refusal(denied: &Denied) -> Response {
             (StatusCode::FORBIDDEN, "access denied\n").into_response()
         }
         Denied::Store(error) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+            not_found_out(error);
+            (StatusCode::SERVICE_UNAVAILABLE, "try again\n").into_response()
         }
     }
+}
+
+fn not_found_out(error: &StoreError) {
+    tracing::error!(%error, "who may do something could not be found out");
 }
 
 /// What clients ask before they log in.

@@ -53,7 +53,6 @@ pub use options::{Limits, Options};
 
 use listen::Listener;
 use node::Node;
-use tls::Tls;
 
 /// A server that listens, and answers once it runs.
 #[derive(Debug)]
@@ -121,31 +120,17 @@ impl Server {
             }
             node.subscriptions.shutdown().await;
         };
-        let watching = node.options.tls.clone().map(|tls| tokio::spawn(watch(tls)));
-        let acceptor = node
-            .options
-            .tls
-            .as_ref()
-            .map(|tls| TlsAcceptor::from(tls.config()));
-        listener
-            .serve(routes, &node.metrics, acceptor, limits, stopped)
-            .await;
-        if let Some(watching) = watching {
-            watching.abort();
-        }
-    }
-}
-
-/// Takes up certificates that change.
-async fn watch(tls: Tls) {
-    loop {
-        tokio::time::sleep(tls::WATCH_EVERY).await;
-        let look = tls.clone();
-        match tokio::task::spawn_blocking(move || look.reload()).await {
-            Ok(Ok(false)) => {}
-            Ok(Ok(true)) => tracing::info!("a new certificate is shown"),
-            Ok(Err(error)) => tracing::error!(%error, "a new certificate was not taken"),
-            Err(error) => tracing::error!(%error, "certificates are not looked at"),
+        let tls = node.options.tls.as_ref();
+        let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config()));
+        let watching = async {
+            if let Some(tls) = tls {
+                tls.watch(tls::WATCH_EVERY).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = listener.serve(routes, &node.metrics, acceptor, limits, stopped) => {}
+            () = watching => {}
         }
     }
 }

@@ -28,8 +28,27 @@ pub(crate) struct Metrics {
     pub(crate) subscriptions: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) refused_connections: Counter,
+    /// Requests with credentials that were not right, or could not be checked.
+    pub(crate) refused_credentials: Counter,
     pub(crate) requests: Family<Requested, Counter>,
     pub(crate) head: Gauge<u64, AtomicU64>,
+}
+
+/// One of what a gauge counts, as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// How an append ended.
@@ -75,6 +94,7 @@ impl Metrics {
             subscriptions: Gauge::default(),
             connections: Gauge::default(),
             refused_connections: Counter::default(),
+            refused_credentials: Counter::default(),
             requests: Family::default(),
             head: Gauge::default(),
         };
@@ -117,6 +137,11 @@ impl Metrics {
             "refused_connections",
             "Connections over the limit",
             self.refused_connections.clone(),
+        );
+        registry.register(
+            "refused_credentials",
+            "Requests with credentials that were not right or could not be checked",
+            self.refused_credentials.clone(),
         );
         registry.register(
             "requests",

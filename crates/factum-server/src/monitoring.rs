@@ -70,7 +70,11 @@ impl Monitoring for MonitoringService {
 pub(crate) async fn numbers(node: &Node) -> BTreeMap<String, String> {
     let metrics = &node.metrics;
     let head = match node.store.head().await {
-        Ok(head) => head.map_or(0, crate::wire::position::to_wire),
+        Ok(head) => {
+            let head = head.map_or(0, crate::wire::position::to_wire);
+            metrics.head.set(head);
+            head
+        }
         Err(_) => metrics.head.get(),
     };
     [

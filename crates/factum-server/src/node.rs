@@ -1,20 +1,23 @@
 //! What all requests share: the store, the settings, and where time and chance come from.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use factum_io::Env;
-use factum_store::{CheckpointStore, EventStore, SnapshotStore};
+use factum_store::{CheckpointStore, EventStore, SnapshotStore, StoreError};
 use factum_types::{EventId, StreamName, Timestamp};
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use crate::StartError;
 use crate::auth::Auth;
 use crate::links::Links;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Result as Counted};
 use crate::options::Options;
 use crate::persistent::{StoreFeed, Subscriptions, World};
 
@@ -81,6 +84,34 @@ impl Node {
         new_id(&self.env)
     }
 
+    /// Appends `count` events to these streams within a time, and counts it. The append is handed to the store with the first look at
+    /// this future; after the time its outcome is not known.
+    pub(crate) async fn append_within<T: Send + 'static>(
+        self: &Arc<Self>,
+        streams: Vec<StreamName>,
+        count: usize,
+        time: Duration,
+        append: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<Result<T, StoreError>, Elapsed> {
+        let began = self.env.clock.monotonic_ns();
+        let mut append = Box::pin(append);
+        let at_once = first_look(&mut append).await;
+        let carried = async move {
+            match at_once {
+                Some(answer) => answer,
+                None => append.await,
+            }
+        };
+        // The time is not that of what is carried out: what lands afterwards is to be forgotten afterwards.
+        let answered = tokio::time::timeout(time, self.carry_out(streams, carried)).await;
+        let result = match &answered {
+            Ok(answer) => Counted::of(answer),
+            Err(_) => Counted::Refused,
+        };
+        self.metrics.appended(result, count, self.since(began));
+        answered
+    }
+
     /// Carries an append to these streams out, and forgets afterwards what is remembered of them.
     ///
     /// Where something is remembered (of `$…` streams), it is carried out although the caller may go.
@@ -145,6 +176,15 @@ impl Node {
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.env.clock.now_us())
     }
+}
+
+/// Looks at a future once; what it gives if it is ready then. It is woken for by whoever waits next.
+pub(crate) async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 fn new_id(env: &Env) -> EventId {

@@ -48,13 +48,19 @@ impl OperationsService {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn record(&self, kind: &str, id: &str) -> Result<(), Status> {
+    /// Says in the store that a scavenge began and ended.
+    async fn record(&self, id: &str) -> Result<(), Status> {
         let wrong = |error: factum_types::NameError| Status::internal(error.to_string());
-        let data = json!({ "scavengeId": id, "nodeEndpoint": self.node.options.address.to_string(), "spaceSaved": 0 });
-        let event_type = EventType::new(kind).map_err(wrong)?;
-        let event = NewEvent::json(self.node.new_id(), event_type, data.to_string());
+        let endpoint = self.node.options.address.to_string();
+        let data = json!({ "scavengeId": id, "nodeEndpoint": endpoint, "spaceSaved": 0 });
+        let event = |kind| {
+            let event_type = EventType::new(kind).map_err(wrong)?;
+            let id = self.node.new_id();
+            Ok::<_, Status>(NewEvent::json(id, event_type, data.to_string()))
+        };
+        let events = vec![event("$scavengeStarted")?, event("$scavengeCompleted")?];
         let stream = StreamName::new(SCAVENGES).map_err(wrong)?;
-        let batch = AppendBatch::events(stream.clone(), ExpectedRevision::Any, vec![event]);
+        let batch = AppendBatch::events(stream.clone(), ExpectedRevision::Any, events);
         match self.node.store.append(batch).await {
             Ok(_) => Ok(()),
             Err(error) => Err(errors::store(&error, Some(&stream))),
@@ -77,8 +83,7 @@ impl Operations for OperationsService {
             return Err(Status::invalid_argument(text));
         }
         let id = self.node.new_id().to_string();
-        self.record("$scavengeStarted", &id).await?;
-        self.record("$scavengeCompleted", &id).await?;
+        self.record(&id).await?;
         *self.last() = Some(id.clone());
         Ok(Response::new(answer(id, ScavengeResult::Started)))
     }

@@ -35,6 +35,9 @@ use crate::streams::StreamsService;
 use crate::users::UsersService;
 use crate::v2::SecondStreamsService;
 
+/// Bytes of a message of the services whose messages are small: one that is announced is kept until it is whole, and some need no login.
+const SMALL_BYTES: usize = 64 << 10;
+
 /// All services and routes of a node.
 pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let limit = node.options.limits.message_bytes;
@@ -52,19 +55,20 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let groups = PersistentSubscriptionsServer::new(groups)
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let users = UsersServer::new(UsersService::new(Arc::clone(node)));
+    let operations = OperationsServer::new(OperationsService::new(Arc::clone(node)));
+    let monitoring = MonitoringServer::new(MonitoringService::new(Arc::clone(node)));
+    let features = ServerFeaturesServer::new(FeaturesService);
+    let gossip = GossipServer::new(GossipService::new(Arc::clone(node)));
     Routes::new(streams)
         .add_service(own)
         .add_service(second)
         .add_service(groups)
-        .add_service(UsersServer::new(UsersService::new(Arc::clone(node))))
-        .add_service(OperationsServer::new(OperationsService::new(Arc::clone(
-            node,
-        ))))
-        .add_service(MonitoringServer::new(MonitoringService::new(Arc::clone(
-            node,
-        ))))
-        .add_service(ServerFeaturesServer::new(FeaturesService))
-        .add_service(GossipServer::new(GossipService::new(Arc::clone(node))))
+        .add_service(users.max_decoding_message_size(SMALL_BYTES))
+        .add_service(operations.max_decoding_message_size(SMALL_BYTES))
+        .add_service(monitoring.max_decoding_message_size(SMALL_BYTES))
+        .add_service(features.max_decoding_message_size(SMALL_BYTES))
+        .add_service(gossip.max_decoding_message_size(SMALL_BYTES))
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
         .fallback(nobody)

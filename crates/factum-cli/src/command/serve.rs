@@ -46,10 +46,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, env = "FACTUM_ADVERTISE")]
     advertise: Option<(String, u16)>,
     /// To try things out: TLS with a certificate made for this run, users admin and ops with the password changeit
-    #[arg(long, env = "FACTUM_DEV", value_parser = yes_or_no, conflicts_with_all = ["insecure", "tls_cert"])]
+    #[arg(long, env = "FACTUM_DEV", value_parser = yes_or_no)]
     dev: bool,
     /// No TLS, no passwords: everybody who reaches the port may do everything
-    #[arg(long, env = "FACTUM_INSECURE", value_parser = yes_or_no, conflicts_with = "tls_cert")]
+    #[arg(long, env = "FACTUM_INSECURE", value_parser = yes_or_no)]
     insecure: bool,
     /// The server's certificate in PEM, followed by those between it and the authority; taken up again when it changes
     #[arg(long, value_name = "FILE", env = "FACTUM_TLS_CERT")]
@@ -58,7 +58,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "FACTUM_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// No TLS although there are users: for a proxy on this machine that has it
-    #[arg(long, conflicts_with_all = ["tls_cert", "dev"], env = "FACTUM_NO_TLS", value_parser = yes_or_no)]
+    #[arg(long, env = "FACTUM_NO_TLS", value_parser = yes_or_no)]
     no_tls: bool,
     /// Write the authority of --dev's certificate there, for clients to trust
     #[arg(long, value_name = "FILE", env = "FACTUM_WRITE_CA")]

@@ -172,7 +172,7 @@ fn transform(
 /// Opens the store that is written; for a dry run to read it, if there is one.
 fn open_target(to: &Path, is_dry: bool, context: &Context) -> Outcome<Option<Store>> {
     let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    if same(to, &context.data) {
+    if context.server.is_none() && same(to, &context.data) {
         return Err(
             Failure::usage(format!("{} is the store that is read", to.display()))
                 .hint("--within writes new streams into the same store"),

@@ -14,6 +14,12 @@ use crate::failure::{Failure, Outcome};
 pub(super) fn open(server: &ServerAddress) -> Outcome<Store> {
     let (url, user) = split(&server.url)?;
     let mut options = ClientOptions::default();
+    if user.is_none() && server.password.is_some() {
+        return Err(Failure::usage(
+            "FACTUM_PASSWORD is set, and the address of the server names no user",
+        )
+        .hint("name the user before the host, as in https://admin@localhost:2113"));
+    }
     if let Some(user) = user {
         let Some(password) = &server.password else {
             return Err(Failure::usage(format!("user {user} has no password"))

@@ -1,16 +1,22 @@
 //! `factum serve` and its settings, as a process.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::{Mortal, Place};
+
+/// How long a server may take to say that it is ready, and to end.
+const END: Duration = Duration::from_secs(60);
 
 /// A server that ends with the test.
 struct Serving {
-    child: Child,
+    child: Mortal,
+    id: Pid,
     /// What it said when it was ready.
     said: Value,
 }
@@ -23,15 +29,19 @@ impl Serving {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut guard = Self {
-            child,
-            said: Value::Null,
-        };
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        guard.said = serde_json::from_str(&line).unwrap();
-        guard
+        let (id, lines) = (Pid::from_child(&child), child.stdout.take().unwrap());
+        let child = Mortal::new(child);
+        let (send, first) = mpsc::channel();
+        // A line that never comes would be waited for without end.
+        #[expect(clippy::disallowed_methods, reason = "it ends with the child")]
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = BufReader::new(lines).read_line(&mut line);
+            drop(send.send(read.map(|_| line)));
+        });
+        let line = first.recv_timeout(END).expect("it is not ready in time");
+        let said = serde_json::from_str(&line.unwrap()).unwrap();
+        Self { child, id, said }
     }
 
     fn of(place: &Place, args: &[&str]) -> Self {
@@ -40,17 +50,9 @@ impl Serving {
     }
 
     /// Ends it in order, and gives its exit code.
-    fn end(mut self) -> Option<i32> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+    fn end(self) -> Option<i32> {
+        kill_process(self.id, Signal::TERM).unwrap();
+        self.child.wait(END).status.code()
     }
 }
 
@@ -310,4 +312,67 @@ fn commands_do_over_the_network_what_they_do_on_a_directory() {
     assert_eq!(server.end(), Some(0));
     let gone = place.run(&["read", "--all", "--url", &url]);
     assert_eq!(gone.code, 6, "{}", gone.err);
+}
+
+#[test]
+fn a_directory_that_is_named_is_stronger_than_a_variable_that_names_a_server() {
+    let place = Place::new();
+    let append = |variables: &[(&str, &str)], args: &[&str]| {
+        let event = ["append", "order-1", "--type", "Placed", "--data", "{}"];
+        let mut command = place.command(&[args, &event[..]].concat());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let nobody = ("FACTUM_URL", "http://127.0.0.1:9");
+    assert_eq!(append(&[nobody], &["--data", "mine"]).0, Some(0));
+    assert!(place.path("mine").exists());
+    assert_eq!(append(&[nobody], &[]).0, Some(6));
+    assert_eq!(append(&[("FACTUM_URL", "")], &[]).0, Some(0));
+    let (code, said) = append(&[], &["--data", "mine", "--url", "http://127.0.0.1:9"]);
+    assert_eq!(code, Some(2), "{said}");
+    let password = ("FACTUM_PASSWORD", "hunter2");
+    let (code, said) = append(&[nobody, password], &[]);
+    assert!(code == Some(2) && said.contains("names no user"), "{said}");
+}
+
+#[test]
+fn passwords_are_not_taken_from_the_command_line() {
+    let place = Place::new();
+    for args in [
+        &["serve", "--dev", "--admin-password", "hunter2"][..],
+        &["serve", "--dev", "--ops-password", "hunter2"],
+        &["read", "--all", "--url-password", "hunter2"],
+    ] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.err);
+        assert!(
+            ran.err.contains("set FACTUM_") && !ran.err.contains("hunter2"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn a_variable_that_says_no_excludes_nothing() {
+    let place = Place::new();
+    let no = |args: &[&str], variable: &str| {
+        let always = ["serve", "-o", "ndjson", "--listen", "127.0.0.1:0"];
+        let mut command = place.command(&[&always[..], args].concat());
+        command.env(variable, "0");
+        assert_eq!(
+            Serving::start(command).end(),
+            Some(0),
+            "{args:?} {variable}"
+        );
+    };
+    no(&["--insecure"], "FACTUM_DEV");
+    no(&["--dev"], "FACTUM_INSECURE");
+    place.write("factum.toml", "[serve]\ninsecure = true\n");
+    let both = place.run(&["serve", "--dev"]);
+    assert_eq!(both.code, 2, "{}", both.err);
+    assert!(both.err.contains("exclude each other"), "{}", both.err);
 }

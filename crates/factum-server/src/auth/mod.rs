@@ -93,6 +93,7 @@ pub struct Auth {
     users: Users,
     verified: Arc<Verified>,
     policy: Arc<Policy>,
+    #[cfg(test)]
     passwords: Arc<Passwords>,
 }
 
@@ -136,6 +137,7 @@ impl Auth {
             users,
             verified,
             policy: Arc::new(policy),
+            #[cfg(test)]
             passwords,
         })
     }
@@ -191,9 +193,9 @@ impl Auth {
         }
     }
 
-    /// How many passwords were hashed, for the metrics.
-    #[must_use]
-    pub fn passwords_hashed(&self) -> u64 {
+    /// How many passwords were hashed.
+    #[cfg(test)]
+    pub(crate) fn passwords_hashed(&self) -> u64 {
         self.passwords.hashed()
     }
 }

@@ -50,6 +50,7 @@ impl Passwords {
         }
     }
 
+    #[cfg(test)]
     /// How many hashes were computed.
     pub(super) fn hashed(&self) -> u64 {
         self.hashed.load(Ordering::Relaxed)

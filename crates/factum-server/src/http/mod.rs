@@ -106,11 +106,10 @@ async fn gossip(
     sent_to: Option<Extension<SentTo>>,
 ) -> Result<impl IntoResponse, (StatusCode, String)> {
     let (host, port) = end_point(&node, sent_to.as_ref().map(|sent| &sent.0.0));
-    let head = node
-        .store
-        .head()
-        .await
-        .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let head = node.store.head().await.map_err(|error| {
+        tracing::error!(%error, "the end of the store could not be asked");
+        (StatusCode::SERVICE_UNAVAILABLE, "try again\n".to_owned())
+    })?;
     let position = head.map_or(0, crate::wire::position::to_wire);
     let member = json!({
         "instanceId": node.instance.to_string(),

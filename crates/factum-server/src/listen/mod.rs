@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Counted, Metrics};
 use crate::options::Limits;
 use serve::Served;
 
@@ -83,15 +83,13 @@ impl Listener {
             };
             let (served, watcher) = (Arc::clone(&served), graceful.watcher());
             let acceptor = tls.clone();
-            let open = metrics.connections.clone();
-            open.inc();
+            let open = Counted::new(&metrics.connections);
             let closing = closed.subscribe();
             connections.spawn(async move {
                 served
                     .connection(connection, acceptor, watcher, closing)
                     .await;
-                open.dec();
-                drop(place);
+                drop((open, place));
             });
         }
         drop(self.socket);

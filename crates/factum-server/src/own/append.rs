@@ -5,7 +5,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use factum_proto::v1::append_response::Result as Outcome;
@@ -21,7 +20,7 @@ use tonic::{Code, Status, Streaming};
 use super::errors::{status, stopping};
 use super::may;
 use crate::auth::Caller;
-use crate::node::Node;
+use crate::node::{Node, first_look};
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
 const FAREWELL: Duration = Duration::from_millis(250);
@@ -55,38 +54,19 @@ pub(super) async fn once(
 
 async fn answer(node: Arc<Node>, number: u64, batch: AppendBatch) -> AppendResponse {
     let time = node.options.limits.append;
-    let streams = batch
-        .writes
-        .iter()
-        .map(|write| write.stream.clone())
-        .collect();
-    let store = Arc::clone(&node);
-    let mut append =
-        Box::pin(async move { tokio::time::timeout(time, store.store.append(batch)).await });
-    // Handed over with the first look at this future, also where it is carried out elsewhere.
-    let at_once = first_look(&mut append).await;
-    let carried = async move {
-        match at_once {
-            Some(answer) => answer,
-            None => append.await,
-        }
-    };
-    // Rights and users are streams too; what is remembered of them is forgotten, whatever comes of this.
+    let streams = batch.writes.iter().map(|write| write.stream.clone());
+    let (streams, count, store) = (
+        streams.collect(),
+        batch.event_count(),
+        Arc::clone(&node.store),
+    );
+    let append = async move { store.append(batch).await };
     let late = |_| {
         let text = format!("the append was not answered within {time:?}");
         Err(StoreError::new(Kind::Unknown, text))
     };
-    let answer = node.carry_out(streams, carried).await;
+    let answer = node.append_within(streams, count, time, append).await;
     response(number, answer.unwrap_or_else(late))
-}
-
-/// Looks at a future once; what it gives if it is ready then. It is woken for by whoever waits next.
-async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-    std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse {

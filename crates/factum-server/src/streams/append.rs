@@ -20,7 +20,6 @@ use tonic::{Status, Streaming};
 
 use crate::auth::{Caller, Operation};
 use crate::log::append::{Appended, append as append_events};
-use crate::metrics::Result as Counted;
 use crate::node::Node;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
@@ -66,16 +65,9 @@ pub(super) async fn counted(
     events: Vec<NewEvent>,
     time: Duration,
 ) -> Result<Result<Appended, StoreError>, Elapsed> {
-    let (began, count) = (node.env.clock.monotonic_ns(), events.len());
-    let (store, to) = (Arc::clone(&node.store), vec![stream.clone()]);
+    let (store, to, count) = (Arc::clone(&node.store), vec![stream.clone()], events.len());
     let append = async move { append_events(&*store, stream, expected, events).await };
-    let answered = tokio::time::timeout(time, node.carry_out(to, append)).await;
-    let result = match &answered {
-        Ok(answer) => Counted::of(answer),
-        Err(_) => Counted::Refused,
-    };
-    node.metrics.appended(result, count, node.since(began));
-    answered
+    node.append_within(to, count, time, append).await
 }
 
 async fn collect(

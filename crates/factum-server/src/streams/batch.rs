@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use factum_proto::kurrent::streams::batch_append_req::options::{
@@ -39,7 +38,7 @@ use tonic::{Code, Status, Streaming};
 use super::append::counted;
 use crate::auth::{Caller, Denied, Operation, Target};
 use crate::log::append::Appended;
-use crate::node::Node;
+use crate::node::{Node, first_look};
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
 use crate::wire::{errors, id, identifier, position, stream_name};
@@ -237,11 +236,7 @@ impl Call {
         let bytes = begun.bytes;
         let mut answer = answer(Arc::clone(&self.node), begun);
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
-        let at_once = std::future::poll_fn(|context| match answer.as_mut().poll(context) {
-            Poll::Ready((answer, _)) => Poll::Ready(Some(answer)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await;
+        let at_once = first_look(&mut answer).await.map(|(answer, _)| answer);
         if at_once.is_none() {
             self.running_bytes += bytes;
             self.running.push(answer);

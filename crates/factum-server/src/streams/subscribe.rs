@@ -18,6 +18,7 @@ use super::read::{answer, pass, shown};
 use super::request::{From, Target, Wanted};
 use crate::auth::Caller;
 use crate::links::{Link, LinkItem, LinkSubscription};
+use crate::metrics::Counted;
 use crate::node::Node;
 use crate::wire::{errors, position};
 
@@ -37,23 +38,7 @@ struct Following {
     ended: bool,
     /// Events since the last answer that were not wanted.
     passed: u32,
-    _open: Open,
-}
-
-/// Counts a subscription as open, as long as it is.
-struct Open(Arc<Node>);
-
-impl Open {
-    fn new(node: &Arc<Node>) -> Self {
-        node.metrics.subscriptions.inc();
-        Self(Arc::clone(node))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.metrics.subscriptions.dec();
-    }
+    _open: Counted,
 }
 
 /// What is followed.
@@ -141,7 +126,7 @@ pub(super) async fn subscribe(
         next: Some(confirmation),
         ended: false,
         passed: 0,
-        _open: Open::new(&node),
+        _open: Counted::new(&node.metrics.subscriptions),
         node: Arc::clone(&node),
     };
     let answers = stream::unfold(following, async |mut following| {

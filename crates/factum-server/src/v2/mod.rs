@@ -24,7 +24,6 @@ use crate::guard::caller;
 use crate::links::VirtualStream;
 use crate::log::append::not_written;
 use crate::log::metadata;
-use crate::metrics::Result as Counted;
 use crate::node::Node;
 use crate::wire::expected::{EXISTS, NO_STREAM};
 use crate::wire::position;
@@ -119,16 +118,14 @@ async fn append(
     batch: AppendBatch,
 ) -> Result<Result<Receipt, StoreError>, Status> {
     let streams = batch.writes.iter().map(|write| write.stream.clone());
-    let (streams, count) = (streams.collect(), batch.event_count());
-    let (store, began) = (Arc::clone(&node.store), node.env.clock.monotonic_ns());
+    let (streams, count, store) = (
+        streams.collect(),
+        batch.event_count(),
+        Arc::clone(&node.store),
+    );
     let append = async move { store.append(batch).await };
     let time = node.options.limits.append;
-    let answered = tokio::time::timeout(time, node.carry_out(streams, append)).await;
-    let stored = match &answered {
-        Ok(answer) => Counted::of(answer),
-        Err(_) => Counted::Refused,
-    };
-    node.metrics.appended(stored, count, node.since(began));
+    let answered = node.append_within(streams, count, time, append).await;
     answered.map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))
 }
 

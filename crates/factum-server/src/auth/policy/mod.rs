@@ -101,7 +101,6 @@ impl Policy {
     ) -> Result<(), Denied> {
         let allowed = caller.is_admin()
             || match operation.rule() {
-                Rule::Anyone => true,
                 Rule::Authenticated => caller.is_authenticated(),
                 Rule::Ops => caller.is_ops(),
                 Rule::Admins => false,

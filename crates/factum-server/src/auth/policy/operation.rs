@@ -1,4 +1,5 @@
-//! The one table of what can be done, and who may do it.
+//! The one table of what somebody has to be allowed to do, and who may do it. What is open to all (gossip, health, what the server can do) is
+//! never asked here.
 //!
 //! Never: looks at a store; what a stream's access control list says is looked up by `policy`.
 
@@ -8,8 +9,6 @@ use super::acl::Right;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
-    /// Everybody.
-    Anyone,
     /// Everybody who is authenticated.
     Authenticated,
     /// Members of `$ops`.
@@ -73,8 +72,6 @@ operations! {
     DeleteGroup: Rule::Ops,
     /// Consumes a persistent subscription; the target is its stream, which may be `$all`.
     ReadGroup: Rule::Stream(Right::Read),
-    /// Says that events of a persistent subscription are done, or are not.
-    AckGroup: Rule::Stream(Right::Read),
     /// Replays what a persistent subscription parked.
     ReplayParked: Rule::Ops,
     /// Shows one persistent subscription.
@@ -107,8 +104,6 @@ operations! {
     StartScavenge: Rule::Ops,
     /// Stops a scavenge.
     StopScavenge: Rule::Ops,
-    /// Shows scavenges.
-    ScavengeInfo: Rule::Ops,
     /// Stops the server.
     Shutdown: Rule::Ops,
     /// Merges indexes.
@@ -117,12 +112,6 @@ operations! {
     ResignNode: Rule::Ops,
     /// Changes a node's priority.
     SetNodePriority: Rule::Ops,
-    /// Reads the configuration again.
-    ReloadConfiguration: Rule::Ops,
-    /// Shows the options that the server was started with.
-    ReadOptions: Rule::Ops,
-    /// Verifies or backs up the store.
-    Maintain: Rule::Ops,
 
     /// Saves or loads the checkpoint of a consumer.
     KeepCheckpoint: Rule::Authenticated,
@@ -131,35 +120,4 @@ operations! {
     Statistics: Rule::Authenticated,
     /// Shows metrics for Prometheus.
     Metrics: Rule::Authenticated,
-    /// Says who is in the cluster.
-    Gossip: Rule::Anyone,
-    /// Says what the server is.
-    Info: Rule::Anyone,
-    /// Says that the server answers.
-    Ping: Rule::Anyone,
-    /// Says that the server is well.
-    Health: Rule::Anyone,
-    /// Says what the server can do.
-    ServerFeatures: Rule::Anyone,
-
-    /// Creates a projection.
-    CreateProjection: Rule::Ops,
-    /// Changes a projection.
-    UpdateProjection: Rule::Ops,
-    /// Deletes a projection.
-    DeleteProjection: Rule::Ops,
-    /// Starts a projection.
-    EnableProjection: Rule::Ops,
-    /// Stops a projection.
-    DisableProjection: Rule::Ops,
-    /// Begins a projection anew.
-    ResetProjection: Rule::Ops,
-    /// Restarts all projections.
-    RestartProjections: Rule::Ops,
-    /// Lists projections and shows how far they are.
-    ProjectionStatistics: Rule::Authenticated,
-    /// Shows a projection's state.
-    ProjectionState: Rule::Authenticated,
-    /// Shows a projection's result.
-    ProjectionResult: Rule::Authenticated,
 }

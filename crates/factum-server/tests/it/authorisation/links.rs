@@ -1,5 +1,7 @@
 //! A link may be read by more people than what it points to.
 
+use std::time::Duration;
+
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::ReadReq;
 use factum_proto::kurrent::streams::read_req::Options;
@@ -50,7 +52,8 @@ async fn seen(
     let mut answers = client.read(request).await.unwrap().into_inner();
     let mut seen = Vec::new();
     while seen.len() < count {
-        let answer = answers.message().await.unwrap().unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(30), answers.message());
+        let answer = answer.await.expect("it is not answered").unwrap().unwrap();
         if let Some(Content::Event(ReadEvent {
             event,
             link: Some(link),

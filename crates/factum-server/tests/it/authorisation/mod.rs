@@ -8,9 +8,13 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::server_features::server_features_client::ServerFeaturesClient;
+use factum_proto::kurrent::streams::read_req::options::CountOption;
+use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
+use factum_proto::kurrent::streams::read_req::options::stream_options::RevisionOption;
 use factum_proto::kurrent::users::users_client::UsersClient;
 use factum_proto::kurrent::users::{CreateReq, create_req};
 use factum_server::Options;
@@ -19,7 +23,7 @@ use factum_store::{AppendBatch, EventStore, MemoryStore};
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
 use tonic::{Code, Request};
 
-use crate::support::Running;
+use crate::support::{Running, of_all, of_stream, read};
 use ask::{Said, Who};
 use table::{Ask, Row, Told};
 
@@ -65,10 +69,48 @@ async fn start() -> (Running, MemoryStore) {
 }
 
 async fn asked(server: &Running, row: &Row, who: Who) -> Said {
-    match &row.ask {
-        Ask::Call(path, body) => ask::call(&server.channel().await, path, body.clone(), who).await,
-        Ask::Get(path) => ask::get(server.address, path, who).await,
+    let said = async {
+        match &row.ask {
+            Ask::Call(path, body) => {
+                ask::call(&server.channel().await, path, body.clone(), who).await
+            }
+            Ask::Get(path) => ask::get(server.address, path, who).await,
+        }
+    };
+    let said = tokio::time::timeout(Duration::from_secs(30), said).await;
+    said.unwrap_or_else(|_| panic!("{row} by {who:?} is not answered"))
+}
+
+/// Those without credentials do what access control lists allow to all, where the server lets them, and no more.
+#[tokio::test]
+async fn those_without_credentials_belong_to_all_where_they_are_let_in() {
+    let store = MemoryStore::new();
+    put(&store, "order-1", "Placed", "{}").await;
+    put(&store, "ledger-1", "Booked", "{}").await;
+    put(&store, "$$ledger-1", "$metadata", LEDGER_ACL).await;
+    let mut options = Options::default();
+    options.auth.mode = Mode::Dev;
+    options.auth.password_iterations = NonZeroU32::MIN;
+    options.auth.anonymous_streams = true;
+    let server = Running::with(Arc::new(store), options).await;
+    let mut streams = server.streams().await;
+    let first = |stream| {
+        of_stream(
+            stream,
+            RevisionOption::Start(Empty {}),
+            CountOption::Count(1),
+        )
+    };
+    assert_eq!(read(&mut streams, first("order-1")).await.unwrap().len(), 1);
+    let all = of_all(AllOption::Start(Empty {}), CountOption::Count(1));
+    for closed in [first("ledger-1"), first("$$ledger-1"), first("$users"), all] {
+        let refused = read(&mut streams, closed).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
     }
+    let mut users = UsersClient::new(server.channel().await);
+    let refused = users.create(CreateReq { options: None }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    server.stop().await;
 }
 
 /// Each row is asked of a server of its own, by each caller: what one did is nothing to the next.
