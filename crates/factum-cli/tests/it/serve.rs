@@ -116,7 +116,7 @@ fn a_store_that_is_served_has_its_writer() {
     ] {
         let ran = place.run(args);
         assert_eq!(ran.code, 6, "{}", ran.err);
-        let holder = format!("process {}", server.child.id());
+        let holder = format!("process {}", server.id.as_raw_nonzero());
         assert!(ran.err.contains(&holder), "{}", ran.err);
     }
     place.ok(&["read", "--all"]);

@@ -11,7 +11,7 @@ use factum_types::{
 };
 use serde_json::{Map, Value};
 
-use super::last_event;
+use super::{Last, last_event};
 
 /// The type of the events that count in a metadata stream.
 pub(crate) const METADATA_TYPE: &str = "$metadata";
@@ -130,9 +130,13 @@ pub(crate) async fn last(
     store: &dyn EventStore,
     metadata_stream: &StreamName,
 ) -> Result<Option<(Revision, Document)>, StoreError> {
-    match last_event(store, metadata_stream).await? {
-        Some(event) => Ok(Some((event.revision, Document::parse(&event.data)?))),
-        None => Ok(None),
+    match last_event(store, metadata_stream.clone()).await? {
+        Last::Event(event) => Ok(Some((event.revision, Document::parse(&event.data)?))),
+        Last::Missing => Ok(None),
+        Last::Closed => {
+            let text = format!("stream {metadata_stream} was closed for ever");
+            Err(StoreError::new(Kind::Deleted, text))
+        }
     }
 }
 

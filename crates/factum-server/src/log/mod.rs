@@ -9,15 +9,32 @@ pub(crate) mod metadata;
 use factum_store::{EventStore, Kind, ReadRequest, Source, StoreError};
 use factum_types::{RecordedEvent, StreamName};
 
-/// The last event of a stream, `None` when there is none to read.
+/// The end of a stream.
+#[derive(Debug)]
+pub(crate) enum Last {
+    /// It has no event to read.
+    Missing,
+    /// Nothing, for ever: it has a tombstone.
+    Closed,
+    Event(Box<RecordedEvent>),
+}
+
+/// The last event of a stream.
+///
+/// # Errors
+/// As for a read; that the stream is missing or closed is an answer.
 pub(crate) async fn last_event(
     store: &dyn EventStore,
-    stream: &StreamName,
-) -> Result<Option<RecordedEvent>, StoreError> {
-    let request = ReadRequest::backward(Source::Stream(stream.clone())).limit(1);
+    stream: StreamName,
+) -> Result<Last, StoreError> {
+    let request = ReadRequest::backward(Source::Stream(stream)).limit(1);
     match store.read(request).next().await {
-        None => Ok(None),
-        Some(Err(error)) if error.kind() == Kind::NotFound => Ok(None),
-        Some(event) => event.map(Some),
+        None => Ok(Last::Missing),
+        Some(Ok(event)) => Ok(Last::Event(Box::new(event))),
+        Some(Err(error)) => match error.kind() {
+            Kind::NotFound => Ok(Last::Missing),
+            Kind::Deleted => Ok(Last::Closed),
+            _ => Err(error),
+        },
     }
 }

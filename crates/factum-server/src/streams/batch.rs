@@ -33,6 +33,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
 use prost::Message;
 use prost_types::Any;
+use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status, Streaming};
 
 use super::append::counted;
@@ -94,10 +95,22 @@ struct Call {
 
 /// An append that is not complete.
 struct Begun {
-    correlation: Uuid,
+    correlation: Option<Uuid>,
     options: Options,
     proposed: Vec<ProposedMessage>,
     bytes: usize,
+    /// Until when its last message has to come.
+    until: Instant,
+}
+
+impl Begun {
+    fn refused(&self, error: WireStatus) -> BatchAppendResp {
+        BatchAppendResp {
+            correlation_id: self.correlation.clone(),
+            result: Some(Outcome::Error(error)),
+            ..echo(&self.options)
+        }
+    }
 }
 
 /// What comes next in a call.
@@ -105,6 +118,7 @@ enum Next {
     Request(Result<Option<BatchAppendReq>, Status>),
     Answer(Option<(BatchAppendResp, usize)>),
     Stop,
+    Late,
 }
 
 impl Call {
@@ -113,6 +127,7 @@ impl Call {
             let limits = &self.node.options.limits;
             let room = self.running.len() < limits.batches_in_flight
                 && self.running_bytes < 4 * limits.message_bytes;
+            let late = self.begun.values().map(|begun| begun.until).min();
             let next = match (&mut self.requests, room) {
                 (Some(requests), true) => {
                     let running = !self.running.is_empty();
@@ -120,6 +135,7 @@ impl Call {
                         biased;
                         Some(answer) = self.running.next(), if running => Next::Answer(Some(answer)),
                         () = &mut self.stopping => Next::Stop,
+                        () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => Next::Late,
                         request = requests.message() => Next::Request(request),
                     }
                 }
@@ -132,6 +148,11 @@ impl Call {
                 }
                 Next::Answer(None) => return self.goodbye.take().map(Err),
                 Next::Stop => self.end(errors::stopping()),
+                Next::Late => {
+                    if let Some(answer) = self.expire() {
+                        return Some(Ok(answer));
+                    }
+                }
                 Next::Request(Ok(Some(request))) => match self.take(request).await {
                     Ok(Some(answer)) => return Some(Ok(answer)),
                     Ok(None) => {}
@@ -162,15 +183,14 @@ impl Call {
             is_final,
         } = request;
         let key = id::read(correlation_id.clone())?;
-        let correlation = correlation_id.unwrap_or_default();
         if let Some(options) = options
-            && let Some(refused) = self.open(key, &correlation, options).await?
+            && let Some(refused) = self.open(key, correlation_id, options).await?
         {
             return Ok(Some(refused));
         }
         let Some(begun) = self.begun.get_mut(&key) else {
-            let text = "the first message of an append says to which stream".to_owned();
-            return Ok(Some(refusal(correlation, bad_request(text))));
+            // The rest of an append that was answered already.
+            return Ok(None);
         };
         // What a message takes in memory, which may be much more than on the wire.
         let bytes: usize = proposed_messages.iter().map(in_memory).sum();
@@ -180,8 +200,8 @@ impl Call {
         let limit = self.node.options.limits.message_bytes;
         let over = begun.bytes > limit || begun.proposed.len() > BATCH_EVENTS_MAX;
         if over {
-            self.close(key);
-            return Ok(Some(refusal(correlation, too_large())));
+            let refused = self.close(key).map(|begun| begun.refused(too_large()));
+            return Ok(refused);
         }
         if self.bytes > 4 * limit {
             let text = "too much was sent for appends that have not ended";
@@ -193,35 +213,42 @@ impl Call {
         }
     }
 
-    /// Begins an append, unless the caller may not.
+    /// Begins an append, unless the caller may not. One that has begun goes on as it did.
     async fn open(
         &mut self,
         key: EventId,
-        correlation: &Uuid,
+        correlation: Option<Uuid>,
         options: Options,
     ) -> Result<Option<BatchAppendResp>, Status> {
-        let limit = self.node.options.limits.batches_in_flight;
-        if self.begun.len() >= limit && !self.begun.contains_key(&key) {
+        if self.begun.contains_key(&key) {
+            return Ok(None);
+        }
+        let limits = &self.node.options.limits;
+        if self.begun.len() >= limits.batches_in_flight {
+            let limit = limits.batches_in_flight;
             let text = format!("{limit} appends were begun and not ended");
             return Err(Status::resource_exhausted(text));
         }
-        self.close(key);
-        // Before its events are taken in.
-        if let Err(refused) = allow(&self.node, &self.caller, &options).await {
-            return Ok(Some(BatchAppendResp {
-                result: Some(Outcome::Error(refused)),
-                correlation_id: Some(correlation.clone()),
-                ..echo(&options)
-            }));
-        }
         let begun = Begun {
-            correlation: correlation.clone(),
+            correlation,
             options,
             proposed: Vec::new(),
             bytes: 0,
+            until: Instant::now() + limits.upload,
         };
+        // Before its events are taken in.
+        if let Err(refused) = allow(&self.node, &self.caller, &begun.options).await {
+            return Ok(Some(begun.refused(refused)));
+        }
         self.begun.insert(key, begun);
         Ok(None)
+    }
+
+    /// Takes away the append whose time to be sent is over, if there is one.
+    fn expire(&mut self) -> Option<BatchAppendResp> {
+        let (key, _) = self.begun.iter().min_by_key(|(_, begun)| begun.until)?;
+        let begun = self.close(*key)?;
+        Some(begun.refused(status(Code::DeadlineExceeded, "Timeout", &Timeout {})))
     }
 
     /// Takes away an append that was begun.
@@ -268,6 +295,7 @@ fn answer(node: Arc<Node>, begun: Begun) -> Answer {
             options,
             proposed,
             bytes,
+            ..
         } = begun;
         let echo = echo(&options);
         let time = time(&node, options.deadline_option.as_ref());
@@ -285,7 +313,7 @@ fn answer(node: Arc<Node>, begun: Begun) -> Answer {
             Err(error) => Outcome::Error(error),
         };
         let answer = BatchAppendResp {
-            correlation_id: Some(correlation),
+            correlation_id: correlation,
             result: Some(outcome),
             ..echo
         };
@@ -362,15 +390,6 @@ fn echo(options: &Options) -> BatchAppendResp {
                 ExpectedStreamPosition::StreamExists(()) => Echo::StreamExists(()),
             }
         }),
-    }
-}
-
-fn refusal(correlation: Uuid, error: WireStatus) -> BatchAppendResp {
-    BatchAppendResp {
-        correlation_id: Some(correlation),
-        result: Some(Outcome::Error(error)),
-        stream_identifier: None,
-        expected_stream_position: None,
     }
 }
 
@@ -458,9 +477,10 @@ fn too_large() -> WireStatus {
     )
 }
 
-/// What a message takes in memory, in bytes.
+/// What a message takes in memory, in bytes: itself, what it holds, and a part of a node for each entry of its map.
 fn in_memory(message: &ProposedMessage) -> usize {
-    size_of::<ProposedMessage>() + message.encoded_len()
+    const ENTRY_BYTES: usize = 96;
+    size_of::<ProposedMessage>() + message.encoded_len() + message.metadata.len() * ENTRY_BYTES
 }
 
 /// A status with its one detail; its text is the detail's name.

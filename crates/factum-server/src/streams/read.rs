@@ -50,7 +50,8 @@ pub(super) async fn read(
         }
     };
     Ok(Box::pin(answers.inspect(move |answer| {
-        if answer.is_ok() {
+        let event = |answer: &ReadResp| matches!(answer.content, Some(Content::Event(_)));
+        if answer.as_ref().is_ok_and(event) {
             counted.metrics.read_events.inc();
         }
     })))
@@ -75,7 +76,7 @@ async fn read_stream(
     }
     let request = ReadRequest {
         source: Source::Stream(stream.clone()),
-        from: wanted.from.read(),
+        from: wanted.from.read(wanted.direction),
         direction: wanted.direction,
         limit: Some(count),
         control: false,
@@ -202,7 +203,7 @@ fn read_all(
 ) -> Answers<ReadResp> {
     let request = ReadRequest {
         source: Source::All,
-        from: wanted.from.read(),
+        from: wanted.from.read(wanted.direction),
         direction: wanted.direction,
         limit: None,
         control: true,

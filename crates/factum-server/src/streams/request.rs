@@ -114,13 +114,19 @@ impl Wanted {
 }
 
 impl From {
-    pub(super) fn read(self) -> ReadFrom {
+    /// Where a read begins. Backwards over `$all` a position is where an event ends, so that the event that stands there is left out: whoever goes
+    /// on from the last event that was given is not given it again.
+    pub(super) fn read(self, direction: Direction) -> ReadFrom {
         match self {
             Self::Start => ReadFrom::Start,
             Self::End => ReadFrom::End,
             Self::Revision(revision) => ReadFrom::Revision(Revision::new(revision)),
             Self::Position(wire) => {
-                position::from_wire(wire).map_or(ReadFrom::Start, ReadFrom::Position)
+                let at = match direction {
+                    Direction::Forward => wire,
+                    Direction::Backward => wire.saturating_sub(1),
+                };
+                position::from_wire(at).map_or(ReadFrom::Start, ReadFrom::Position)
             }
         }
     }

@@ -11,7 +11,7 @@ use factum_types::StreamName;
 
 use crate::auth::bounded::Bounded;
 use crate::auth::limits::{ACLS_FOR, ACLS_MAX};
-use crate::auth::users::record::{Last, last_event};
+use crate::log::{Last, last_event};
 
 use super::acl::{Acl, Defaults};
 

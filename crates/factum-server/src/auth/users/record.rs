@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use factum_store::{Direction, EventStore, Kind, ReadFrom, ReadRequest, Source, StoreError};
+use factum_store::{EventStore, StoreError};
 use factum_types::{RecordedEvent, Revision, StreamName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::limits::{LOGIN_BYTES_MAX, PASSWORD_ITERATIONS_MAX};
 use crate::auth::password::PasswordHash;
+use crate::log::{Last, last_event};
 
 /// What begins the names of users' streams.
 pub(in crate::auth) const STREAM_PREFIX: &str = "$user-";
@@ -112,37 +113,4 @@ fn decode(login: &str, event: &RecordedEvent) -> Result<Stored, String> {
         time: event.time,
         record,
     })
-}
-
-/// What is at the end of a stream.
-#[derive(Debug)]
-pub(in crate::auth) enum Last {
-    /// Nothing: it has no event to read.
-    Missing,
-    /// Nothing, for ever: it has a tombstone.
-    Closed,
-    Event(Box<RecordedEvent>),
-}
-
-/// The last event of a stream.
-pub(in crate::auth) async fn last_event(
-    store: &dyn EventStore,
-    stream: StreamName,
-) -> Result<Last, StoreError> {
-    let mut events = store.read(ReadRequest {
-        source: Source::Stream(stream),
-        from: ReadFrom::End,
-        direction: Direction::Backward,
-        limit: Some(1),
-        control: false,
-    });
-    match events.next().await {
-        None => Ok(Last::Missing),
-        Some(Ok(event)) => Ok(Last::Event(Box::new(event))),
-        Some(Err(error)) => match error.kind() {
-            Kind::NotFound => Ok(Last::Missing),
-            Kind::Deleted => Ok(Last::Closed),
-            _ => Err(error),
-        },
-    }
 }

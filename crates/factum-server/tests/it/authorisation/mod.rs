@@ -78,7 +78,8 @@ async fn asked(server: &Running, row: &Row, who: Who) -> Said {
         }
     };
     let said = tokio::time::timeout(Duration::from_secs(30), said).await;
-    said.unwrap_or_else(|_| panic!("{row} by {who:?} is not answered"))
+    assert!(said.is_ok(), "{row} by {who:?} is not answered");
+    said.unwrap()
 }
 
 /// Those without credentials do what access control lists allow to all, where the server lets them, and no more.
