@@ -96,14 +96,13 @@ async fn to_the_end(
 fn who_never_ceases_to_append_is_told_that_the_server_stops() {
     let server = Running::new(Arc::new(Bent(MemoryStore::new(), Refusing)));
     let (begun, mut has_begun) = watch::channel(false);
-    let ended = within(async {
+    let answers = within(async {
         let mut stub = calls(&server).await;
         let requests = streams::iter(0..).map(|number| request(number, 1));
-        let answers = stub.append(requests).await.unwrap().into_inner();
-        let ended = RUNTIME.spawn(to_the_end(answers, begun));
-        has_begun.wait_for(|begun| *begun).await.unwrap();
-        ended
+        stub.append(requests).await.unwrap().into_inner()
     });
+    let ended = RUNTIME.spawn(to_the_end(answers, begun));
+    within(has_begun.wait_for(|begun| *begun)).unwrap();
     server.stop();
     let (named, end) = within(ended).unwrap();
     assert!(named, "{end:?}");
