@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod down;
+#[cfg(test)]
 mod generations;
 #[cfg(test)]
 mod killed;
