@@ -59,6 +59,7 @@ mod writer;
 use factum_projection::{Error, Table};
 
 pub use ask::Asked;
+pub use error::{Late, Writes};
 pub use options::{Options, Tls};
 pub use writer::PostgresRows;
 
@@ -107,7 +108,8 @@ impl PostgresSink {
     /// Connects now, unless it is connected.
     ///
     /// # Errors
-    /// - [`Kind::Invalid`](factum_projection::Kind::Invalid): a wrong password, no such database, a certificate that is not trusted: what somebody has to see to.
+    /// - [`Kind::Denied`](factum_projection::Kind::Denied): a wrong password, or a user who is not let in.
+    /// - [`Kind::Invalid`](factum_projection::Kind::Invalid): no such database, a certificate that is not trusted: what somebody has to see to.
     /// - [`Kind::Unavailable`](factum_projection::Kind::Unavailable): nobody answers there now.
     ///
     /// # Cancel safety

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
-use crate::error::{not_connected, said};
+use crate::error::{Late, not_connected, said};
 use crate::options::Options;
 use crate::tls;
 
@@ -376,9 +376,8 @@ impl Session {
         match select(steps, std::pin::pin!(timer)).await {
             Either::Left((done, _)) => done,
             Either::Right(_) => {
-                // The code that the server gives when it cancels a statement for the same reason.
-                let what = format!("no answer was had within {limit:?} (SQLSTATE 57014)");
-                Err(Error::invalid(what))
+                let what = format!("no answer was had within {limit:?}");
+                Err(Error::invalid(what).because(Late::default()))
             }
         }
     }
@@ -401,10 +400,10 @@ impl Session {
         };
         match timed.await {
             Ok(done) => done.map_err(|error| self.failed(what, error)),
-            Err(_) => Err(Error::unavailable(format!(
-                "{what}: {} does not answer within {limit:?}",
-                self.options
-            ))),
+            Err(_) => {
+                let what = format!("{what}: {} does not answer within {limit:?}", self.options);
+                Err(Error::unavailable(what).because(Late::default()))
+            }
         }
     }
 
