@@ -1,6 +1,8 @@
 //! The tests of the PostgreSQL sink, on real servers: `cargo xtask services up`.
 
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
 mod connecting;
 #[cfg(test)]
 mod down;
