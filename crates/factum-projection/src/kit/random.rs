@@ -105,8 +105,8 @@ pub async fn check_random_bulk<S: Subject>(open: impl AsyncFn(u64, &[Table]) -> 
                 found.push(batch);
             }
             // Now and then what was answered for is stored at once, so that not all of it is put together.
-            failed = written.is_err()
-                || batch % 5 == seed % 5 && ok(sink.look(&lease).await) != state;
+            failed =
+                written.is_err() || batch % 5 == seed % 5 && ok(sink.look(&lease).await) != state;
             if failed {
                 break;
             }

@@ -92,7 +92,10 @@ fn rows_that_are_there_twice_are_found_when_a_key_is_needed() {
         let mut advance = Advance::default();
         for to in 1..3 {
             // Copied, and sent now: not put together.
-            commit(&mut sink, &lease, &mut advance, to, &|it| insert(it, 0..100)).unwrap();
+            commit(&mut sink, &lease, &mut advance, to, &|it| {
+                insert(it, 0..100)
+            })
+            .unwrap();
             assert_eq!(look(&mut sink, &lease).to, advance.to);
         }
         let update: Writes<'_> =

@@ -142,7 +142,10 @@ fn influx(test: &str, directory: &Path) -> Option<Web> {
     std::fs::write(&file, text).unwrap();
     let file = file.display().to_string();
     let command = [&program, "run", "-config", &file].map(str::to_owned);
-    Some(Web::start(command.to_vec(), format!("http://127.0.0.1:{port}")))
+    Some(Web::start(
+        command.to_vec(),
+        format!("http://127.0.0.1:{port}"),
+    ))
 }
 
 fn elastic_sink(web: &Web) -> ElasticSink {
@@ -254,7 +257,12 @@ fn servers_that_were_down_for_a_minute_are_caught_up_with() {
     .into_iter()
     .unzip();
     let behind = || monitors.iter().map(|it| block_on(it.lag()).unwrap().events);
-    let status = || format!("{:#?}", monitors.iter().map(Monitor::status).collect::<Vec<_>>());
+    let status = || {
+        format!(
+            "{:#?}",
+            monitors.iter().map(Monitor::status).collect::<Vec<_>>()
+        )
+    };
     let caught_up = || {
         wait(&format!("not caught up: {}", status()), || {
             behind().all(|events| events == 0)
@@ -282,7 +290,10 @@ fn servers_that_were_down_for_a_minute_are_caught_up_with() {
         for (monitor, events) in monitors.iter().zip(behind()) {
             let status = monitor.status();
             // Visibly, and again and again.
-            assert!(status.trouble.as_ref().is_some_and(|it| it.1 > 5), "{status:?}");
+            assert!(
+                status.trouble.as_ref().is_some_and(|it| it.1 > 5),
+                "{status:?}"
+            );
             assert_eq!(events, DOWN / EACH * 3, "{status:?}");
         }
         postgres.restart();

@@ -198,7 +198,8 @@ fn a_server_ends_with_who_started_it() {
         let server = server.unwrap();
         let process = server.process().unwrap();
         let runs = || {
-            let status = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat"));
+            let status =
+                std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat"));
             // A corpse that nobody has looked at does not run.
             status.is_ok_and(|it| !it.contains(") Z "))
         };
