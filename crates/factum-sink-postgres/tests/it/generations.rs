@@ -310,9 +310,9 @@ fn what_may_not_be_made_is_said() {
             "{error}"
         );
         let template = place.server.url.strip_suffix("factum").unwrap();
-        let options = factum_sink_postgres::Options::from_url(&format!("{template}postgres"));
+        let options = Options::from_url(&format!("{template}postgres"));
         let options = options.unwrap().schema("not_ours").unwrap();
-        let sink = factum_sink_postgres::PostgresSink::open(options, tables()).unwrap();
+        let sink = PostgresSink::open(options, tables()).unwrap();
         let mut runner = Runner::new(Arc::clone(&place.store) as _, sink, Orders);
         let error = block_on(runner.run_until_caught_up()).unwrap_err();
         assert_eq!(error.kind(), Kind::Denied, "{error}");

@@ -1,6 +1,6 @@
 //! Orders and their projector, files, and what readers see.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
