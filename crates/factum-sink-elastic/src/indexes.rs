@@ -1,6 +1,7 @@
 //! Indexes and aliases: one index for each table and generation, and an alias under the name that readers use.
 //!
-//! Relies on: names that are checked. Never: takes over an index or alias that it did not make.
+//! Relies on: names that are checked. Never: takes over an index or alias that it did not make; leaves an index unrefreshed that is claimed and not
+//! in bulk.
 
 use factum_http_client::Method;
 use factum_projection::{ColumnType, Error, Table};

@@ -1,7 +1,8 @@
 //! Batches of a bulk: put together, and written while the runner makes the next ones.
 //!
 //! A row that is written ten times before it is sent is sent once, and new rows go in long COPYs. So that a batch may fail later than it was
-//! answered for, a failure is said at every call until the runner has looked, which then goes on from what is stored.
+//! answered for, a failure is said at every call until the runner has looked, which then goes on from what is stored. What was refused, or took too
+//! long, is then done batch by batch, in smaller statements.
 //!
 //! Relies on: `Effect::then`, so that what is put together is the same as one after the other. Never: keeps more back than its limits; answers
 //! anything else before what it kept back was sent.

@@ -1,6 +1,6 @@
 //! A batch as it is sent.
 //!
-//! In one flight, unless rows are copied, and then the COMMIT. Its transaction begins with a lock on the row of the generation, whose epoch,
+//! In one flight, unless rows are copied or it is of a bulk, and then the COMMIT. Its transaction begins with a lock on the row of the generation, whose epoch,
 //! checkpoint and edits cannot change from there on. Relies on: keys being there but in a bulk. Never: stores rows without their checkpoint.
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! What PostgreSQL's errors mean for a runner.
 //!
+//! What lives here: which kind an error is of, and the causes of ours that a caller may ask for, [`Late`] and [`Writes`].
 //! Relies on: the classes of SQLSTATE (PostgreSQL's appendix A). Never: takes an error that could pass for a refused event; loses what the
 //! server said.
 

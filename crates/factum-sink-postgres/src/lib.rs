@@ -74,7 +74,7 @@ use session::Session;
 /// In a bulk batches are put together and written while the runner makes the next ones, so the last ones are stored when the bulk is finished, or
 /// the sink is asked for anything else. Primary keys are made at the end of a bulk, or as soon as a row has to be found by one. If there are two
 /// rows of one key by then the generation is emptied and filled again with its keys, so that the events are found that are refused; one that was
-/// skipped by hand in it is tried again.
+/// skipped by hand in it is tried again. What takes longer than [`Options::answer_within`] is done again in smaller steps.
 #[derive(Debug)]
 pub struct PostgresSink {
     session: Session,

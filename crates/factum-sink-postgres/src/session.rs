@@ -2,7 +2,7 @@
 //!
 //! What lives here: [`Session`], which connects when it is asked for something and again when the connection was lost. Relies on: a runtime
 //! of its own on one thread, so that a runner may be polled by any executor. Never: sends anything on behind a transaction whose end is not known;
-//! waits longer for an answer than the options say.
+//! waits longer for an answer than the options say, but to make a key or an index, to analyse, and to load a table by hand.
 
 use std::collections::BTreeMap;
 use std::fmt;

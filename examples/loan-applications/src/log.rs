@@ -108,11 +108,11 @@ pub async fn import_long(store: &dyn EventStore) -> Result<usize, LogError> {
 /// Applications of 20 events each.
 fn made() -> String {
     let line = |number: usize| {
-        let (application, step, minute) = (number / 20, number % 20, number / 60 % 60);
-        let hour = number / 3_600 % 24;
+        let (application, step) = (number / 20, number % 20);
+        let (day, hour, minute) = (number / 86_400 + 1, number / 3_600 % 24, number / 60 % 60);
         format!(
             "{{\"id\":\"00000000-0000-0000-0000-{:012x}\",\"type\":\"STEP_{step}\",\"subject\":\"loanApplication-{application}\",\
-             \"time\":\"2012-03-01T{hour:02}:{minute:02}:{:02}Z\",\"data\":{{\"step\":{number}}}}}\n",
+             \"time\":\"2012-03-{day:02}T{hour:02}:{minute:02}:{:02}Z\",\"data\":{{\"step\":{number}}}}}\n",
             number + 1,
             number % 60
         )

@@ -51,8 +51,8 @@ pub trait Subject: Sink<Writer: Rows> + Manage + ReadBack {}
 
 impl<S: Sink<Writer: Rows> + Manage + ReadBack> Subject for S {}
 
-/// Everything that a sink with tables has to pass: the rules of [`Rows`], leases, edits by hand, generations, and the same read model whichever
-/// call fails.
+/// Everything that a sink with tables has to pass: the rules of [`Rows`], leases, edits by hand, generations, bulks, and the same read model
+/// whichever call fails.
 ///
 /// # Panics
 /// It does not pass.

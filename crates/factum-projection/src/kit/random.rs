@@ -15,6 +15,8 @@ use crate::value::Value;
 
 const NAME: &str = "kit_random";
 const BATCHES: u64 = 40;
+/// A batch of a bulk that fills in again what the first one did.
+const TWICE: u64 = 20;
 /// How many rows a batch of a bulk fills in: few enough that several are put together.
 const NEW_ROWS: u64 = 24;
 
@@ -137,8 +139,9 @@ async fn write_bulk<S: Sink<Writer: Rows>>(
 ) -> Result<(), Error> {
     let mut chance = Chance(seed.wrapping_mul(1_000).wrapping_add(batch).max(1));
     chance.below(2);
-    let fill = batch < 4 || chance.below(2) == 0;
+    let fill = batch < 4 || batch == TWICE || chance.below(2) == 0;
     let of = match chance.below(4) {
+        _ if batch == TWICE => 0,
         0 => chance.below(batch + 1),
         _ => batch,
     };
