@@ -85,9 +85,8 @@ impl Web {
 
     /// Waits until it answers this well.
     fn wait(&self, path: &str) {
-        wait("a server does not come up", || {
-            get(&self.url, path).is_some_and(|answer| answer.is_fine())
-        });
+        let is_up = || get(&self.url, path).is_some_and(|answer| answer.is_fine());
+        wait("a server does not come up", is_up, || self.url.clone());
     }
 }
 
@@ -98,15 +97,15 @@ impl Drop for Web {
     }
 }
 
-/// Waits until it is so.
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until it is so, or says what is there instead.
+fn wait(what: &str, is_so: impl Fn() -> bool, instead: impl Fn() -> String) {
     for _ in 0..PATIENCE / LOOK_EACH {
         if is_so() {
             return;
         }
         pause(LOOK_EACH);
     }
-    panic!("{what}");
+    panic!("{what}: {}", instead());
 }
 
 fn get(url: &str, path: &str) -> Option<factum_http_client::Answer> {
@@ -230,44 +229,90 @@ fn points(web: &Web) -> Vec<u64> {
     positions
 }
 
-#[test]
-fn servers_that_were_down_for_a_minute_are_caught_up_with() {
-    let test = "down::servers_that_were_down_for_a_minute_are_caught_up_with";
-    let (searched, measured) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let Some(like) = server("postgres15", test) else {
-        return;
-    };
-    let Some(mut opensearch) = opensearch(test, searched.path()) else {
-        return;
-    };
-    let Some(mut influx) = influx(test, measured.path()) else {
-        return;
-    };
-    let postgres = OwnServer::start(&like);
-    let healthy = "/_cluster/health?wait_for_status=yellow&timeout=1s";
-    opensearch.wait(healthy);
-    influx.wait("/ping");
-    let store = Arc::new(MemoryStore::new());
-    let stop = Stop::new();
-    let (monitors, works): (Vec<_>, Vec<_>) = [
-        work(&store, postgres_sink(&postgres), Orders, &stop),
-        work(&store, elastic_sink(&opensearch), Orders, &stop),
-        work(&store, influx_sink(&influx), Seen, &stop),
-    ]
-    .into_iter()
-    .unzip();
-    let behind = || monitors.iter().map(|it| block_on(it.lag()).unwrap().events);
-    let status = || {
+/// The three servers, each of the test's own.
+struct Servers {
+    postgres: OwnServer,
+    opensearch: Web,
+    influx: Web,
+}
+
+impl Servers {
+    /// All three, when they answer.
+    fn start(test: &str, searched: &Path, measured: &Path) -> Option<Self> {
+        let like = server("postgres15", test)?;
+        let opensearch = opensearch(test, searched)?;
+        let influx = influx(test, measured)?;
+        let postgres = OwnServer::start(&like);
+        opensearch.wait("/_cluster/health?wait_for_status=yellow&timeout=1s");
+        influx.wait("/ping");
+        Some(Self {
+            postgres,
+            opensearch,
+            influx,
+        })
+    }
+
+    fn kill(&mut self) {
+        self.postgres.stop_at_once();
+        self.opensearch.kill();
+        self.influx.kill();
+    }
+
+    fn restart(&mut self) {
+        self.postgres.restart();
+        self.opensearch.restart();
+        self.influx.restart();
+    }
+}
+
+fn lags(monitors: &[Monitor]) -> Vec<u64> {
+    let lags = monitors.iter().map(|it| block_on(it.lag()).unwrap());
+    lags.map(|lag| lag.events).collect()
+}
+
+fn catch_up(monitors: &[Monitor]) {
+    let is_over = || lags(monitors).iter().all(|events| *events == 0);
+    wait("it is not caught up with", is_over, || {
         format!(
             "{:#?}",
             monitors.iter().map(Monitor::status).collect::<Vec<_>>()
         )
+    });
+}
+
+/// Every read model is what the log says.
+fn check(store: &Arc<MemoryStore>, servers: &Servers) {
+    let mut memory = MemorySink::new(tables()).unwrap();
+    let mut fold = Runner::new(Arc::clone(store) as _, memory.clone(), Orders);
+    block_on(fold.run_until_caught_up()).unwrap();
+    let expected = rows(&mut memory);
+    assert!(expected.len() > 200, "{}", expected.len());
+    let found = rows(&mut postgres_sink(&servers.postgres));
+    assert_eq!(found, expected, "PostgreSQL");
+    let found = rows(&mut elastic_sink(&servers.opensearch));
+    assert_eq!(found, expected, "OpenSearch");
+    let all = block_on(store.read(ReadRequest::all()).collect()).unwrap();
+    let all: Vec<u64> = all.iter().map(|event| event.position.raw()).collect();
+    assert_eq!(all.len() as u64, 300 + DOWN / EACH * 3);
+    assert_eq!(points(&servers.influx), all, "InfluxDB");
+}
+
+#[test]
+fn servers_that_were_down_for_a_minute_are_caught_up_with() {
+    let test = "down::servers_that_were_down_for_a_minute_are_caught_up_with";
+    let (searched, measured) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(mut servers) = Servers::start(test, searched.path(), measured.path()) else {
+        return;
     };
-    let caught_up = || {
-        wait(&format!("not caught up: {}", status()), || {
-            behind().all(|events| events == 0)
-        });
-    };
+    let store = Arc::new(MemoryStore::new());
+    let stop = Stop::new();
+    let (monitors, works): (Vec<_>, Vec<_>) = [
+        work(&store, postgres_sink(&servers.postgres), Orders, &stop),
+        work(&store, elastic_sink(&servers.opensearch), Orders, &stop),
+        work(&store, influx_sink(&servers.influx), Seen, &stop),
+    ]
+    .into_iter()
+    .unzip();
     let mut number = 0;
     let mut more = |count: u64| {
         for _ in 0..count {
@@ -279,28 +324,22 @@ fn servers_that_were_down_for_a_minute_are_caught_up_with() {
         let ended = Ending(&stop);
         let runs: Vec<_> = works.into_iter().map(|work| scope.spawn(work)).collect();
         more(200);
-        caught_up();
-        postgres.stop_at_once();
-        opensearch.kill();
-        influx.kill();
+        catch_up(&monitors);
+        servers.kill();
         for _ in 0..DOWN / EACH {
             more(3);
             pause(EACH);
         }
-        for (monitor, events) in monitors.iter().zip(behind()) {
+        for (monitor, events) in monitors.iter().zip(lags(&monitors)) {
             let status = monitor.status();
             // Visibly, and again and again.
-            assert!(
-                status.trouble.as_ref().is_some_and(|it| it.1 > 5),
-                "{status:?}"
-            );
+            let tries = status.trouble.as_ref().map_or(0, |(_, tries)| *tries);
+            assert!(tries > 5, "{status:?}");
             assert_eq!(events, DOWN / EACH * 3, "{status:?}");
         }
-        postgres.restart();
-        opensearch.restart();
-        influx.restart();
+        servers.restart();
         more(100);
-        caught_up();
+        catch_up(&monitors);
         for (monitor, run) in monitors.iter().zip(&runs) {
             assert!(!run.is_finished(), "{:?}", monitor.status());
         }
@@ -309,15 +348,5 @@ fn servers_that_were_down_for_a_minute_are_caught_up_with() {
             run.join().unwrap().unwrap();
         }
     });
-    let mut memory = MemorySink::new(tables()).unwrap();
-    block_on(Runner::new(Arc::clone(&store) as _, memory.clone(), Orders).run_until_caught_up())
-        .unwrap();
-    let expected = rows(&mut memory);
-    assert!(expected.len() > 200, "{}", expected.len());
-    assert_eq!(rows(&mut postgres_sink(&postgres)), expected, "PostgreSQL");
-    assert_eq!(rows(&mut elastic_sink(&opensearch)), expected, "OpenSearch");
-    let all = block_on(store.read(ReadRequest::all()).collect()).unwrap();
-    let all: Vec<u64> = all.iter().map(|event| event.position.raw()).collect();
-    assert_eq!(all.len() as u64, 300 + DOWN / EACH * 3);
-    assert_eq!(points(&influx), all, "InfluxDB");
+    check(&store, &servers);
 }

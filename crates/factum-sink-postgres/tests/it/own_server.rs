@@ -89,6 +89,10 @@ impl OwnServer {
     }
 
     /// In the foreground, so that it is a child of ours and not of another that is gone.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what another program writes into; nothing is simulated"
+    )]
     fn spawn(&self) -> Child {
         let port = self.port.to_string();
         let mut postgres = self.program("postgres", &["-D", &self.data(), "-p", &port]);
@@ -100,8 +104,7 @@ impl OwnServer {
         ] {
             postgres.args(["-c", setting]);
         }
-        let log = File::options().create(true).append(true).open(self.log());
-        let log = log.unwrap();
+        let log = File::create(self.log()).unwrap();
         let quiet = postgres.stdout(log.try_clone().unwrap()).stderr(log);
         quiet.spawn().unwrap()
     }
@@ -194,8 +197,8 @@ pub(crate) fn pause(millis: u64) {
 fn a_server_ends_with_who_started_it() {
     let test = "own_server::a_server_ends_with_who_started_it";
     for like in super::support::servers(test) {
-        let server = thread::spawn(move || OwnServer::start(&like)).join();
-        let server = server.unwrap();
+        let start = || OwnServer::start(&like);
+        let server = thread::scope(|scope| scope.spawn(start).join().unwrap());
         let process = server.process().unwrap();
         let runs = || {
             let status =
