@@ -106,7 +106,7 @@ fn said(error: &factum_projection::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cells, said};
+    use super::{Cells, Late, said};
     use factum_query::Kind;
 
     #[test]
