@@ -71,11 +71,11 @@ struct Making {
 
 const MIB: u64 = 1 << 20;
 /// Zeros are written in pieces as short as a commit that is waited for, which may be behind one of them in the device's queue.
-const ZERO_CHUNK_BYTES: u64 = 256 << 10;
+const ZERO_CHUNK_BYTES: u64 = 64 << 10;
 /// The next segment is prepared from when this part of the one being written is filled, in hundredths...
-pub(crate) const PREPARE_FROM: u64 = 25;
+pub(crate) const PREPARE_FROM: u64 = 5;
 /// ... until this part of it is, so that the device is shared with commits for long rather than kept from them for a moment.
-const PREPARE_UNTIL: u64 = 75;
+const PREPARE_UNTIL: u64 = 90;
 /// Zeroing waits for the commits at most so many times as long as a piece takes: whoever writes little has the next segment soon too.
 const PAUSE_TIMES: u64 = 8;
 /// A pause looks so often whether it is over.
@@ -83,9 +83,10 @@ const PAUSE_STEP: Duration = Duration::from_micros(500);
 /// Segments for longer frames than this are not zeroed ahead, however fast the device is.
 const LARGE_FRAME_BYTES: u64 = MIB;
 /// Where zeroing the space of a frame takes longer than this, it is not done: a write into space that was never written costs more than
-/// another, because it changes metadata too. Chosen by trying, on a disk of 500 MiB/s (`factum bench append`, medians of four or five
-/// interleaved runs): from 0.4 to 0.25 ms, 64 writers with 32 events go from 0.37 of their limit to 0.46, and 1,024 writers from 0.36 to 0.31.
-const UNWRITTEN_NS: u64 = 300_000;
+/// another, because it changes metadata too, but zeros take their share of a device that large frames keep busy. Chosen by trying, on a disk
+/// of 400 MiB/s (`factum bench append`, by turns, two seconds each): without zeros 256 writers, whose frames take 0.1 ms to zero, have 0.40 and 0.40
+/// of their limit instead of 0.28 to 0.38; 1,024 writers 0.34 and 0.41 instead of 0.26 to 0.35.
+const UNWRITTEN_NS: u64 = 60_000;
 /// After so many segments that were not zeroed, one is, to see how long that takes now.
 const SKIPPED_MAX: u32 = 15;
 
