@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use factum_types::Timestamp;
@@ -16,6 +16,7 @@ use super::problem::Problem;
 use crate::auth::{Caller, Mode, Operation, Target};
 use crate::features::PROTOCOL_VERSION;
 use crate::gossip::{SentTo, end_point};
+use crate::metrics::plain;
 use crate::node::Node;
 
 #[derive(Deserialize)]
@@ -105,6 +106,7 @@ pub(super) async fn stats(
 pub(super) async fn metrics(
     State(node): State<Arc<Node>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
 ) -> Response {
     if let Err(denied) = node
         .auth
@@ -116,8 +118,22 @@ pub(super) async fn metrics(
     if let Ok(Some(head)) = node.store.head().await {
         node.metrics.head.set(crate::wire::position::to_wire(head));
     }
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], node.metrics.text()).into_response()
+    let (kind, text) = if accepts_open_metrics(&headers) {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (kind, node.metrics.text())
+    } else {
+        (plain::CONTENT_TYPE, node.metrics.plain_text())
+    };
+    let headers = [(header::CONTENT_TYPE, kind), (header::VARY, "accept")];
+    (headers, text).into_response()
+}
+
+/// Whoever names the newer format prefers it: Prometheus does.
+fn accepts_open_metrics(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("application/openmetrics-text"))
 }
 
 /// A moment in RFC 3339, to the microsecond.

@@ -4,6 +4,7 @@ mod append;
 mod client;
 mod docs;
 mod hostile;
+mod metrics;
 mod openapi;
 mod page;
 mod subscribe;
