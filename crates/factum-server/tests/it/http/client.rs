@@ -15,38 +15,38 @@ use tokio::net::TcpStream;
 /// For whatever should come soon.
 const END: Duration = Duration::from_secs(20);
 
-pub(super) const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Where the next page is.
-    pub(super) fn next(&self) -> Option<String> {
+    pub(crate) fn next(&self) -> Option<String> {
         let link = self.header("link")?;
         let target = link.strip_suffix(">; rel=\"next\"").unwrap();
         Some(target.strip_prefix('<').unwrap().to_owned())
     }
 
     /// The detail of a problem of this status and kind.
-    pub(super) fn problem(&self, status: u16, kind: &str) -> String {
+    pub(crate) fn problem(&self, status: u16, kind: &str) -> String {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
         assert_eq!(
             self.header("content-type"),
@@ -87,7 +87,7 @@ async fn send(
 }
 
 /// Asks, and takes the whole answer.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -106,40 +106,40 @@ pub(super) async fn ask(
     }
 }
 
-pub(super) async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, "GET", path, &[], "").await
 }
 
 /// Appends events of our own.
-pub(super) async fn post(address: SocketAddr, path: &str, body: impl Into<Bytes>) -> Answer {
+pub(crate) async fn post(address: SocketAddr, path: &str, body: impl Into<Bytes>) -> Answer {
     let answer = ask(address, "POST", path, &[JSON], body).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     answer
 }
 
 /// Server-sent events as they come.
-pub(super) struct Events {
+pub(crate) struct Events {
     body: Incoming,
     text: String,
 }
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Event {
-    pub(super) event: String,
-    pub(super) id: String,
-    pub(super) data: String,
-    pub(super) comment: String,
+pub(crate) struct Event {
+    pub(crate) event: String,
+    pub(crate) id: String,
+    pub(crate) data: String,
+    pub(crate) comment: String,
 }
 
 impl Event {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.data).unwrap()
     }
 }
 
 impl Events {
-    pub(super) async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let response = send(address, "GET", path, headers, Bytes::new()).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -150,7 +150,7 @@ impl Events {
     }
 
     /// The first lines as they are.
-    pub(super) async fn lines(&mut self, count: usize) -> String {
+    pub(crate) async fn lines(&mut self, count: usize) -> String {
         while self.text.lines().count() < count {
             let frame = tokio::time::timeout(END, self.body.frame()).await;
             let data = frame.expect("more").unwrap().unwrap().into_data().unwrap();
@@ -161,7 +161,7 @@ impl Events {
     }
 
     /// The next block of lines; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let mut event = Event::default();
@@ -192,7 +192,7 @@ impl Events {
     }
 
     /// The id and the type of the next event, which is one of the store.
-    pub(super) async fn event(&mut self) -> (u64, String) {
+    pub(crate) async fn event(&mut self) -> (u64, String) {
         let next = self.next().await.expect("an event");
         assert_eq!(next.event, "", "{next:?}");
         let name = next.json()["type"].as_str().unwrap().to_owned();
@@ -200,7 +200,7 @@ impl Events {
     }
 
     /// The next is this, and no event of the store.
-    pub(super) async fn is_next(&mut self, event: &str) -> Event {
+    pub(crate) async fn is_next(&mut self, event: &str) -> Event {
         let next = self.next().await.expect("more");
         assert_eq!(next.event, event, "{next:?}");
         next

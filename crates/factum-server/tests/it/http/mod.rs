@@ -1,7 +1,7 @@
 //! Plain HTTP, over a real connection.
 
 mod append;
-mod client;
+pub(crate) mod client;
 mod docs;
 mod hostile;
 mod metrics;
