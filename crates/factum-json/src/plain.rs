@@ -93,6 +93,12 @@ fn tags<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<Tag>, D::Error> {
 /// # Errors
 /// It is none; the message names the member. What an append refuses by its size is not looked at.
 pub fn event(json: &[u8], new_id: impl FnOnce() -> EventId) -> Result<NewEvent, Wrong> {
+    // It would be taken for the members in their order, without their names.
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err("an array, not the object that an event is"
+            .to_owned()
+            .into());
+    }
     let given: Event<'_> = serde_json::from_slice(json).map_err(|error| Wrong::json(&error))?;
     let id = match given.id {
         Some(text) => text.parse().map_err(words)?,
@@ -320,7 +326,8 @@ mod tests {
             assert!(wrong.to_string().contains(expected), "{json}: {wrong}");
         };
         check("{", "EOF");
-        check("[]", "type");
+        check("[]", "an array");
+        check(r#" ["T", 1]"#, "an array");
         check("{}", "missing field `type`");
         check(r#"{"type":""}"#, "empty");
         check(r#"{"type":"T","type":"U"}"#, "duplicate field");
