@@ -1,5 +1,6 @@
 //! Metadata streams: `$$s` holds, as JSON, what `s` keeps and who may do what with it.
 
+use std::fmt;
 use std::time::Duration;
 
 use factum_store::{
@@ -45,6 +46,12 @@ pub(crate) fn subject(stream: &StreamName) -> Option<StreamName> {
 pub(crate) fn stream_of(stream: &StreamName) -> Result<StreamName, StoreError> {
     StreamName::new(format!("{PREFIX}{stream}"))
         .map_err(|error| StoreError::invalid(error.to_string()))
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(&self.0).map_err(|_not_written| fmt::Error)?)
+    }
 }
 
 impl Document {

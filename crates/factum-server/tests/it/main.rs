@@ -7,6 +7,7 @@
 
 mod authorisation;
 mod hostile;
+mod http;
 mod persistent;
 mod streams;
 mod support;
