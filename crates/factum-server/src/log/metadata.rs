@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::{Last, last_event};
 
 /// The type of the events that count in a metadata stream.
-pub(crate) const METADATA_TYPE: &str = "$metadata";
+const METADATA_TYPE: &str = "$metadata";
 /// What `$tb` says of a stream that was deleted.
 const DELETED: u64 = i64::MAX as u64;
 const PREFIX: &str = "$$";
@@ -156,11 +156,8 @@ pub(crate) async fn besides(
     subject: StreamName,
     events: &[NewEvent],
 ) -> Result<Vec<StreamWrite>, StoreError> {
-    let last = events
-        .iter()
-        .rev()
-        .find(|event| event.event_type.as_str() == METADATA_TYPE);
-    let Some(event) = last else {
+    // Whatever its type: whoever reads metadata reads the last event.
+    let Some(event) = events.last() else {
         return Ok(Vec::new());
     };
     changes(store, &subject, Document::parse(&event.data)?.kept()).await

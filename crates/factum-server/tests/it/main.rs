@@ -6,6 +6,7 @@
 )]
 
 mod authorisation;
+mod batch;
 mod hostile;
 mod http;
 mod persistent;
