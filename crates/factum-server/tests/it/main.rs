@@ -10,5 +10,6 @@ mod batch;
 mod hostile;
 mod http;
 mod persistent;
+mod second;
 mod streams;
 mod support;
