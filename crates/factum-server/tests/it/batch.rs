@@ -92,9 +92,8 @@ async fn in_order(store: Arc<dyn Store>, stream: &str) {
     let mut revisions = BTreeMap::new();
     for _ in 0..APPENDS {
         let answer = call.answer().await;
-        let Some(Outcome::Success(_)) = &answer.result else {
-            panic!("{answer:?}");
-        };
+        let stored = matches!(answer.result, Some(Outcome::Success(_)));
+        assert!(stored, "{answer:?}");
         *revisions
             .entry(format!("{:?}", answer.correlation_id))
             .or_insert(0) += 1;
