@@ -65,6 +65,11 @@ impl Maintenance {
         core.log.room() < left && !self.supply.is_ready()
     }
 
+    /// Whether there is time to seal before the next segment is needed; not where that failed a moment ago.
+    fn is_sealed_first(&self, core: &Core) -> bool {
+        core.log.room() > core.log.room_max() / 2 && self.failure().is_none()
+    }
+
     /// Ends the thread after the step under way.
     pub(crate) fn stop(&self) {
         self.supply.hurry();
@@ -94,8 +99,9 @@ impl Maintenance {
     /// Does one thing, if there is one to do.
     pub(crate) fn step(&self, core: &Core) -> io::Result<bool> {
         let _alone = lock(&self.stepping);
-        if self.is_filling(core) {
-            self.supply.prepare()?;
+        let behind = core.reader.published.view().unsealed.len() > 1;
+        if self.is_filling(core) && !(behind && self.is_sealed_first(core)) {
+            self.supply.prepare(behind)?;
             return Ok(true);
         }
         if self.sealer.catalog.write_notes()? {

@@ -161,6 +161,8 @@ struct Following {
     caught_up: bool,
     /// Everything before this position was reported, by an event, a checkpoint or being caught up.
     reported: u64,
+    /// What could be shown before the last page was read ends here.
+    shown: u64,
     waiter: Option<u64>,
     /// Set when the stream turned out to be closed for ever.
     ended: bool,
@@ -223,6 +225,7 @@ impl Following {
             filtered,
             caught_up: false,
             reported: from,
+            shown: 0,
             waiter: None,
             ended: false,
         })
@@ -255,8 +258,13 @@ impl Following {
             return Some(SubscriptionItem::CaughtUp(head));
         }
         // What nobody is shown, such as a saved checkpoint, is no reason for one: its saving would go on for ever.
-        let moved = self.filtered && self.reader.published.shown_end() > self.reported;
-        self.reported = end;
+        let now = self.reader.published.shown_end();
+        // What came after the page was read says nothing of what is before its end.
+        let passed = self.shown.max(if now <= end { now } else { 0 });
+        let moved = self.filtered && passed > self.reported;
+        if moved {
+            self.reported = end;
+        }
         head.filter(|_| moved).map(SubscriptionItem::Checkpoint)
     }
 
@@ -320,6 +328,7 @@ impl Following {
     /// Reads on; says whether everything published has been read.
     fn fetch(&mut self) -> Result<bool, StoreError> {
         self.page.clear();
+        self.shown = self.reader.published.shown_end();
         let want = (PAGE_EVENTS, PAGE_BYTES);
         let at_end = self
             .cursor

@@ -71,7 +71,7 @@ struct Making {
 
 const MIB: u64 = 1 << 20;
 /// Zeros are written in pieces as short as a commit that is waited for, which may be behind one of them in the device's queue.
-const ZERO_CHUNK_BYTES: u64 = 64 << 10;
+const PIECE_BYTES: u64 = 64 << 10;
 /// The next segment is prepared from when this part of the one being written is filled, in hundredths...
 pub(crate) const PREPARE_FROM: u64 = 5;
 /// ... until this part of it is, so that the device is shared with commits for long rather than kept from them for a moment.
@@ -142,8 +142,19 @@ impl Supply {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Prepares the next segment unless one is ready.
-    pub(crate) fn prepare(&self) -> io::Result<()> {
+    /// Prepares the next segment unless one is ready, at once rather than no faster than commits where it hurries.
+    pub(crate) fn prepare(&self, hurried: bool) -> io::Result<()> {
+        if hurried {
+            self.hurry();
+        }
+        let prepared = self.prepare_at_leisure();
+        if hurried {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        prepared
+    }
+
+    fn prepare_at_leisure(&self) -> io::Result<()> {
         let mut making = lock(&self.making);
         if !self.is_ready() {
             let made = self.make(&mut making)?;
@@ -288,11 +299,12 @@ impl Supply {
     /// Zeroes a whole segment, no faster than the one before it fills. Returns the nanoseconds that it took without pauses.
     fn zero(&self, file: &dyn DiskFile) -> io::Result<u64> {
         let clock = &self.env.clock;
+        let zeros = AlignedBuf::zeroed(to_usize(PIECE_BYTES));
         let (mut at, mut all) = (0, 0);
         while at < self.segment_bytes {
-            let end = (at + ZERO_CHUNK_BYTES).min(self.segment_bytes);
+            let end = (at + PIECE_BYTES).min(self.segment_bytes);
             let began = clock.monotonic_ns();
-            zero(file, at, end)?;
+            file.write_all_at(&zeros.as_slice()[..to_usize(end - at)], at)?;
             let took = clock.monotonic_ns().saturating_sub(began);
             (at, all) = (end, all + took);
             self.pause(at, took);
@@ -324,10 +336,10 @@ impl Supply {
 
 /// Writes zeros; both ends are multiples of a page.
 pub(crate) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
-    let zeros = AlignedBuf::zeroed(to_usize(ZERO_CHUNK_BYTES.min(to.saturating_sub(from))));
+    let zeros = AlignedBuf::zeroed(to_usize(MIB.min(to.saturating_sub(from))));
     let mut at = from;
     while at < to {
-        let length = to_usize(ZERO_CHUNK_BYTES.min(to - at));
+        let length = to_usize(MIB.min(to - at));
         file.write_all_at(&zeros.as_slice()[..length], at)?;
         at += length as u64;
     }

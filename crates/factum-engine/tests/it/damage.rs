@@ -276,16 +276,18 @@ fn an_accepted_loss_lets_the_store_be_written_again() {
     let dir = TempDir::new();
     let all = build(dir.path());
     let data = dir.path().join("data");
-    let active = files(&data)
+    // In the middle of the records of the segment being written: the last one that has any, since the next one may be prepared.
+    let (active, mut bytes, at) = files(&data)
         .into_iter()
-        .rfind(|(_, name)| name.ends_with(".seg"))
-        .unwrap()
-        .0;
-    let mut bytes = std::fs::read(&active).unwrap();
-    // In the middle of the records of the segment being written.
-    let at = bytes
-        .windows(8)
-        .position(|window| window == b"\"number\"")
+        .rev()
+        .filter(|(_, name)| name.ends_with(".seg"))
+        .find_map(|(path, _)| {
+            let bytes = std::fs::read(&path).unwrap();
+            let at = bytes
+                .windows(8)
+                .position(|window| window == b"\"number\"")?;
+            Some((path, bytes, at))
+        })
         .unwrap();
     bytes[at + 3] ^= 0xFF;
     std::fs::write(&active, bytes).unwrap();
