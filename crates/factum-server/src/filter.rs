@@ -1,6 +1,6 @@
-//! Which events of `$all` a group is for.
+//! Which events of `$all` are wanted: by the name of their stream or by their type.
 //!
-//! Relies on: fancy-regex, because clients send look-aheads. Never: loses an event because a pattern takes too long; such an event is given.
+//! One for reads, subscriptions and groups. Relies on: fancy-regex, because clients send look-aheads. Never: works on a name without a limit.
 
 use std::fmt;
 
@@ -8,12 +8,14 @@ use factum_types::RecordedEvent;
 use fancy_regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
-/// The longest pattern, in bytes.
+/// The longest pattern, and the most bytes of prefixes.
 const PATTERN_BYTES_MAX: usize = 16 << 10;
 /// The most prefixes.
 const PREFIXES_MAX: usize = 1_024;
 /// How much work a pattern may be on one name.
 const BACKTRACK_MAX: usize = 100_000;
+/// What clients send to leave out the events of the system.
+const NO_SYSTEM: [&str; 2] = [r"^[^\$].*", r"^[^$].*"];
 
 /// What of an event is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +42,8 @@ pub enum FilterBy {
 pub struct Filter {
     on: FilterOn,
     by: FilterBy,
-    regex: Option<Regex>,
+    /// `None` for prefixes, and for what leaves out the system's, which is told without it.
+    pattern: Option<Regex>,
 }
 
 impl Filter {
@@ -49,7 +52,7 @@ impl Filter {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn new(on: FilterOn, by: FilterBy) -> Result<Self, String> {
-        let regex = match &by {
+        let pattern = match &by {
             FilterBy::Prefixes(all) if all.len() > PREFIXES_MAX => {
                 return Err(format!(
                     "{} prefixes are more than {PREFIXES_MAX}",
@@ -60,12 +63,30 @@ impl Filter {
                 check_length(all.iter().map(String::len).sum())?;
                 None
             }
+            FilterBy::Regex(pattern) if NO_SYSTEM.contains(&pattern.as_str()) => None,
             FilterBy::Regex(pattern) => {
                 check_length(pattern.len())?;
                 Some(compile(pattern)?)
             }
         };
-        Ok(Self { on, by, regex })
+        Ok(Self { on, by, pattern })
+    }
+
+    /// The filter that a client asks for: prefixes count where there are any.
+    ///
+    /// # Errors
+    /// As for [`Filter::new`].
+    pub(crate) fn asked(
+        on: FilterOn,
+        regex: String,
+        prefixes: Vec<String>,
+    ) -> Result<Self, String> {
+        let by = if prefixes.is_empty() {
+            FilterBy::Regex(regex)
+        } else {
+            FilterBy::Prefixes(prefixes)
+        };
+        Self::new(on, by)
     }
 
     /// What of an event is looked at.
@@ -81,16 +102,20 @@ impl Filter {
     }
 
     /// Whether the event is meant.
-    #[must_use]
-    pub fn takes(&self, event: &RecordedEvent) -> bool {
-        let text = match self.on {
+    ///
+    /// # Errors
+    /// The pattern is too much work on this name; in words.
+    pub fn wants(&self, event: &RecordedEvent) -> Result<bool, String> {
+        let name = match self.on {
             FilterOn::StreamName => event.stream.as_str(),
             FilterOn::EventType => event.event_type.as_str(),
         };
-        match (&self.by, &self.regex) {
-            (FilterBy::Prefixes(all), _) => all.iter().any(|prefix| text.starts_with(prefix)),
-            (FilterBy::Regex(_), Some(regex)) => regex.is_match(text).unwrap_or(true),
-            (FilterBy::Regex(_), None) => true,
+        match (&self.by, &self.pattern) {
+            (FilterBy::Prefixes(all), _) => Ok(all.iter().any(|prefix| name.starts_with(prefix))),
+            (FilterBy::Regex(_), None) => Ok(!name.starts_with('$')),
+            (FilterBy::Regex(_), Some(pattern)) => pattern
+                .is_match(name)
+                .map_err(|error| format!("the pattern of the filter fails on {name:?}: {error}")),
         }
     }
 }
@@ -108,7 +133,7 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(pattern)
         .backtrack_limit(BACKTRACK_MAX)
         .build()
-        .map_err(|error| format!("{pattern:?} is not a regular expression: {error}"))
+        .map_err(|error| format!("the pattern {pattern:?} of the filter: {error}"))
 }
 
 impl fmt::Debug for Filter {
