@@ -147,3 +147,71 @@ impl PartialEq for Filter {
         self.on == other.on && self.by == other.by
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Filter, FilterOn, PATTERN_BYTES_MAX, PREFIXES_MAX};
+    use crate::links::Link;
+    use factum_store::{AppendBatch, EventStore, MemoryStore, ReadRequest};
+    use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
+
+    fn asked(regex: &str, prefixes: &[&str]) -> Result<Filter, String> {
+        let prefixes = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+        Filter::asked(FilterOn::StreamName, regex.to_owned(), prefixes)
+    }
+
+    fn event(stream: &str) -> RecordedEvent {
+        let stream = StreamName::new(stream).unwrap();
+        let id = EventId::from_bytes([1; 16]);
+        let new = NewEvent::json(id, EventType::new("T").unwrap(), "{}");
+        let store = MemoryStore::new();
+        let batch = AppendBatch::events(stream.clone(), ExpectedRevision::Any, vec![new]);
+        pollster::block_on(async {
+            store.append(batch).await.unwrap();
+            let mut events = store.read(ReadRequest::stream(stream.clone()));
+            let target = events.next().await.unwrap().unwrap();
+            let link = Link {
+                stream,
+                number: 0,
+                target,
+            };
+            link.as_event()
+        })
+    }
+
+    #[test]
+    fn names_are_wanted_or_not() {
+        let check = |filter: Filter, stream: &str, wanted: bool| {
+            assert_eq!(
+                filter.wants(&event(stream)),
+                Ok(wanted),
+                "{filter:?} {stream}"
+            );
+        };
+        for no_system in [r"^[^\$].*", "^[^$].*"] {
+            check(asked(no_system, &[]).unwrap(), "order-1", true);
+            check(asked(no_system, &[]).unwrap(), "$order-1", false);
+        }
+        check(asked("^(?!order)", &[]).unwrap(), "order-1", false);
+        check(asked("^(?!order)", &[]).unwrap(), "cart-1", true);
+        check(asked("", &[]).unwrap(), "cart-1", true);
+        // Prefixes count where there are any.
+        check(asked("^cart", &["order", "x"]).unwrap(), "order-1", true);
+        check(asked("^cart", &["order", "x"]).unwrap(), "cart-1", false);
+        let of_type = Filter::asked(FilterOn::EventType, r"^\$>$".to_owned(), vec![]);
+        check(of_type.unwrap(), "cart-1", true);
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused() {
+        assert!(asked("(", &[]).unwrap_err().contains("the pattern"));
+        let long = "x".repeat(PATTERN_BYTES_MAX + 1);
+        assert!(asked(&long, &[]).unwrap_err().contains("longer"));
+        assert!(asked("", &[&long]).unwrap_err().contains("longer"));
+        let many = vec!["x"; PREFIXES_MAX + 1];
+        assert!(asked("", &many).unwrap_err().contains("more than"));
+        let endless = asked("^(?:(?=a)a|(?=a)a)*b", &[]).unwrap();
+        let told = endless.wants(&event(&"a".repeat(200))).unwrap_err();
+        assert!(told.contains("the pattern of the filter fails"), "{told}");
+    }
+}
