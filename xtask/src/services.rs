@@ -11,11 +11,13 @@ use std::time::Duration;
 
 mod certificates;
 mod command;
+mod deb;
 mod influxdb;
 mod opensearch;
 mod place;
 mod postgres;
 mod process;
+mod prometheus;
 mod wheel;
 
 use place::Place;
@@ -51,6 +53,7 @@ const SERVICES: &[Service] = &[
     postgres::NEWEST,
     influxdb::SERVICE,
     opensearch::SERVICE,
+    prometheus::SERVICE,
 ];
 
 /// How often a server is started before that is given up.

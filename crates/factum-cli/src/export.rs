@@ -4,17 +4,17 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use factum_json::text as json;
 use factum_types::Position;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::cloud::json;
 use crate::failure::{Failure, Outcome};
 use crate::files::{self, Existing};
 
 const BUFFER_BYTES: usize = 256 << 10;
 const BLOCK_BYTES: u64 = 64 << 10;
-/// How [`write::event`](crate::cloud::write::event) begins a line; a test compares.
+/// How [`write::event`](factum_json::cloud::write::event) begins a line; a test compares.
 const LINE_START: &[u8] = b"{\"specversion\":";
 
 /// Where lines go.

@@ -8,7 +8,7 @@ use factum_framework::fold::Fold;
 use factum_store::{EventStore, ReadFrom, ReadRequest};
 use factum_types::{RecordedEvent, Revision, StreamName, Timestamp};
 
-use crate::cloud::time as event_time;
+use crate::event_time;
 use crate::failure::{Failure, Outcome};
 use crate::store::Store;
 use crate::ui::progress::counted;

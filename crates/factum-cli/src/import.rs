@@ -19,7 +19,7 @@ mod seen;
 
 pub(crate) use pipeline::{Finished, Watcher, run};
 
-use crate::cloud::bring::TimeOf;
+use factum_json::cloud::bring::TimeOf;
 
 /// Longest line, in bytes; a longer one is refused without reading it into memory.
 pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;

@@ -6,11 +6,11 @@
 
 mod bench;
 mod cli;
-mod cloud;
 mod command;
 mod context;
 mod demo;
 mod doctor;
+mod event_time;
 mod exit;
 mod export;
 mod failure;

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use anstyle::AnsiColor;
+use factum_json::cloud::write;
+use factum_json::text as json;
 use factum_store::{EventStream, Kind};
 use factum_types::{ContentType, RecordedEvent};
 
 use crate::cli::Format;
-use crate::cloud::{json, write};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::time;

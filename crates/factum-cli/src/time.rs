@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use factum_types::Timestamp;
 
-/// RFC 3339 in UTC with as many digits as needed; `None` outside the years that RFC 3339 can write.
-pub(crate) fn rfc3339(time: Timestamp) -> Option<String> {
-    let can_be_written = jiff::Timestamp::from_microsecond(time.as_micros()).is_ok();
-    can_be_written.then(|| factum_framework::declared::rfc3339(time))
-}
+pub(crate) use factum_json::time::{parse_rfc3339, rfc3339};
 
 /// The same to the second, for columns.
 pub(crate) fn short(time: Timestamp) -> String {
@@ -19,14 +15,6 @@ pub(crate) fn short(time: Timestamp) -> String {
             None => text,
         },
     )
-}
-
-/// The moment that an RFC 3339 text names, cut to microseconds.
-pub(crate) fn parse_rfc3339(text: &str) -> Result<Timestamp, String> {
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|error| format!("time {text:?} is not RFC 3339: {error}"))?;
-    Ok(Timestamp::from_micros(time.as_microsecond()))
 }
 
 /// A moment as people write it: RFC 3339, or a day, which begins at midnight UTC.

@@ -12,7 +12,7 @@ use std::thread::{self, ThreadId};
 use factum_io::Spawner;
 use factum_io::spawn::JoinHandle;
 use factum_store::{Kind, StoreError};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task;
 
@@ -39,16 +39,14 @@ impl Background {
             .enable_all()
             .build()
             .map_err(trouble)?;
-        let handle = runtime.handle().clone();
+        let (handle, runtime) = (runtime.handle().clone(), Ending(Some(runtime)));
         let (stop, stopped) = oneshot::channel();
         let id = Arc::new(OnceLock::new());
         let told = Arc::clone(&id);
         let body = Box::new(move || {
             told.get_or_init(|| thread::current().id());
             // Whether it was told to stop or forgotten, it stops.
-            drop(runtime.block_on(stopped));
-            // A look-up of a name under way has a thread of its own and is not waited for.
-            runtime.shutdown_background();
+            runtime.run(stopped);
         });
         let thread = spawner.spawn("factum-client", body).map_err(trouble)?;
         Ok(Self {
@@ -70,6 +68,26 @@ impl Background {
     /// What has to be made where a runtime is.
     pub(crate) fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
         self.handle.enter()
+    }
+}
+
+/// The runtime, which may end anywhere: also where it could not be waited for, when the thread was refused to a caller inside another runtime.
+struct Ending(Option<Runtime>);
+
+impl Ending {
+    fn run(&self, until: impl Future) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(async { drop(until.await) });
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // A look-up of a name under way has a thread of its own and is not waited for.
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -120,5 +138,35 @@ impl<T> Drop for Task<T> {
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Task")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use factum_io::Spawner;
+    use factum_io::spawn::JoinHandle;
+    use factum_store::Kind;
+    use tokio::runtime::Builder;
+
+    use super::Background;
+
+    #[derive(Debug)]
+    struct NoThreads;
+
+    impl Spawner for NoThreads {
+        fn spawn(&self, _: &str, _: Box<dyn FnOnce() + Send>) -> io::Result<Box<dyn JoinHandle>> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_refused_inside_a_runtime_is_an_error_and_no_panic() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let error = runtime
+            .block_on(async { Background::start(&NoThreads) })
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::Unavailable, "{error}");
     }
 }

@@ -14,7 +14,7 @@ use factum_types::{Position, StreamName};
 use tonic::{Response, Status};
 
 use crate::append::Appends;
-use crate::errors::{Effect, nonsense, of_status};
+use crate::errors::{Effect, nonsense};
 use crate::link::{Link, Stub};
 use crate::options::ClientOptions;
 use crate::read::Reading;
@@ -202,19 +202,18 @@ impl SnapshotStore for Client {
         let stream = stream.as_str().to_owned();
         Box::pin(async move {
             let request = v1::ListSnapshotsRequest { stream };
-            let call = |mut stub: Stub| async move { stub.list_snapshots(request).await };
-            let mut pages = self.shared.link.call(Effect::None, call).await??;
-            let mut found = Vec::new();
-            while let Some(page) = pages
-                .message()
-                .await
-                .map_err(|status| of_status(&status, Effect::None))?
-            {
-                for snapshot in page.snapshots {
-                    found.push(Snapshot::try_from(snapshot).map_err(nonsense)?);
+            // All of it is one answer, and within the time for one.
+            let call = |mut stub: Stub| async move {
+                let mut pages = stub.list_snapshots(request).await?.into_inner();
+                let mut found = Vec::new();
+                while let Some(page) = pages.message().await? {
+                    found.extend(page.snapshots);
                 }
-            }
-            Ok(found)
+                Ok(Response::new(found))
+            };
+            let found = self.shared.link.call(Effect::None, call).await??;
+            let found = found.into_iter().map(Snapshot::try_from);
+            found.collect::<Result<_, _>>().map_err(nonsense)
         })
     }
 

@@ -24,17 +24,8 @@ pub(crate) fn of_status(status: &Status, effect: Effect) -> StoreError {
     if let Some(error) = of_details(status.details()) {
         return error;
     }
-    let (kind, what) = match status.code() {
-        Code::Unauthenticated => (
-            Kind::Invalid,
-            "the server does not accept who we say we are",
-        ),
-        Code::PermissionDenied => (Kind::Invalid, "the server does not allow this"),
-        Code::Unimplemented => (Kind::Invalid, "the server does not know this request"),
-        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
-            (Kind::Invalid, "the server refuses the request")
-        }
-        Code::ResourceExhausted => (Kind::Unavailable, "the server has no room for the request"),
+    let (kind, what) = match refusal(status) {
+        Some(refusal) => refusal,
         _ if is_untrusted(status) => (Kind::Invalid, "the server's certificate is not trusted"),
         _ if effect == Effect::Write && was_sent(status) => (
             Kind::Unknown,
@@ -47,6 +38,29 @@ pub(crate) fn of_status(status: &Status, effect: Effect) -> StoreError {
         None => format!("{what}: {}", status.message()),
     };
     StoreError::new(kind, text)
+}
+
+/// What a server means that refuses a request, so that nothing was done; `None` when it may be that something was.
+///
+/// A status with a cause is none of the server's: it is what became of the connection, whatever its code (RFC 9113, section 7: HTTP/2 has
+/// codes of its own for a peer that is asked to slow down, and tonic makes them look like a server without room).
+fn refusal(status: &Status) -> Option<(Kind, &'static str)> {
+    if status.source().is_some() {
+        return None;
+    }
+    Some(match status.code() {
+        Code::Unauthenticated => (
+            Kind::Invalid,
+            "the server does not accept who we say we are",
+        ),
+        Code::PermissionDenied => (Kind::Invalid, "the server does not allow this"),
+        Code::Unimplemented => (Kind::Invalid, "the server does not know this request"),
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => {
+            (Kind::Invalid, "the server refuses the request")
+        }
+        Code::ResourceExhausted => (Kind::Unavailable, "the server has no room for the request"),
+        _ => return None,
+    })
 }
 
 /// Not answered in time.
@@ -94,6 +108,8 @@ mod tests {
     use super::{Effect, of_status};
     use factum_proto::contract::error::details;
     use factum_store::{Kind, StoreError};
+    use std::io;
+    use std::sync::Arc;
     use tonic::{Code, Status};
 
     #[test]
@@ -126,6 +142,25 @@ mod tests {
             Code::Cancelled,
         ] {
             check(code, Kind::Unavailable, Kind::Unknown);
+        }
+    }
+
+    /// HTTP/2's own codes, as tonic has them, for calls that were sent.
+    #[test]
+    fn what_became_of_the_connection_is_not_what_the_server_says() {
+        for code in [
+            Code::ResourceExhausted,
+            Code::PermissionDenied,
+            Code::Internal,
+        ] {
+            let mut status = Status::new(code, "why");
+            status.set_source(Arc::new(io::Error::other("enhance your calm")));
+            let kind = |effect| of_status(&status, effect).kind();
+            assert_eq!(
+                (kind(Effect::None), kind(Effect::Write)),
+                (Kind::Unavailable, Kind::Unknown),
+                "{code:?}"
+            );
         }
     }
 

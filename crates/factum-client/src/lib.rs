@@ -1,8 +1,13 @@
 //! A store on a server, as a store: [`Client`] keeps the contract of factum-store over Factum's own protocol, `factum.v1`.
 //!
-//! What lives here: the client, its [`ClientOptions`] and [`Credentials`]. Relies on: one HTTP/2 connection, and a thread of the client's
-//! own with a small runtime, so that it may be used from any executor or none. Never: shows a password, waits without an end, or says that
-//! nothing was written when it cannot know.
+//! What lives here: the client, its [`ClientOptions`] and [`Credentials`], the [`Address`] of a server. Relies on: one HTTP/2 connection, and a thread of the client's
+//! own with a small runtime, so that it may be used from any executor or none. Never: shows a password, or says that nothing was written when
+//! it cannot know.
+//!
+//! # How long it waits
+//! Whatever is answered once is answered within [`ClientOptions::timeout`], or there is an error (a list of streams: each page of it). A read and a
+//! subscription begin within that time too; then they wait for what comes next for as long as there is a server: one that has gone is found out
+//! within twice [`ClientOptions::keep_alive`], but one that is there and silent is not.
 //!
 //! ```no_run
 //! use factum_client::{Client, ClientOptions};
@@ -29,6 +34,7 @@
 //! | [`Invalid`](factum_store::Kind::Invalid) | the address, the certificate or the credentials are not right, or a request is too large |
 //! | [`Internal`](factum_store::Kind::Internal) | the server answered what makes no sense |
 
+mod address;
 mod append;
 mod background;
 mod client;
@@ -39,5 +45,6 @@ mod read;
 mod subscribe;
 mod tls;
 
+pub use address::Address;
 pub use client::Client;
 pub use options::{ClientOptions, Credentials};

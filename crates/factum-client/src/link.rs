@@ -15,9 +15,10 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
+use crate::address::Address;
 use crate::background::{Background, Task};
 use crate::errors::{Effect, late, of_status};
-use crate::options::{Address, ClientOptions};
+use crate::options::ClientOptions;
 use crate::tls;
 
 /// The calls of the protocol.
@@ -57,8 +58,9 @@ pub(crate) struct Link {
 impl Link {
     /// Prepares a connection; it is made with the first request.
     pub(crate) fn new(url: &str, options: ClientOptions, env: Env) -> Result<Self, StoreError> {
-        let Address { uri, credentials } = Address::parse(url)?;
-        let introduce = introduce(&options, credentials)?;
+        let address = Address::parse(url)?;
+        let introduce = introduce(&options, &address)?;
+        let uri = address.uri;
         let secure = uri.scheme_str() == Some("https");
         let mut endpoint = Endpoint::from(uri)
             .connect_timeout(options.timeout_connect)
@@ -127,11 +129,9 @@ impl Link {
     }
 }
 
-fn introduce(
-    options: &ClientOptions,
-    from_address: Option<crate::options::Credentials>,
-) -> Result<Introduce, StoreError> {
-    let Some(credentials) = options.credentials.clone().or(from_address) else {
+fn introduce(options: &ClientOptions, address: &Address) -> Result<Introduce, StoreError> {
+    let given = options.credentials.clone();
+    let Some(credentials) = given.or_else(|| address.credentials()) else {
         return Ok(Introduce(None));
     };
     // Base64 always is a header; the error, if there were one, would show it.

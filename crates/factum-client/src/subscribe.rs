@@ -1,34 +1,25 @@
 //! A subscription that goes on where it was when its connection breaks.
 //!
-//! It knows up to where it has delivered, by the last event, checkpoint or word of having caught up, and asks for what comes after that. From the
-//! end on means: after what was last when the server was first asked; that is settled at once, with the position of the head.
+//! It knows up to where it has delivered, by the last event, checkpoint or word of having caught up, and asks for what comes after that. `open`
+//! makes the call, and makes it again.
+
+mod open;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use factum_proto::contract::subscription_item;
-use factum_proto::v1::{self, HeadRequest, SubscribeResponse};
+use factum_proto::v1;
 use factum_store::{Kind, StoreError, SubscribeFrom, SubscribeRequest, SubscriptionItem};
-use factum_types::Position;
 use futures_core::Stream;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Status, Streaming};
 
 use crate::append::EndGuard;
 use crate::background::Task;
-use crate::errors::{Effect, late, nonsense, of_status};
-use crate::link::{Link, Stub};
-
-/// The first pause before a further try; each is twice the one before.
-const PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-
-type Answers = Box<Streaming<SubscribeResponse>>;
-/// Where the subscription begins, once that is settled, and its answers.
-type Opened = (SubscribeFrom, Answers);
+use crate::errors::{Effect, nonsense, of_status};
+use crate::link::Link;
+use open::{Answers, Opened, Opening, broken};
 
 /// One subscription.
 pub(crate) struct Following {
@@ -75,42 +66,15 @@ impl Following {
     }
 
     fn open(&self, end: Option<EndGuard>) -> Result<Phase, StoreError> {
-        let message = v1::SubscribeRequest::try_from(self.request.clone())?;
-        let (from, stub) = (self.request.from, self.link.stub.clone());
-        let (time, pause) = (self.link.options.timeout, self.pause());
-        let opening = self.link.background.spawn(async move {
-            tokio::time::sleep(pause).await;
-            let opened = open(stub, from, message, end);
-            match tokio::time::timeout(time, opened).await {
-                Ok(opened) => opened.map_err(|status| of_status(&status, Effect::None)),
-                Err(_) => Err(late(Effect::None, time)),
-            }
-        });
-        Ok(Phase::Opening(opening))
-    }
-
-    /// None before the first try; then longer each time, and not the same for all who lost the same server.
-    fn pause(&self) -> Duration {
-        let Some(doublings) = self.tries.checked_sub(1) else {
-            return Duration::ZERO;
-        };
-        let longest = PAUSE.saturating_mul(1 << doublings.min(16)).min(PAUSE_MAX);
-        let mut chance = [0];
-        self.link.env.random.fill(&mut chance);
-        longest / 2 + longest * u32::from(chance[0]) / 512
+        let opening = Opening::new(&self.link, &self.request, self.tries)?;
+        Ok(Phase::Opening(
+            self.link.background.spawn(opening.open(end)),
+        ))
     }
 
     /// Tries again after an error, if that may help.
     fn broken(&mut self, error: StoreError) -> Result<Phase, StoreError> {
-        let limit = self.link.options.subscription_retries;
-        if error.kind() != Kind::Unavailable {
-            return Err(error);
-        }
-        if self.tries >= limit {
-            let text = format!("the subscription broke and {limit} tries to go on failed: {error}");
-            return Err(StoreError::new(Kind::Unavailable, text).because(error));
-        }
-        self.tries += 1;
+        self.tries = broken(error, self.tries, self.link.options.subscription_retries)?;
         self.open(None)
     }
 
@@ -120,13 +84,11 @@ impl Following {
         self.phase = match phase {
             Phase::Refused(error) => return Poll::Ready(Err(error)),
             Phase::Opening(mut opening) => match Pin::new(&mut opening).poll(context) {
-                Poll::Ready(answer) => match answer.flatten() {
-                    Ok((from, answers)) => {
-                        self.request.from = from;
-                        Phase::Open(answers)
-                    }
-                    Err(error) => self.broken(error)?,
-                },
+                Poll::Ready(answer) => {
+                    let opened = answer.flatten()?;
+                    (self.request.from, self.tries) = (opened.from, opened.tries);
+                    Phase::Open(opened.answers)
+                }
                 Poll::Pending => {
                     self.phase = Phase::Opening(opening);
                     return Poll::Pending;
@@ -177,30 +139,6 @@ impl Following {
         self.items = Vec::new().into_iter();
         self.place = None;
     }
-}
-
-/// Settles where the end is, and makes the subscription.
-async fn open(
-    mut stub: Stub,
-    from: SubscribeFrom,
-    mut message: v1::SubscribeRequest,
-    end: Option<EndGuard>,
-) -> Result<Opened, Status> {
-    use v1::subscribe_request::{From, Start};
-    let mut settled = from;
-    if from == SubscribeFrom::End {
-        let head = stub.head(HeadRequest {}).await?.into_inner().position;
-        (settled, message.from) = match head {
-            Some(head) => (
-                SubscribeFrom::After(Position::from_raw(head)),
-                Some(From::After(head)),
-            ),
-            None => (SubscribeFrom::Start, Some(From::Start(Start {}))),
-        };
-    }
-    drop(end);
-    let answers = stub.subscribe(message).await?.into_inner();
-    Ok((settled, Box::new(answers)))
 }
 
 impl Stream for Following {

@@ -8,11 +8,9 @@ use std::sync::Arc;
 
 use crate::core::Core;
 use crate::seal::Sealer;
-use crate::supply::Supply;
+use crate::supply::{PREPARE_FROM, Supply};
 use crate::sync::{Condvar, Mutex, lock, wait};
 
-/// Preparing ahead begins when less than this part of the segment is left: one in so many.
-const PREPARE_AT: u64 = 2;
 /// Committers wait when more segments than this have no index yet.
 const UNSEALED_MAX: usize = 8;
 
@@ -63,11 +61,13 @@ impl Maintenance {
     }
 
     fn is_filling(&self, core: &Core) -> bool {
-        core.log.room() < core.log.room_max() / PREPARE_AT && !self.supply.is_ready()
+        let left = core.log.room_max() / 100 * (100 - PREPARE_FROM);
+        core.log.room() < left && !self.supply.is_ready()
     }
 
     /// Ends the thread after the step under way.
     pub(crate) fn stop(&self) {
+        self.supply.hurry();
         lock(&self.state).stopped = true;
         self.changed.notify_all();
         self.sealed.notify_all();

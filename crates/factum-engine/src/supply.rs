@@ -6,7 +6,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use factum_format::manifest::{SegmentEntry, SegmentState};
 use factum_format::segment::{SegmentHeader, layout};
@@ -47,14 +48,21 @@ pub(crate) struct Supply {
     paths: Paths,
     catalog: Arc<Catalog>,
     segment_bytes: u64,
-    ready: Mutex<Ready>,
+    /// The segment that is ready; held for a moment, because every commit looks whether there is one.
+    ready: Mutex<Option<(Arc<dyn DiskFile>, SegmentEntry)>>,
+    /// Held while a segment is made.
+    making: Mutex<Making>,
     /// How long frames are, on average, as far as is known.
     frame_bytes: AtomicU64,
+    /// How far the segment that is written is filled, in bytes.
+    filled: AtomicU64,
+    /// Who waits for the segment that is being prepared.
+    waiting: AtomicUsize,
 }
 
+/// What was learned while segments were made.
 #[derive(Debug, Default)]
-struct Ready {
-    segment: Option<(Arc<dyn DiskFile>, SegmentEntry)>,
+struct Making {
     /// How long the device took to zero a mebibyte when it was fastest.
     zero_ns_per_mib: Option<u64>,
     /// Segments since then that were not zeroed.
@@ -62,17 +70,27 @@ struct Ready {
 }
 
 const MIB: u64 = 1 << 20;
-const ZERO_CHUNK_BYTES: u64 = MIB;
+/// Zeros are written in pieces as short as a commit that is waited for, which may be behind one of them in the device's queue.
+const ZERO_CHUNK_BYTES: u64 = 64 << 10;
+/// The next segment is prepared from when this part of the one being written is filled, in hundredths...
+pub(crate) const PREPARE_FROM: u64 = 5;
+/// ... until this part of it is, so that the device is shared with commits for long rather than kept from them for a moment.
+const PREPARE_UNTIL: u64 = 90;
+/// Zeroing waits for the commits at most so many times as long as a piece takes: whoever writes little has the next segment soon too.
+const PAUSE_TIMES: u64 = 8;
+/// A pause looks so often whether it is over.
+const PAUSE_STEP: Duration = Duration::from_micros(500);
 /// Segments for longer frames than this are not zeroed ahead, however fast the device is.
 const LARGE_FRAME_BYTES: u64 = MIB;
 /// Where zeroing the space of a frame takes longer than this, it is not done: a write into space that was never written costs more than
-/// another, because it changes metadata too. Chosen by trying, on a disk of 500 MiB/s (`factum bench append`, medians of four or five
-/// interleaved runs): from 0.4 to 0.25 ms, 64 writers with 32 events go from 0.37 of their limit to 0.46, and 1,024 writers from 0.36 to 0.31.
-const UNWRITTEN_NS: u64 = 300_000;
+/// another, because it changes metadata too, but zeros take their share of a device that large frames keep busy. Chosen by trying, on a disk
+/// of 400 MiB/s (`factum bench append`, by turns, two seconds each): without zeros 256 writers, whose frames take 0.1 ms to zero, have 0.40 and 0.40
+/// of their limit instead of 0.28 to 0.38; 1,024 writers 0.34 and 0.41 instead of 0.26 to 0.35.
+const UNWRITTEN_NS: u64 = 60_000;
 /// After so many segments that were not zeroed, one is, to see how long that takes now.
 const SKIPPED_MAX: u32 = 15;
 
-impl Ready {
+impl Making {
     /// Whether zeroing segments ahead saves more than it costs.
     fn zeroing_pays(&self, frame_bytes: u64) -> bool {
         let zeroing_ns = self
@@ -93,17 +111,20 @@ impl Supply {
             catalog,
             segment_bytes,
             ready: Mutex::default(),
+            making: Mutex::default(),
             frame_bytes: AtomicU64::new(0),
+            filled: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 
     /// Hands over a segment that was prepared before the store was opened.
     pub(crate) fn adopt(&self, file: Arc<dyn DiskFile>, entry: SegmentEntry) {
-        lock(&self.ready).segment = Some((file, entry));
+        *lock(&self.ready) = Some((file, entry));
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        lock(&self.ready).segment.is_some()
+        lock(&self.ready).is_some()
     }
 
     /// Says how long frames are, on average.
@@ -111,31 +132,49 @@ impl Supply {
         self.frame_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Says how far the segment that is written is filled, in bytes.
+    pub(crate) fn filled(&self, bytes: u64) {
+        self.filled.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Prepares without pauses from now on.
+    pub(crate) fn hurry(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Prepares the next segment unless one is ready.
     pub(crate) fn prepare(&self) -> io::Result<()> {
-        let mut ready = lock(&self.ready);
-        if ready.segment.is_none() {
-            ready.segment = Some(self.make(&mut ready)?);
+        let mut making = lock(&self.making);
+        if !self.is_ready() {
+            let made = self.make(&mut making)?;
+            *lock(&self.ready) = Some(made);
         }
         Ok(())
     }
 
+    /// Takes the next segment, prepared now if nobody did.
+    fn take(&self) -> io::Result<(Arc<dyn DiskFile>, SegmentEntry)> {
+        if let Some(ready) = lock(&self.ready).take() {
+            return Ok(ready);
+        }
+        self.hurry();
+        let mut making = lock(&self.making);
+        // It may have been prepared meanwhile.
+        let ready = lock(&self.ready).take();
+        let taken = ready.map_or_else(|| self.make(&mut making), Ok);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        taken
+    }
+
     /// Begins the next segment, preparing it now if nobody did: its header is durable when this returns.
     pub(crate) fn begin(&self, begin: Begin) -> Result<Begun, NoPlace> {
-        let mut ready = lock(&self.ready);
-        if ready.segment.is_none() {
-            let made = self.make(&mut ready).map_err(|error| {
-                if is_out_of_space(&error) {
-                    NoPlace::Full(error)
-                } else {
-                    NoPlace::Broken(error)
-                }
-            });
-            ready.segment = Some(made?);
-        }
-        let Some((file, entry)) = ready.segment.take() else {
-            unreachable!("a segment was prepared above")
-        };
+        let (file, entry) = self.take().map_err(|error| {
+            if is_out_of_space(&error) {
+                NoPlace::Full(error)
+            } else {
+                NoPlace::Broken(error)
+            }
+        })?;
         self.write_header(&*file, &entry, begin)
             .map_err(NoPlace::Broken)?;
         self.catalog.note_active(entry.number, begin);
@@ -185,7 +224,7 @@ impl Supply {
         ))
     }
 
-    fn make(&self, ready: &mut Ready) -> io::Result<(Arc<dyn DiskFile>, SegmentEntry)> {
+    fn make(&self, making: &mut Making) -> io::Result<(Arc<dyn DiskFile>, SegmentEntry)> {
         let number = self.catalog.next_segment();
         let path = self.paths.segment(number, 0);
         let disk = &self.env.disk;
@@ -194,7 +233,7 @@ impl Supply {
             self.catalog.write_notes()?;
             disk.remove(&path)?;
         }
-        let made = self.make_file(&path, ready);
+        let made = self.make_file(&path, making);
         let file = match made {
             Ok(file) => file,
             Err(error) => {
@@ -217,7 +256,7 @@ impl Supply {
     fn make_file(
         &self,
         path: &std::path::Path,
-        ready: &mut Ready,
+        making: &mut Making,
     ) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.env.disk.open(path, Open::create_new_direct())?;
         if on(Mutant::FullIgnored) {
@@ -226,16 +265,14 @@ impl Supply {
         }
         // Without space set aside, a commit would be the first to meet a full disk.
         let reserved = file.allocate(self.segment_bytes)?;
-        if !reserved || ready.zeroing_pays(self.frame_bytes.load(Ordering::Relaxed)) {
-            let began = self.env.clock.monotonic_ns();
-            zero(&*file, 0, self.segment_bytes)?;
-            let took = self.env.clock.monotonic_ns().saturating_sub(began);
+        if !reserved || making.zeroing_pays(self.frame_bytes.load(Ordering::Relaxed)) {
+            let took = self.zero(&*file)?;
             let per_mib = took * MIB / self.segment_bytes.max(MIB);
-            let fastest = ready.zero_ns_per_mib.get_or_insert(per_mib);
+            let fastest = making.zero_ns_per_mib.get_or_insert(per_mib);
             *fastest = per_mib.min(*fastest);
-            ready.skipped = 0;
+            making.skipped = 0;
         } else {
-            ready.skipped = ready.skipped.saturating_add(1);
+            making.skipped = making.skipped.saturating_add(1);
         }
         if !on(Mutant::NewFileNotSynced) {
             file.sync_all()?;
@@ -244,6 +281,44 @@ impl Supply {
             self.env.disk.sync_dir(&self.paths.segments())?;
         }
         Ok(file)
+    }
+}
+
+impl Supply {
+    /// Zeroes a whole segment, no faster than the one before it fills. Returns the nanoseconds that it took without pauses.
+    fn zero(&self, file: &dyn DiskFile) -> io::Result<u64> {
+        let clock = &self.env.clock;
+        let (mut at, mut all) = (0, 0);
+        while at < self.segment_bytes {
+            let end = (at + ZERO_CHUNK_BYTES).min(self.segment_bytes);
+            let began = clock.monotonic_ns();
+            zero(file, at, end)?;
+            let took = clock.monotonic_ns().saturating_sub(began);
+            (at, all) = (end, all + took);
+            self.pause(at, took);
+        }
+        Ok(all)
+    }
+
+    /// Waits until commits have come as far as zeroing, where a piece took so many nanoseconds.
+    fn pause(&self, zeroed: u64, took: u64) {
+        let clock = &self.env.clock;
+        let until = clock.monotonic_ns() + took * PAUSE_TIMES;
+        while self.is_ahead(zeroed)
+            && self.waiting.load(Ordering::Relaxed) == 0
+            && clock.monotonic_ns() < until
+        {
+            clock.sleep(PAUSE_STEP);
+        }
+    }
+
+    /// Whether zeroing is further than commits are.
+    fn is_ahead(&self, zeroed: u64) -> bool {
+        let filled = self.filled.load(Ordering::Relaxed);
+        let from = self.segment_bytes / 100 * PREPARE_FROM;
+        let span = self.segment_bytes / 100 * (PREPARE_UNTIL - PREPARE_FROM);
+        let due = u128::from(filled.saturating_sub(from)) * u128::from(self.segment_bytes);
+        u128::from(zeroed) * u128::from(span) > due
     }
 }
 

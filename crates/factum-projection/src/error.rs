@@ -142,6 +142,36 @@ impl Error {
         self
     }
 
+    /// What caused it, of this type, however far down.
+    ///
+    /// ```
+    /// use factum_projection::Error;
+    ///
+    /// let error = Error::unavailable("cannot write").because(std::fmt::Error);
+    /// let error = Error::invalid("cannot go on").because(error);
+    /// assert_eq!(error.cause::<std::fmt::Error>(), Some(&std::fmt::Error));
+    /// assert!(error.cause::<std::io::Error>().is_none());
+    /// ```
+    #[must_use]
+    pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        let mut next = self.source_here();
+        while let Some(source) = next {
+            if let Some(found) = source.downcast_ref() {
+                return Some(found);
+            }
+            next = match source.downcast_ref::<Self>() {
+                Some(ours) => ours.source_here(),
+                None => source.source(),
+            };
+        }
+        None
+    }
+
+    /// The source itself, which behind an `Arc` would be of the type of that.
+    fn source_here(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+
     /// What should be done.
     #[must_use]
     pub const fn kind(&self) -> Kind {

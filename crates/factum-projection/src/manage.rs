@@ -69,7 +69,7 @@ pub enum Behind {
 }
 
 /// A sink as an administrator sees it, on a connection of its own. A running runner sees an edit with its next commit, and within a second
-/// at rest.
+/// at rest. Whatever a call says of errors, a sink may also answer [`Kind::Denied`]: it does not let us in, or not do this.
 pub trait Manage: Send {
     /// The projections that the sink has generations of, by name.
     ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use factum_store::StoreError;
@@ -11,6 +11,7 @@ use factum_types::StreamName;
 use tonic::Status;
 
 use crate::auth::{Caller, Denied, Operation, Target, Unauthenticated};
+use crate::http::problem::Problem;
 use crate::node::Node;
 use crate::wire::errors;
 
@@ -67,14 +68,9 @@ fn status(refused: &Unauthenticated) -> Status {
 
 fn plain(refused: &Unauthenticated) -> Response {
     if refused.is_passing() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "try again\n").into_response();
+        return Problem::unavailable("try again").into_response();
     }
-    unauthorized(format!("{refused}\n"))
-}
-
-fn unauthorized(text: String) -> Response {
-    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"factum\"")];
-    (StatusCode::UNAUTHORIZED, ask, text).into_response()
+    Problem::unauthenticated(refused.to_string()).into_response()
 }
 
 /// Who sent a request.
@@ -94,20 +90,6 @@ pub(crate) fn refusal(denied: &Denied) -> Status {
         Denied::Store(error) => {
             not_found_out(error);
             errors::store(error, None)
-        }
-    }
-}
-
-/// What a caller who may not is told over HTTP.
-pub(crate) fn plain_refusal(denied: &Denied) -> Response {
-    match denied {
-        Denied::Access { anonymous: true } => unauthorized("credentials are needed\n".to_owned()),
-        Denied::Access { anonymous: false } => {
-            (StatusCode::FORBIDDEN, "access denied\n").into_response()
-        }
-        Denied::Store(error) => {
-            not_found_out(error);
-            (StatusCode::SERVICE_UNAVAILABLE, "try again\n").into_response()
         }
     }
 }

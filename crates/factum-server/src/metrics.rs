@@ -2,6 +2,8 @@
 //!
 //! Names begin with `factum_`, have base units, and no label that a client can choose (prometheus.io, "Metric and label naming").
 
+pub(crate) mod plain;
+
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -172,6 +174,11 @@ impl Metrics {
         let written = encode(&mut text, &self.registry);
         debug_assert!(written.is_ok(), "numbers are text");
         text
+    }
+
+    /// All of it in the older text format of Prometheus.
+    pub(crate) fn plain_text(&self) -> String {
+        plain::plain(&self.text())
     }
 }
 

@@ -137,8 +137,11 @@ impl Node {
         });
         match task.await {
             Ok(answer) => answer,
-            // It is never aborted, so that it panicked.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panicked) => std::panic::resume_unwind(panicked),
+                // It was taken away because the runtime ends, and this is too.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 

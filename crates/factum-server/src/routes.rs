@@ -25,6 +25,7 @@ use crate::body::Whole;
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
 use crate::guard;
+use crate::http::problem::Problem;
 use crate::metrics::Requested;
 use crate::monitoring::MonitoringService;
 use crate::node::Node;
@@ -128,18 +129,29 @@ async fn nobody(request: Request) -> Response {
     if guard::is_grpc(&request) {
         return Status::unimplemented("this server has no such method").into_http();
     }
-    let path = request.uri().path();
-    (
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {path}\n"),
-    )
-        .into_response()
+    let detail = format!("there is nothing at {}", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "not-found", detail).into_response()
 }
 
 /// A status as a label: those that a server of this kind answers, and 0 for what a client made it answer.
 fn known(status: StatusCode) -> u16 {
     match status.as_u16() {
-        code @ (200 | 204 | 400 | 401 | 403 | 404 | 405 | 413 | 429 | 431 | 500 | 503) => code,
+        code @ (200
+        | 201
+        | 204
+        | 400
+        | 401
+        | 403..=406
+        | 408..=410
+        | 412
+        | 413
+        | 415
+        | 429
+        | 431
+        | 500
+        | 503
+        | 504
+        | 507) => code,
         _ => 0,
     }
 }

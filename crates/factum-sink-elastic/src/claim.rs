@@ -138,9 +138,9 @@ impl ElasticSink {
                 return Err(other_version(name, generation, theirs, ours));
             }
             let bulk = claim.bulk && !live;
-            if head.bulk && !bulk {
-                // Before the head says it: a generation that is not filled in bulk is refreshed, whatever crashes.
-                self.set_bulk(&head.tables, generation, false).await?;
+            if !bulk {
+                // Before the head says it, and whatever it says: what a bulk sent before another claim ended it may have come after that.
+                self.end_bulk(&head.tables, generation, head.bulk).await?;
             }
             head.bulk = bulk;
             head.epoch += 1;
@@ -167,7 +167,7 @@ impl ElasticSink {
         self.set_bulk(&head.tables, lease.generation, true).await?;
         match self.head(lease).await {
             Err(error) if error.kind() == Kind::Fenced => {
-                // At worst it is slower than it could be; nothing is left to be refreshed where it was dropped.
+                // At worst it is not refreshed before the next claim; nothing is left to be refreshed where it was dropped.
                 drop(self.set_bulk(&head.tables, lease.generation, false).await);
                 Err(error)
             }
@@ -198,7 +198,9 @@ impl ElasticSink {
 
     /// A table belongs to one projection.
     async fn check_owner(&self, table: &Table, projection: &str) -> Result<(), Error> {
-        self.check_free(table).await?;
+        if let Some(what) = self.taken_by(table).await? {
+            return Err(Error::invalid(what));
+        }
         let id = head::owner_id(&table.name);
         let new = Owner {
             kind: "table".to_owned(),

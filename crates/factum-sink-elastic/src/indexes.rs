@@ -1,6 +1,7 @@
 //! Indexes and aliases: one index for each table and generation, and an alias under the name that readers use.
 //!
-//! Relies on: names that are checked. Never: takes over an index or alias that it did not make.
+//! Relies on: names that are checked. Never: takes over an index or alias that it did not make; leaves an index unrefreshed that is claimed and not
+//! in bulk.
 
 use factum_http_client::Method;
 use factum_projection::{ColumnType, Error, Table};
@@ -170,30 +171,27 @@ impl ElasticSink {
         json!({"dynamic": "strict", "_meta": {"factum": made}, "properties": properties})
     }
 
-    /// A name that readers use is not something else's.
-    pub(crate) async fn check_free(&self, table: &Table) -> Result<(), Error> {
+    /// What has the name that readers use, in words, where no projection made it.
+    pub(crate) async fn taken_by(&self, table: &Table) -> Result<Option<String>, Error> {
         let alias = self.alias(&table.name);
         let path = format!("/{alias}/_alias");
         let answer = self.server.send(Method::Get, &path, None).await?;
         if answer.status == 404 {
-            return Ok(());
+            return Ok(None);
         }
-        if !answer.is_fine() {
-            return Err(self.server.failed(&answer));
-        }
-        let answer = answer.json()?;
+        let answer = self.fine(&answer)?;
         let begin = format!("{alias}-g");
         let names = answer.as_object().map(Map::keys);
         let ours = |name: &&String| {
             let number = name.strip_prefix(&begin);
             number.is_some_and(|number| number.parse::<u32>().is_ok())
         };
-        match names.into_iter().flatten().find(|name| !ours(name)) {
-            None => Ok(()),
-            Some(name) => Err(Error::invalid(format!(
+        let other = names.into_iter().flatten().find(|name| !ours(name));
+        Ok(other.map(|name| {
+            format!(
                 "the server has {alias} already, as the name of {name}, which no projection made; choose another name or prefix, or remove it"
-            ))),
-        }
+            )
+        }))
     }
 
     /// Points the names that readers use at a generation, at once, whatever they point at now.
@@ -276,6 +274,31 @@ impl ElasticSink {
             }
         }
         Ok(())
+    }
+
+    /// Refreshes as usual where that was ended for a bulk, or everywhere. How often somebody else said is left as it is.
+    pub(crate) async fn end_bulk(
+        &self,
+        tables: &[String],
+        generation: u32,
+        everywhere: bool,
+    ) -> Result<(), Error> {
+        let mut ended = Vec::new();
+        for table in tables {
+            if everywhere || self.is_in_bulk(table, generation).await? {
+                ended.push(table.clone());
+            }
+        }
+        self.set_bulk(&ended, generation, false).await
+    }
+
+    async fn is_in_bulk(&self, table: &str, generation: u32) -> Result<bool, Error> {
+        let index = self.index(table, generation);
+        let path = format!("/{index}/_settings/index.refresh_interval?flat_settings=true");
+        let settings = self.server.ask(Method::Get, &path, None).await?;
+        let settings = settings.get(&index).and_then(|it| it.get("settings"));
+        let interval = settings.and_then(|it| it.get("index.refresh_interval"));
+        Ok(interval.and_then(Json::as_str) == Some("-1"))
     }
 
     /// Makes what was written visible to searches; says whether there is such an index.

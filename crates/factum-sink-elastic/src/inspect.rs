@@ -2,7 +2,7 @@
 //!
 //! Relies on: the same checks as a claim. Never: makes or changes anything on the server.
 
-use factum_projection::{Error, Kind, Obstacle};
+use factum_projection::{Error, Obstacle};
 
 use crate::ElasticSink;
 use crate::claim::theirs;
@@ -12,9 +12,9 @@ impl ElasticSink {
     /// What a projection with the sink's tables would meet.
     ///
     /// # Errors
-    /// - [`Kind::Unavailable`]: the server is not there.
-    /// - [`Kind::Denied`]: it does not let us in.
-    /// - [`Kind::Invalid`]: it cannot hold a projection of this name.
+    /// - [`Kind::Unavailable`](factum_projection::Kind::Unavailable): the server is not there.
+    /// - [`Kind::Denied`](factum_projection::Kind::Denied): it does not let us in.
+    /// - [`Kind::Invalid`](factum_projection::Kind::Invalid): it cannot hold a projection of this name.
     ///
     /// # Cancel safety
     /// It may be dropped at any point.
@@ -22,13 +22,9 @@ impl ElasticSink {
         head::check_name(projection)?;
         let mut obstacles = Vec::new();
         for table in &self.rows.tables {
-            match self.check_free(table).await {
-                Err(error) if error.kind() == Kind::Invalid => {
-                    let what = error.to_string();
-                    obstacles.push(Obstacle::Owned { what });
-                    continue;
-                }
-                free => free?,
+            if let Some(what) = self.taken_by(table).await? {
+                obstacles.push(Obstacle::Owned { what });
+                continue;
             }
             let id = head::owner_id(&table.name);
             let found = self.server.get::<Owner>(&self.meta, &id).await?;

@@ -2,7 +2,7 @@
 //!
 //! Relies on: what a claim keeps. Never: makes or changes anything on the server.
 
-use factum_projection::{Error, Manage as _, Obstacle};
+use factum_projection::{Error, Obstacle};
 
 use crate::{InfluxSink, keep};
 
@@ -18,10 +18,7 @@ impl InfluxSink {
     /// It may be dropped at any point.
     pub async fn inspect(&mut self, projection: &str) -> Result<Vec<Obstacle>, Error> {
         keep::check_name(projection)?;
-        // Nothing was kept here by anyone, so there is no owner either.
-        if self.projections().await?.is_empty() {
-            return Ok(Vec::new());
-        }
+        // Kept before anything else is, so it may be all there is.
         let owner = self.owner().await?.filter(|owner| owner != projection);
         let obstacle = owner.map(|owner| Obstacle::Owned {
             what: self.theirs(&owner, projection),

@@ -10,7 +10,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use factum_projection::{Error, Projector, Rebuild, Rows, Runner, Table, Value};
 use factum_sink_postgres::{Options, PostgresSink, limit};
 use factum_store::{AppendBatch, EventStore, ReadRequest, Source, StreamWrite};
 use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
+use loan_applications::log;
 use pollster::block_on;
 
 /// How many times each is measured; the best counts, of both.
@@ -102,7 +102,9 @@ fn main() {
     let engine = Engine::open(EngineOptions::new(folder.path()), factum_io::Env::real()).unwrap();
     let engine = Arc::new(engine);
     let store: Arc<dyn EventStore> = Arc::clone(&engine) as _;
-    let count = fill(&*store, log);
+    let log = std::fs::read(log).unwrap();
+    let count = block_on(log::import(&log, &*store)).unwrap();
+    let count = u64::try_from(count).unwrap();
     println!("{count} events");
     against(url, &store, &events_table(), event_rows, &Events, count);
     against(url, &store, &loans_table(), loan_rows, &Loans, count);
@@ -254,28 +256,6 @@ fn write(number: u64, stream: &str, kind: &str, data: &str) -> StreamWrite {
     let event = NewEvent::json(id, EventType::new(kind).unwrap(), data.to_owned());
     let stream = StreamName::new(stream).unwrap();
     StreamWrite::events(stream, ExpectedRevision::Any, vec![event])
-}
-
-fn fill(store: &dyn EventStore, log: &str) -> u64 {
-    let file = std::fs::read(log).unwrap();
-    let lines = BufReader::new(flate2::read::GzDecoder::new(&file[..])).lines();
-    let (mut writes, mut count) = (Vec::new(), 0);
-    for line in lines {
-        let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let text = |field: &str| event[field].as_str().unwrap();
-        count += 1;
-        writes.push(write(
-            count,
-            text("subject"),
-            text("type"),
-            &event["data"].to_string(),
-        ));
-        if writes.len() == 500 {
-            append(store, &mut writes);
-        }
-    }
-    append(store, &mut writes);
-    count
 }
 
 fn append(store: &dyn EventStore, writes: &mut Vec<StreamWrite>) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use factum_projection::{Error, Kind};
 
 use crate::PostgresSink;
+use crate::error::{Late, Writes};
 use crate::session::Session;
 
 /// How many rows are fetched at once.
@@ -28,9 +29,9 @@ impl PostgresSink {
     /// Asks one statement that only reads, for at most so many rows, within so much time.
     ///
     /// # Errors
-    /// [`Kind::Invalid`]: the statement is wrong, writes, is several, or
-    /// was not answered in time, which the code 57014 at the end of the message says; or as for [`PostgresSink::connect`].
-    /// [`Kind::Unavailable`]: the server is not there.
+    /// - [`Kind::Invalid`]: the statement is wrong, is several, writes ([`Writes`] is its [cause](Error::cause)), or was not
+    ///   answered in time ([`Late`] is its cause); or as for [`PostgresSink::connect`].
+    /// - [`Kind::Unavailable`]: the server is not there.
     ///
     /// # Cancel safety
     /// It may be dropped at any point; the sink should be dropped with it.
@@ -49,15 +50,19 @@ impl PostgresSink {
             answer(session, sql, rows).await
         });
         let asked = asked.await;
-        let over = |error: &Error| {
-            error.kind() == Kind::Unavailable || error.to_string().ends_with("(SQLSTATE 57014)")
-        };
+        let late = |error: &Error| error.cause::<Late>().is_some();
+        let over = |error: &Error| error.kind() == Kind::Unavailable || late(error);
         if asked.as_ref().is_err_and(over) {
             // It may still be at work on the query.
             self.session.lose();
         }
         self.session.roll_back().await;
-        asked
+        // The query's affair, and not the server's.
+        let ours = |error: &Error| late(error) || error.cause::<Writes>().is_some();
+        asked.map_err(|error| match ours(&error) {
+            true => Error::invalid(error.to_string()).because(error),
+            false => error,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Batches of a bulk: put together, and written while the runner makes the next ones.
 //!
 //! A row that is written ten times before it is sent is sent once, and new rows go in long COPYs. So that a batch may fail later than it was
-//! answered for, a failure is said at every call until the runner has looked, which then goes on from what is stored.
+//! answered for, a failure is said at every call until the runner has looked, which then goes on from what is stored. What was refused, or took too
+//! long, is then done batch by batch, in smaller statements.
 //!
 //! Relies on: `Effect::then`, so that what is put together is the same as one after the other. Never: keeps more back than its limits; answers
 //! anything else before what it kept back was sent.
@@ -10,7 +11,8 @@ use factum_projection::{Advance, Error, Kind, Lease};
 use factum_types::Position;
 use tokio::task::JoinHandle;
 
-use crate::commit::Sending;
+use crate::commit::{Care, Sending};
+use crate::error::Late;
 use crate::session::Session;
 use crate::{PostgresRows, PostgresSink};
 
@@ -22,6 +24,10 @@ const EFFECTS_MAX: usize = 131_072;
 const BYTES_MAX: usize = 64 << 20;
 /// How many batches are kept back at most: what is done again after a crash.
 const BATCHES_MAX: u32 = 64;
+/// How many rows a statement is for at most, where it is gone on with care.
+const STEP_ROWS: usize = 512;
+/// How often what was too late is halved.
+const HALVES_MAX: u32 = 7;
 
 /// What there is of a bulk.
 #[derive(Debug, Default)]
@@ -33,8 +39,12 @@ pub(crate) struct Bulk {
     away: Option<JoinHandle<Back>>,
     /// What became of a batch that was answered for and failed, until the sink is looked at.
     failed: Option<Error>,
-    /// Up to here every batch is written by itself and waited for, because something there was refused.
+    /// Up to here every batch is written by itself, in small steps, and waited for: something there was refused, or took too long.
     careful: Option<Position>,
+    /// Whether something there was refused, so that every key is needed to find it.
+    strict: bool,
+    /// How often something took too long: limits and steps are as many times halved.
+    halves: u32,
 }
 
 /// Batches that were answered for and are not sent yet.
@@ -63,17 +73,40 @@ impl Bulk {
         self.failed = None;
     }
 
-    /// A batch was written up to here and waited for.
-    pub(crate) fn written(&mut self, to: Option<Position>) {
-        self.careful = self.careful.filter(|careful| to < Some(*careful));
+    /// What became of a batch up to here that was waited for.
+    pub(crate) fn written(&mut self, to: Option<Position>, sent: &Result<(), Error>) {
+        match sent {
+            Ok(()) => {
+                self.careful = self.careful.filter(|careful| to < Some(*careful));
+                self.strict &= self.careful.is_some();
+            }
+            Err(error) => self.note_late(error),
+        }
+    }
+
+    /// How a batch is written that is waited for.
+    pub(crate) fn care(&self) -> Care {
+        Care {
+            strict: self.strict,
+            rows_max: (STEP_ROWS >> self.halves).max(1),
+        }
+    }
+
+    fn note_late(&mut self, error: &Error) {
+        if error.cause::<Late>().is_some() {
+            self.halves = (self.halves + 1).min(HALVES_MAX);
+        }
     }
 
     fn fail(&mut self, error: Error, to: Option<Position>) {
         self.kept_back = None;
-        if error.kind() == Kind::Refused {
-            // It is read again and done batch by batch, so that what is refused is found.
+        let refused = error.kind() == Kind::Refused;
+        if refused || error.cause::<Late>().is_some() {
+            // It is read again and done batch by batch, so that what is refused is found, and what is too much at once is less.
             self.careful = self.careful.max(to);
+            self.strict |= refused;
         }
+        self.note_late(&error);
         self.failed = Some(error);
     }
 
@@ -119,8 +152,10 @@ impl Bulk {
             return false;
         };
         let (effects, new, bytes) = kept_back.rows.load();
-        let full = effects >= EFFECTS_MAX || bytes >= BYTES_MAX || kept_back.batches >= BATCHES_MAX;
-        full || (self.away.is_none() && new >= NEW_ROWS)
+        let full = effects >= EFFECTS_MAX >> self.halves
+            || bytes >= BYTES_MAX >> self.halves
+            || kept_back.batches >= (BATCHES_MAX >> self.halves).max(1);
+        full || (self.away.is_none() && new >= NEW_ROWS >> self.halves)
     }
 }
 
@@ -167,7 +202,7 @@ impl PostgresSink {
                 advance: &advance,
                 unsure: false,
             };
-            let sent = sending.commit_bulk(&mut session, rows, false).await;
+            let sent = sending.commit_bulk(&mut session, rows, Care::NONE).await;
             (session, advance.to, sent)
         }));
         Ok(())

@@ -1,6 +1,6 @@
 //! A batch as it is sent.
 //!
-//! In one flight, unless rows are copied, and then the COMMIT. Its transaction begins with a lock on the row of the generation, whose epoch,
+//! In one flight, unless rows are copied or it is of a bulk, and then the COMMIT. Its transaction begins with a lock on the row of the generation, whose epoch,
 //! checkpoint and edits cannot change from there on. Relies on: keys being there but in a bulk. Never: stores rows without their checkpoint.
 
 use std::time::Duration;
@@ -33,6 +33,23 @@ enum Written {
     Emptied,
 }
 
+/// With what care a batch of a bulk is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Care {
+    /// Every key is made first, so that what is refused is found.
+    pub(crate) strict: bool,
+    /// How many rows a statement is for at most.
+    pub(crate) rows_max: usize,
+}
+
+impl Care {
+    /// With none: as fast as it can be.
+    pub(crate) const NONE: Self = Self {
+        strict: false,
+        rows_max: usize::MAX,
+    };
+}
+
 /// What is sent for a batch, or for several.
 pub(crate) struct Sending<'a> {
     pub(crate) lease: &'a Lease,
@@ -52,17 +69,16 @@ impl Sending<'_> {
         self.end(session, written).await
     }
 
-    /// The same in a bulk, where the checkpoint may be behind what the runner knows, and keys may be missing.
-    ///
-    /// Every key is made first when what is refused has to be found, or else those that are needed.
+    /// The same in a bulk, where the checkpoint may be behind what the runner knows, and keys may be missing: those that are needed are made
+    /// first.
     pub(crate) async fn commit_bulk(
         &self,
         session: &mut Session,
         rows: PostgresRows,
-        strict: bool,
+        care: Care,
     ) -> Result<(), Error> {
         session.opened();
-        let written = self.write_bulk(session, rows, strict).await;
+        let written = self.write_bulk(session, rows, care).await;
         self.end(session, written).await
     }
 
@@ -84,7 +100,7 @@ impl Sending<'_> {
 
     /// Everything of a batch but its COMMIT.
     async fn write(&self, session: &mut Session, rows: &PostgresRows) -> Result<Written, Error> {
-        let all = self.statements(session, rows);
+        let all = self.statements(session, rows, usize::MAX);
         let ready = keep::advance(session, self.lease, self.advance.to, &self.advance.changes);
         let mut flight = first(session, self.lease);
         if all.iter().all(|it| matches!(it, Statement::Bound { .. })) {
@@ -101,16 +117,16 @@ impl Sending<'_> {
         &self,
         session: &mut Session,
         mut rows: PostgresRows,
-        strict: bool,
+        care: Care,
     ) -> Result<Written, Error> {
         let stored = self.land(pipeline(first(session, self.lease)).await)?;
         let all_tables = rows.tables().to_vec();
         if stored.bulk && stored.checkpoint.is_none() {
             rows.settle_empty();
         }
-        let all = self.statements(session, &rows);
+        let all = self.statements(session, &rows, care.rows_max);
         if stored.bulk {
-            let needed: Vec<&Table> = if strict {
+            let needed: Vec<&Table> = if care.strict {
                 all_tables.iter().collect()
             } else {
                 all.iter().filter_map(Statement::needs_key).collect()
@@ -126,10 +142,15 @@ impl Sending<'_> {
         Ok(seen(&stored))
     }
 
-    fn statements<'a>(&self, session: &Session, rows: &'a PostgresRows) -> Vec<Statement<'a>> {
+    fn statements<'a>(
+        &self,
+        session: &Session,
+        rows: &'a PostgresRows,
+        rows_max: usize,
+    ) -> Vec<Statement<'a>> {
         let (schema, generation) = (session.schema(), self.lease.generation);
         let all = rows.batches();
-        all.flat_map(|(table, batch)| statements(&schema, table, generation, batch))
+        all.flat_map(|(table, batch)| statements(&schema, table, generation, batch, rows_max))
             .collect()
     }
 

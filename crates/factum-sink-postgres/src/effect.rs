@@ -24,7 +24,7 @@ pub(crate) struct Effect {
 }
 
 /// How.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
     /// It is new; that there is none is part of it. Nothing is kept or added.
     Insert,

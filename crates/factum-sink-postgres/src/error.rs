@@ -1,21 +1,68 @@
 //! What PostgreSQL's errors mean for a runner.
 //!
+//! What lives here: which kind an error is of, and the causes of ours that a caller may ask for, [`Late`] and [`Writes`].
 //! Relies on: the classes of SQLSTATE (PostgreSQL's appendix A). Never: takes an error that could pass for a refused event; loses what the
 //! server said.
 
 use std::error::Error as _;
+use std::fmt;
 use std::io::ErrorKind;
 
 use factum_projection::{Error, Kind};
 use tokio_postgres::Error as Postgres;
+use tokio_postgres::error::SqlState;
+
+/// Something was given up because it took too long: the cause of an error ([`Error::cause`]), beside what the server said, if it did.
+#[derive(Debug, Default)]
+pub struct Late {
+    source: Option<Postgres>,
+}
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it took too long")
+    }
+}
+
+impl std::error::Error for Late {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// Something writes where it may only read: the cause of an error ([`Error::cause`]), beside what the server said.
+#[derive(Debug)]
+pub struct Writes {
+    source: Postgres,
+}
+
+impl fmt::Display for Writes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it writes")
+    }
+}
+
+impl std::error::Error for Writes {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
 
 /// An error of PostgreSQL, in our words.
 pub(crate) fn said(what: impl AsRef<str>, error: Postgres) -> Error {
-    Error::new(
+    let said = Error::new(
         kind(&error),
         format!("{}: {}", what.as_ref(), words(&error)),
-    )
-    .because(error)
+    );
+    match error.code() {
+        Some(code) if *code == SqlState::QUERY_CANCELED => said.because(Late {
+            source: Some(error),
+        }),
+        Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
+            said.because(Writes { source: error })
+        }
+        _ => said.because(error),
+    }
 }
 
 /// The same over what the sink keeps for itself: no fault of an event, whatever the code, so it must not park one.
@@ -91,6 +138,8 @@ fn kind_of(code: &str) -> Kind {
         ("08" | "40" | "53" | "57" | "58", _) | (_, "55P03" | "25006" | "25P03" | "25P04") => {
             Kind::Unavailable
         }
+        // What the role may not do.
+        (_, "42501") => Kind::Denied,
         _ => Kind::Invalid,
     }
 }
@@ -119,7 +168,7 @@ mod tests {
             ("25P04", Kind::Unavailable),
             ("25P02", Kind::Invalid),
             ("42P01", Kind::Invalid),
-            ("42501", Kind::Invalid),
+            ("42501", Kind::Denied),
             ("28P01", Kind::Invalid),
             ("XX001", Kind::Invalid),
             ("", Kind::Invalid),

@@ -2,7 +2,7 @@
 //!
 //! Relies on: the sink's own tables, where they are. Never: makes a schema or a table.
 
-use factum_projection::{Error, Kind, Manage, Obstacle};
+use factum_projection::{Error, Manage, Obstacle};
 
 use crate::{PostgresSink, schema};
 
@@ -10,7 +10,7 @@ impl PostgresSink {
     /// What a projection with the sink's tables would meet.
     ///
     /// # Errors
-    /// As for [`PostgresSink::connect`].
+    /// As for [`PostgresSink::connect`]; [`Kind::Denied`](factum_projection::Kind::Denied) too where the role may not read what the sink keeps.
     ///
     /// # Cancel safety
     /// It may be dropped at any point.
@@ -25,29 +25,21 @@ impl PostgresSink {
         };
         let mut obstacles = Vec::new();
         for table in self.rows.tables() {
-            let owner = if known {
-                schema::check_owner(&self.session, table, projection).await
+            let session = &self.session;
+            let owned = if known {
+                schema::owned_by(session, table, projection).await?
             } else {
-                schema::check_free(&self.session, &table.name).await
+                schema::taken_by(session, &table.name).await?
             };
-            match owner {
-                Err(error) if error.kind() == Kind::Invalid => {
-                    let what = error.to_string();
-                    obstacles.push(Obstacle::Owned { what });
-                    continue;
-                }
-                other => other?,
+            if let Some(what) = owned {
+                obstacles.push(Obstacle::Owned { what });
+                continue;
             }
             let Some(generation) = live else {
                 continue;
             };
-            let made = schema::check_table(&self.session, table, projection, generation).await;
-            match made {
-                Err(error) if error.kind() == Kind::Outdated => {
-                    let what = error.to_string().replace(": build a new generation", "");
-                    obstacles.push(Obstacle::Differs { generation, what });
-                }
-                other => other?,
+            if let Some(what) = schema::differs(session, table, projection, generation).await? {
+                obstacles.push(Obstacle::Differs { generation, what });
             }
         }
         Ok(obstacles)

@@ -59,6 +59,7 @@ mod writer;
 use factum_projection::{Error, Table};
 
 pub use ask::Asked;
+pub use error::{Late, Writes};
 pub use options::{Options, Tls};
 pub use writer::PostgresRows;
 
@@ -73,7 +74,7 @@ use session::Session;
 /// In a bulk batches are put together and written while the runner makes the next ones, so the last ones are stored when the bulk is finished, or
 /// the sink is asked for anything else. Primary keys are made at the end of a bulk, or as soon as a row has to be found by one. If there are two
 /// rows of one key by then the generation is emptied and filled again with its keys, so that the events are found that are refused; one that was
-/// skipped by hand in it is tried again.
+/// skipped by hand in it is tried again. What takes longer than [`Options::answer_within`] is done again in smaller steps.
 #[derive(Debug)]
 pub struct PostgresSink {
     session: Session,
@@ -107,7 +108,8 @@ impl PostgresSink {
     /// Connects now, unless it is connected.
     ///
     /// # Errors
-    /// - [`Kind::Invalid`](factum_projection::Kind::Invalid): a wrong password, no such database, a certificate that is not trusted: what somebody has to see to.
+    /// - [`Kind::Denied`](factum_projection::Kind::Denied): a wrong password, or a user who is not let in.
+    /// - [`Kind::Invalid`](factum_projection::Kind::Invalid): no such database, a certificate that is not trusted: what somebody has to see to.
     /// - [`Kind::Unavailable`](factum_projection::Kind::Unavailable): nobody answers there now.
     ///
     /// # Cancel safety

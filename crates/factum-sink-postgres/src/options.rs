@@ -167,7 +167,8 @@ impl Options {
         Ok(self)
     }
 
-    /// How long the answer to what a batch sends may take before the connection is given up. Default: one minute.
+    /// How long the answer to what a batch sends may take before the connection is given up. Default: one minute. In a bulk what takes longer is
+    /// tried again in smaller steps.
     #[must_use]
     pub const fn answer_within(mut self, limit: Duration) -> Self {
         self.answer_within = limit;

@@ -84,9 +84,11 @@ pub(crate) async fn claim(
     }
     let bulk = claim.bulk && live != Some(generation) && claim.which != Which::Live;
     for table in tables {
-        check_owner(session, table, projection).await?;
+        unless(owned_by(session, table, projection).await?)?;
         if made.is_some() {
-            check_table(session, table, projection, generation).await?;
+            if let Some(what) = differs(session, table, projection, generation).await? {
+                return Err(Error::outdated(what));
+            }
         } else {
             make_table(session, table, projection, generation, bulk).await?;
         }
@@ -166,12 +168,12 @@ async fn raise(
         .ok_or_else(|| Error::invalid(format!("{what}: no epoch came back")))
 }
 
-/// A name that readers use belongs to one projection, and not to someone else's table or view.
-pub(crate) async fn check_owner(
+/// Whose a name that readers use is, in words, where this projection cannot have it: another projection's, or that of something that none made.
+pub(crate) async fn owned_by(
     session: &Session,
     table: &Table,
     projection: &str,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let name = table.name.as_str();
     let sql = format!(
         "SELECT projection FROM {}.factum_tables WHERE name = $1 ORDER BY projection <> $2 DESC LIMIT 1",
@@ -181,24 +183,33 @@ pub(crate) async fn check_owner(
     let values: [Bound<'_>; 2] = [(&name, Type::TEXT), (&projection, Type::TEXT)];
     let rows = session.query(&what, &sql, &values).await?;
     match rows.first().map(|row| cell::<String>(row, 0)).transpose()? {
-        None => check_free(session, name).await,
-        Some(owner) if owner == projection => Ok(()),
-        Some(owner) => {
-            let what = format!("{name} belongs to projection {owner}, not to {projection}");
-            Err(Error::invalid(what))
-        }
+        Some(owner) if owner != projection => Ok(Some(format!(
+            "{name} belongs to projection {owner}, not to {projection}"
+        ))),
+        // It has tables by this name, and the view with the first one that was published: until then the name may be given away.
+        Some(_) => match kind_of(session, name).await? {
+            Some((kind, _)) if kind == "view" => Ok(None),
+            found => Ok(found.map(|found| taken(session, name, &found))),
+        },
+        None => taken_by(session, name).await,
     }
 }
 
-/// Nothing has this name in the schema.
-pub(crate) async fn check_free(session: &Session, name: &str) -> Result<(), Error> {
-    let Some((kind, owner)) = kind_of(session, name).await? else {
-        return Ok(());
-    };
+/// What has this name in the schema, in words, where no projection made anything by it.
+pub(crate) async fn taken_by(session: &Session, name: &str) -> Result<Option<String>, Error> {
+    let found = kind_of(session, name).await?;
+    Ok(found.map(|found| taken(session, name, &found)))
+}
+
+fn taken(session: &Session, name: &str, (kind, owner): &(String, String)) -> String {
     let schema = session.options().schema_name();
-    Err(Error::invalid(format!(
+    format!(
         "the schema {schema} has a {kind} {name} of the role {owner} that no projection made; choose another name, or remove it"
-    )))
+    )
+}
+
+fn unless(obstacle: Option<String>) -> Result<(), Error> {
+    obstacle.map_or(Ok(()), |what| Err(Error::invalid(what)))
 }
 
 /// What has this name in the schema, and whose it is.
@@ -215,29 +226,30 @@ async fn kind_of(session: &Session, name: &str) -> Result<Option<(String, String
     found.transpose()
 }
 
-/// A generation keeps the tables it was made with: what it has applied is in no other.
-pub(crate) async fn check_table(
+/// Where a generation has another table than this one, in words: it keeps those it was made with, for what it has applied is in no other.
+pub(crate) async fn differs(
     session: &Session,
     table: &Table,
     projection: &str,
     generation: u32,
-) -> Result<(), Error> {
-    let name = table_name(&table.name, generation);
+) -> Result<Option<String>, Error> {
+    let (name, real) = (&table.name, table_name(&table.name, generation));
     let ours = tables_of(session, projection, generation).await?;
-    let ours = ours.into_iter().find(|(name, _)| *name == table.name);
-    let there = kind_of(session, &name).await?.is_some();
-    let what = match ours {
-        Some((_, made)) if there && made == definition(table) => return Ok(()),
-        Some(_) if there => format!(
-            "table {} of projection {projection} has other columns in generation {generation}",
-            table.name
-        ),
-        _ => format!(
-            "generation {generation} of projection {projection} has no table {}",
-            table.name
-        ),
-    };
-    Err(Error::outdated(what))
+    let ours = ours.into_iter().find(|(ours, _)| ours == name);
+    let there = kind_of(session, &real).await?;
+    let there = there.is_some_and(|(kind, _)| kind == "table");
+    Ok(match ours {
+        Some((_, made)) if there && made == definition(table) => None,
+        Some(_) if there => Some(format!(
+            "table {name} of projection {projection} has other columns in generation {generation}"
+        )),
+        Some(_) => Some(format!(
+            "the table {real} of projection {projection} was removed"
+        )),
+        None => Some(format!(
+            "generation {generation} of projection {projection} has no table {name}"
+        )),
+    })
 }
 
 async fn make_table(
@@ -248,7 +260,7 @@ async fn make_table(
     bulk: bool,
 ) -> Result<(), Error> {
     let name = table_name(&table.name, generation);
-    check_free(session, &name).await?;
+    unless(taken_by(session, &name).await?)?;
     let schema = session.schema();
     let definition = definition(table);
     let columns = if bulk {

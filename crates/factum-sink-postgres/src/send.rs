@@ -3,6 +3,8 @@
 //! Lists of values are bound, a list for each column, and taken apart by `unnest`; many new rows go by COPY. Relies on: names checked by
 //! `Table::check`. Never: splices a value; sends more in one message than a limit.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use factum_projection::{Column, Error, Table, Value};
 use tokio_postgres::types::{IsNull, ToSql, Type};
@@ -63,35 +65,22 @@ impl List<'_> {
 }
 
 /// What happens to which columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Keep,
     Set,
     Add,
 }
 
-/// The statements for a table, in the order in which they have to be run.
+/// The statements for a table, in the order in which they have to be run, each for at most so many rows.
 pub(crate) fn statements<'a>(
     schema: &str,
     table: &'a Table,
     generation: u32,
     batch: &'a Batch,
+    rows_max: usize,
 ) -> Vec<Statement<'a>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for (round, effect) in &batch.effects {
-        // Mostly it is the one before.
-        let mut found = groups.iter_mut().rev();
-        match found.find(|group| group.takes(*round, effect)) {
-            Some(group) => group.effects.push(effect),
-            None => groups.push(Group {
-                round: *round,
-                what: effect.what,
-                fates: effect.cells.iter().map(Cell::fate).collect(),
-                effects: vec![effect],
-            }),
-        }
-    }
-    groups.sort_by_key(|group| group.round);
+    let groups = groups(&batch.effects);
     let target = format!("{schema}.{}", quoted(&table_name(&table.name, generation)));
     let mut statements = Vec::new();
     for group in groups {
@@ -107,16 +96,16 @@ pub(crate) fn statements<'a>(
             fates: &fates,
         };
         let doing = || format!("cannot write to {}", table.name);
-        if what == What::Insert && effects.len() >= COPY_ROWS_MIN {
-            statements.push(Statement::Copy {
+        if what == What::Insert && effects.len().min(rows_max) >= COPY_ROWS_MIN {
+            statements.extend(effects.chunks(rows_max).map(|effects| Statement::Copy {
                 what: doing(),
                 sql: copy_sql(&target, table),
                 table,
-                effects,
-            });
+                effects: effects.to_vec(),
+            }));
             continue;
         }
-        for effects in effects.chunks(ROWS_MAX) {
+        for effects in effects.chunks(ROWS_MAX.min(rows_max)) {
             statements.push(Statement::Bound {
                 what: doing(),
                 sql: shape.sql(what),
@@ -136,11 +125,43 @@ struct Group<'a> {
     effects: Vec<&'a Effect>,
 }
 
+/// What happens to a row, but for its values: effects that have this in common go by one statement.
+type Manner = (u32, What, Vec<Fate>);
+
 impl Group<'_> {
     fn takes(&self, round: u32, effect: &Effect) -> bool {
         let fates = || effect.cells.iter().map(Cell::fate);
         self.round == round && self.what == effect.what && fates().eq(self.fates.iter().copied())
     }
+}
+
+/// Effects by round and manner; each is looked up once, however many manners there are.
+fn groups(effects: &[(u32, Effect)]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: BTreeMap<Manner, usize> = BTreeMap::new();
+    let mut last = 0;
+    for (round, effect) in effects {
+        // Mostly it is the one before.
+        if !groups.get(last).is_some_and(|it| it.takes(*round, effect)) {
+            let fates: Vec<Fate> = effect.cells.iter().map(Cell::fate).collect();
+            let manner = (*round, effect.what, fates);
+            last = known.get(&manner).copied().unwrap_or(groups.len());
+            if last == groups.len() {
+                groups.push(Group {
+                    round: *round,
+                    what: effect.what,
+                    fates: manner.2.clone(),
+                    effects: Vec::new(),
+                });
+                known.insert(manner, last);
+            }
+        }
+        if let Some(group) = groups.get_mut(last) {
+            group.effects.push(effect);
+        }
+    }
+    groups.sort_by_key(|group| group.round);
+    groups
 }
 
 struct Shape<'s> {

@@ -2,7 +2,7 @@
 //!
 //! What lives here: [`Session`], which connects when it is asked for something and again when the connection was lost. Relies on: a runtime
 //! of its own on one thread, so that a runner may be polled by any executor. Never: sends anything on behind a transaction whose end is not known;
-//! waits longer for an answer than the options say.
+//! waits longer for an answer than the options say, but to make a key or an index, to analyse, and to load a table by hand.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
-use crate::error::{not_connected, said};
+use crate::error::{Late, not_connected, said};
 use crate::options::Options;
 use crate::tls;
 
@@ -376,9 +376,8 @@ impl Session {
         match select(steps, std::pin::pin!(timer)).await {
             Either::Left((done, _)) => done,
             Either::Right(_) => {
-                // The code that the server gives when it cancels a statement for the same reason.
-                let what = format!("no answer was had within {limit:?} (SQLSTATE 57014)");
-                Err(Error::invalid(what))
+                let what = format!("no answer was had within {limit:?}");
+                Err(Error::invalid(what).because(Late::default()))
             }
         }
     }
@@ -401,10 +400,10 @@ impl Session {
         };
         match timed.await {
             Ok(done) => done.map_err(|error| self.failed(what, error)),
-            Err(_) => Err(Error::unavailable(format!(
-                "{what}: {} does not answer within {limit:?}",
-                self.options
-            ))),
+            Err(_) => {
+                let what = format!("{what}: {} does not answer within {limit:?}", self.options);
+                Err(Error::unavailable(what).because(Late::default()))
+            }
         }
     }
 

@@ -37,11 +37,13 @@ impl PostgresSink {
     async fn finish_now(&mut self, lease: &Lease) -> Result<(), Error> {
         // The bulk ends with what is stored. Whoever finishes one looks afterwards, and does again what is not.
         drop(self.home().await);
-        self.bulk = Bulk::default();
         self.session.begin().await?;
         let done = self.finish(lease).await;
         let done = done.map_err(crate::error::not_refused);
-        self.session.end(done).await
+        self.session.end(done).await?;
+        // Not before: until then rows go into tables without keys.
+        self.bulk = Bulk::default();
+        Ok(())
     }
 
     async fn finish(&self, lease: &Lease) -> Result<(), Error> {
@@ -77,16 +79,15 @@ impl PostgresSink {
         // Also when this is dropped half-way.
         self.unsure = true;
         let sent = if self.bulk.is_of(lease) {
-            sending.commit_bulk(&mut self.session, rows, true).await
+            let care = self.bulk.care();
+            sending.commit_bulk(&mut self.session, rows, care).await
         } else {
             sending.commit(&mut self.session, &rows).await
         };
         // What was answered is known.
         let known = !matches!(&sent, Err(error) if error.kind() == Kind::Unavailable);
         self.unsure &= !known;
-        if sent.is_ok() {
-            self.bulk.written(advance.to);
-        }
+        self.bulk.written(advance.to, &sent);
         sent
     }
 }

@@ -1,8 +1,8 @@
 //! The names that readers use: views, pointed at one generation after the other.
 //!
 //! A view that has all the columns it had is replaced in place, so what others built on it, and who may read it, stays as it is. One that
-//! loses a column, or has it as another type, has to be dropped and made again: that takes the rights along, and is refused where views of others
-//! depend on it. Relies on: the transaction of whoever switches. Never: drops what is not the sink's.
+//! loses a column, or has it as another type, has to be dropped and made again: whoever had rights on it is given them again, and it is refused
+//! where views of others depend on it. Relies on: the transaction of whoever switches. Never: drops what is not the sink's.
 
 use factum_projection::Error;
 use tokio_postgres::types::Type;

@@ -10,8 +10,7 @@
     reason = "a program that prints figures, and stops where it cannot"
 )]
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use factum_engine::{Engine, Options};
@@ -21,13 +20,13 @@ use factum_projection::{
     ColumnType, Error, Projector, ReadBack, Rebuild, Row, Rows, Runner, Table, Value, Verify,
 };
 use factum_sink_sqlite::SqliteSink;
-use factum_store::{AppendBatch, EventStore, ReadRequest, Source, StreamWrite};
-use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName};
+use factum_store::{EventStore, ReadRequest, Source};
+use factum_types::RecordedEvent;
+use loan_applications::log;
 use pollster::block_on;
 use rusqlite::Connection;
 
 const ROUNDS: usize = 5;
-const APPEND_EVENTS: usize = 1_000;
 
 /// What a read model looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,55 +126,9 @@ impl<W: Rows> Projector<W> for Model {
 /// The log in a store.
 fn store(folder: &Path) -> Arc<dyn EventStore> {
     let engine = Engine::open(Options::new(folder.join("store")), Env::real()).unwrap();
-    let mut writes = Vec::new();
-    let mut count = 0_u128;
-    let mut add = |stream: &str, kind: &str, data: String| {
-        count += 1;
-        let id = EventId::from_bytes((count << 64).to_be_bytes());
-        let event = NewEvent::json(id, EventType::new(kind).unwrap(), data);
-        let stream = StreamName::new(stream).unwrap();
-        writes.push(StreamWrite::events(
-            stream,
-            ExpectedRevision::Any,
-            vec![event],
-        ));
-        if writes.len() == APPEND_EVENTS {
-            append(&engine, &mut writes);
-        }
-    };
-    let beside = "../../../shared/data/loan-applications.ndjson.gz";
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);
-    match std::fs::read(&path) {
-        Ok(file) => {
-            for line in BufReader::new(flate2::read::GzDecoder::new(&file[..])).lines() {
-                let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let text = |field: &str| event[field].as_str().unwrap();
-                add(text("subject"), text("type"), event["data"].to_string());
-            }
-        }
-        Err(_) => {
-            for step in 0..262_200_u32 {
-                let stream = format!("loanApplication-{}", step / 20);
-                add(
-                    &stream,
-                    &format!("STEP_{}", step % 20),
-                    format!("{{\"step\":{step}}}"),
-                );
-            }
-        }
-    }
-    append(&engine, &mut writes);
+    let count = block_on(log::import_long(&engine)).unwrap();
     println!("{count} events");
     Arc::new(engine)
-}
-
-fn append(engine: &Engine, writes: &mut Vec<StreamWrite>) {
-    let mut writes = std::mem::take(writes).into_iter();
-    let Some(first) = writes.next() else {
-        return;
-    };
-    let first = AppendBatch::change(first.stream, first.expected, first.change);
-    block_on(engine.append(writes.fold(first, AppendBatch::and))).unwrap();
 }
 
 fn events(store: &dyn EventStore, mut each: impl FnMut(RecordedEvent)) {

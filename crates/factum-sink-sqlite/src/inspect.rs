@@ -54,17 +54,14 @@ fn look(
         None
     };
     for table in tables {
-        let owner = if known {
-            schema::check_owner(connection, table, projection)
+        let owned = if known {
+            schema::owned_by(connection, table, projection)?
         } else {
-            schema::check_free(connection, &table.name)
+            schema::taken_by(connection, &table.name)?
         };
-        match owner {
-            Err(error) if error.kind() == Kind::Invalid => {
-                let what = error.to_string();
-                obstacles.push(Obstacle::Owned { what });
-            }
-            other => other?,
+        if let Some(what) = owned {
+            obstacles.push(Obstacle::Owned { what });
+            continue;
         }
         if let Some(generation) = live {
             let differences = differences(connection, table, generation)?;

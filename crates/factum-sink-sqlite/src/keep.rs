@@ -1,4 +1,4 @@
-//! What the sink remembers: epoch, checkpoint, parked events.
+//! What the sink remembers: epoch, checkpoint, edits, parked events.
 //!
 //! Relies on: a transaction around each call. Never: moves a checkpoint under another's epoch.
 

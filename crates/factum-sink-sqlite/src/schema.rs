@@ -55,7 +55,7 @@ pub(crate) fn claim(
         _ => (),
     }
     for table in tables {
-        check_owner(connection, table, projection)?;
+        unless(owned_by(connection, table, projection)?)?;
         if made.is_some() {
             check_table(connection, table, projection, generation)?;
         } else {
@@ -149,12 +149,12 @@ fn version_of(
         .map_err(|error| said(format!("cannot find generation {generation}"), error))
 }
 
-/// A name that readers use belongs to one projection, and not to someone else's table or view.
-pub(crate) fn check_owner(
+/// Whose a name that readers use is, in words, where this projection cannot have it: another projection's, or that of something that none made.
+pub(crate) fn owned_by(
     connection: &Connection,
     table: &Table,
     projection: &str,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let name = &table.name;
     let owner: Option<String> = connection
         .query_row(
@@ -164,24 +164,33 @@ pub(crate) fn check_owner(
         )
         .optional()
         .map_err(|error| said(format!("cannot find the owner of {name}"), error))?;
-    if let Some(owner) = owner {
-        if owner == projection {
-            return Ok(());
-        }
-        let what = format!("{name} belongs to projection {owner}, not to {projection}");
-        return Err(Error::invalid(what));
+    match owner {
+        Some(owner) if owner != projection => Ok(Some(format!(
+            "{name} belongs to projection {owner}, not to {projection}"
+        ))),
+        // It has tables by this name, and the view with the first one that was published: until then the name may be given away.
+        Some(_) => match kind_of(connection, name)? {
+            Some((kind, _)) if kind != "view" => Ok(Some(taken(name, &kind))),
+            _ => Ok(None),
+        },
+        None => taken_by(connection, name),
     }
-    check_free(connection, name)
 }
 
-/// Nothing has this name in the file.
-pub(crate) fn check_free(connection: &Connection, name: &str) -> Result<(), Error> {
-    match kind_of(connection, name)? {
-        None => Ok(()),
-        Some((kind, _)) => Err(Error::invalid(format!(
-            "the file has a {kind} {name} that no projection made; choose another name, or remove it"
-        ))),
-    }
+/// What has this name in the file, in words, where no projection made anything by it.
+pub(crate) fn taken_by(connection: &Connection, name: &str) -> Result<Option<String>, Error> {
+    let found = kind_of(connection, name)?;
+    Ok(found.map(|(kind, _)| taken(name, &kind)))
+}
+
+fn taken(name: &str, kind: &str) -> String {
+    format!(
+        "the file has a {kind} {name} that no projection made; choose another name, or remove it"
+    )
+}
+
+fn unless(obstacle: Option<String>) -> Result<(), Error> {
+    obstacle.map_or(Ok(()), |what| Err(Error::invalid(what)))
 }
 
 /// What has this name in the file, and how it was made.
@@ -231,7 +240,7 @@ fn make_table(
 ) -> Result<(), Error> {
     let name = table_name(&table.name, generation);
     let sql = create(table, &name);
-    check_free(connection, &name)?;
+    unless(taken_by(connection, &name)?)?;
     let made = connection.execute_batch(&sql);
     made.map_err(|error| said(format!("cannot make {name}"), error))?;
     let noted = connection.execute(

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::place::Place;
 use super::process::Process;
-use super::{Service, certificates, command, http};
+use super::{Service, certificates, command, deb, http};
 
 /// No secret: it keeps nobody out but tests of wrong passwords.
 const PASSWORD: &str = "a 100% test";
@@ -34,27 +34,7 @@ fn prepare(place: &Place) -> Result<(), String> {
     if program.exists() {
         return Ok(());
     }
-    let download = || {
-        let mut apt = Command::new("apt-get");
-        apt.args(["download", "influxdb"])
-            .current_dir(place.path(""));
-        command::run(place, apt, 120, "")
-    };
-    download().or_else(|_| {
-        let mut update = Command::new("apt-get");
-        update.arg("update");
-        command::run(place, update, 120, "")?;
-        download()
-    })?;
-    let files = std::fs::read_dir(place.path(""))
-        .map_err(|error| format!("cannot list the downloads: {error}"))?;
-    let package = files
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .ok_or("apt-get left no package")?;
-    let mut unpack = Command::new("dpkg");
-    unpack.arg("-x").arg(package).arg(place.path("root"));
-    command::run(place, unpack, 60, "")
+    deb::unpack(place, "influxdb")
 }
 
 fn start(place: &Place, port: u16) -> Result<Process, String> {

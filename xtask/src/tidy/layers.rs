@@ -9,7 +9,7 @@ use super::{Finding, Tree};
 /// The crates by layer, lowest first. A name that ends in `*` stands for all that begin so.
 const LAYERS: &[&[&str]] = &[
     &["factum-types", "factum-io", "factum-macros"],
-    &["factum-store", "factum-format"],
+    &["factum-store", "factum-format", "factum-json"],
     &[
         "factum-engine",
         "factum-framework",

@@ -17,10 +17,10 @@ use super::place::Place;
 use super::row::{Floor, Row, Unit};
 use super::session::{Measured, Session};
 use super::stats::{Histogram, per_second};
-use crate::cloud::bring::TimeOf;
 use crate::failure::{Failure, Outcome};
 use crate::files::Input;
 use crate::import::{self, Effect, Invalid, Tally};
+use factum_json::cloud::bring::TimeOf;
 
 const GROUP: &str = "fold";
 /// As many as the real log has.

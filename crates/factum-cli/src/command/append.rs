@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ArgAction;
+use factum_json::text as json;
 use factum_store::{AppendBatch, Receipt};
 use factum_types::{
     Bytes, ContentType, EventId, EventType, ExpectedRevision, Metadata, NewEvent, Revision,
@@ -12,7 +13,6 @@ use factum_types::{
 use serde_json::json;
 
 use super::append_many;
-use crate::cloud::json;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::store::{self, Access};

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use factum_json::cloud::write;
 use factum_store::{EventStream, Kind, ReadFrom, ReadRequest, Source};
 use factum_types::Position;
 use serde_json::json;
 
 use crate::cli::Format;
-use crate::cloud::write;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::export::{Packing, Sink};

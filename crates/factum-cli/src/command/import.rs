@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::cli::Format;
-use crate::cloud::bring::TimeOf;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -14,6 +13,7 @@ use crate::import::{self, Effect, Finished, Invalid, Settings, Tally};
 use crate::interrupt::Interrupt;
 use crate::store::{self, Access};
 use crate::ui::progress::{Progress, Step, counted, grouped, rate};
+use factum_json::cloud::bring::TimeOf;
 
 /// So many wrong lines are named; the others are only counted.
 const NAMED_MAX: u64 = 20;

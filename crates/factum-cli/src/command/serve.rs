@@ -246,6 +246,9 @@ async fn serve(
         .await
         .map_err(|error| match error {
             StartError::Users(_) => Failure::new(Exit::Usage, "users", error.to_string()),
+            StartError::Subscriptions(_) => {
+                Failure::new(Exit::Error, "subscriptions", error.to_string())
+            }
             _ => Failure::new(Exit::Unreachable, "listen", error.to_string()),
         })?;
     let address = server.address();

@@ -10,8 +10,8 @@ use factum_types::{RecordedEvent, StreamName};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Format;
-use crate::cloud::time as event_time;
 use crate::context::Context;
+use crate::event_time;
 use crate::failure::{Failure, Outcome};
 use crate::fold::{At, FoldArgs, Past};
 use crate::store::{self, Access};

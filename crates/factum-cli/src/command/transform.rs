@@ -11,8 +11,8 @@ use factum_store::Source;
 use serde_json::json;
 
 use self::watch::Watcher;
-use crate::cloud::time as event_time;
 use crate::context::Context;
+use crate::event_time;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::fold::declaration;

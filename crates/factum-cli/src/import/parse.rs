@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::sync::mpsc::SyncSender;
 
+use factum_json::Wrong;
+use factum_json::cloud::bring::{self, Names};
 use factum_types::{EventType, NameError, NewEvent, StreamName, Timestamp};
 
 use super::lines::{Lines, Next};
 use super::seen::{ContentHasher, KeyedMap};
 use super::{BATCH_BYTES, IDS_MAX, Invalid, LINE_BYTES_MAX, Settings};
-use crate::cloud::bring::{self, Names, Wrong};
 use crate::failure::Failure;
 
 /// Event types are few; more than this are not shared.
@@ -72,11 +73,11 @@ struct Shared {
 impl Names for Shared {
     type Stream = usize;
 
-    fn stream(&mut self, name: &str) -> Result<usize, NameError> {
+    fn stream(&mut self, name: &str) -> Result<usize, String> {
         if let Some(number) = self.streams.get(name) {
             return Ok(*number);
         }
-        let stream = StreamName::new(name)?;
+        let stream = StreamName::new(name).map_err(|error| error.to_string())?;
         let number = self.streams.len();
         self.streams.insert(Box::from(name), number);
         self.new_streams.push(stream);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use factum_client::{Client, ClientOptions, Credentials};
+use factum_client::{Address, Client, ClientOptions, Credentials};
 use factum_store::{EventStore, SnapshotStore};
 use pollster::block_on;
 
@@ -12,26 +12,13 @@ use crate::failure::{Failure, Outcome};
 
 /// The store of a server.
 pub(super) fn open(server: &ServerAddress) -> Outcome<Store> {
-    let (url, user) = split(&server.url)?;
     let mut options = ClientOptions::default();
-    if user.is_none() && server.password.is_some() {
-        return Err(Failure::usage(
-            "FACTUM_PASSWORD is set, and the address of the server names no user",
-        )
-        .hint("name the user before the host, as in https://admin@localhost:2113"));
-    }
-    if let Some(user) = user {
-        let Some(password) = &server.password else {
-            return Err(Failure::usage(format!("user {user} has no password"))
-                .hint("set the variable FACTUM_PASSWORD"));
-        };
-        options = options.credentials(Credentials::new(&user, password));
-    }
+    options.credentials = who(&Address::parse(&server.url)?, server.password.as_deref())?;
     if let Some(file) = &server.ca_file {
         let pem = std::fs::read(file).map_err(|error| Failure::io(file.display(), &error))?;
         options = options.authorities(pem);
     }
-    let client = Arc::new(block_on(Client::connect(&url, options))?);
+    let client = Arc::new(block_on(Client::connect(&server.url, options))?);
     Ok(Store {
         events: Arc::clone(&client) as Arc<dyn EventStore>,
         snapshots: Arc::clone(&client) as Arc<dyn SnapshotStore>,
@@ -41,53 +28,52 @@ pub(super) fn open(server: &ServerAddress) -> Outcome<Store> {
     })
 }
 
-/// An address without its user, and the user.
-fn split(url: &str) -> Outcome<(String, Option<String>)> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Ok((url.to_owned(), None));
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let Some(at) = rest.get(..end).and_then(|authority| authority.rfind('@')) else {
-        return Ok((url.to_owned(), None));
-    };
-    let (user, host) = rest.split_at(at);
-    if user.contains(':') {
-        // Not shown: it holds a password.
+/// Who asks: the user in the address, with the password that stands elsewhere.
+fn who(address: &Address, password: Option<&str>) -> Outcome<Option<Credentials>> {
+    if address.has_password() {
         return Err(
             Failure::usage("the address of the server has a password in it").hint(
                 "set the variable FACTUM_PASSWORD; other users of this machine can read arguments",
             ),
         );
     }
-    Ok((
-        format!("{scheme}://{}", host.trim_start_matches('@')),
-        Some(user.to_owned()),
-    ))
+    match (address.user(), password) {
+        (Some(user), Some(password)) => Ok(Some(Credentials::new(user, password))),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Failure::usage(
+            "FACTUM_PASSWORD is set, and the address of the server names no user",
+        )
+        .hint("name the user before the host, as in https://admin@localhost:2113")),
+        (Some(user), None) => Err(Failure::usage(format!("user {user} has no password"))
+            .hint("set the variable FACTUM_PASSWORD")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::who;
+    use factum_client::{Address, Credentials};
 
     #[test]
-    fn the_user_is_taken_off_and_a_password_refused() {
-        let split_is = |url: &str, rest: &str, user: Option<&str>| {
-            let (found, who) = split(url).unwrap();
-            assert_eq!((found.as_str(), who.as_deref()), (rest, user), "{url}");
+    fn the_user_is_taken_decoded_and_a_password_refused() {
+        let who = |url: &str, password| who(&Address::parse(url).unwrap(), password);
+        let check = |url: &str, user: &str| {
+            let found = who(url, Some("secret")).unwrap();
+            assert!(found == Some(Credentials::new(user, "secret")), "{url}");
         };
-        split_is("http://localhost:2113", "http://localhost:2113", None);
-        split_is(
-            "https://anna@events:2113",
-            "https://events:2113",
-            Some("anna"),
-        );
-        split_is(
-            "https://anna@example.org@events:2113",
-            "https://events:2113",
-            Some("anna@example.org"),
-        );
-        split_is("nonsense", "nonsense", None);
-        let refused = split("https://anna:secret@events:2113").unwrap_err();
-        assert!(!format!("{refused:?}").contains("secret"), "{refused:?}");
+        assert!(who("http://localhost:2113", None).unwrap().is_none());
+        check("https://anna@events:2113", "anna");
+        check("https://anna%40example.org@events:2113", "anna@example.org");
+        check("https://anna@example.org@events:2113", "anna@example.org");
+        for (url, password, why) in [
+            ("http://localhost:2113", Some("secret"), "names no user"),
+            ("http://anna@localhost:2113", None, "anna has no password"),
+            ("https://anna:secret@x", None, "has a password in it"),
+            ("https://anna:secret@x", Some("s"), "has a password in it"),
+        ] {
+            let refused = format!("{:?}", who(url, password).unwrap_err());
+            assert!(refused.contains(why), "{refused}");
+            assert!(!refused.contains("secret"), "{refused}");
+        }
     }
 }

@@ -8,11 +8,12 @@ mod call;
 mod queue;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use factum_proto::v1::AppendRequest;
 use factum_store::{AppendBatch, Kind, Receipt, StoreError};
 use prost::Message;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::background::Task;
@@ -21,36 +22,34 @@ use queue::{Job, Queue};
 
 pub(crate) use queue::EndGuard;
 
-/// An append takes at least this much of what may be in flight, in bytes.
+/// An append takes at least this much of the room for what is sent, in bytes.
 const WEIGHT_MIN: usize = 256;
+
+/// When a time will be up; a time that no clock can tell is a long one.
+fn after(time: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(30 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + LONG)
+}
 
 /// The appends of one client.
 pub(crate) struct Appends {
     queue: Arc<Queue>,
-    room: Arc<Semaphore>,
-    /// Bytes of all.
-    room_bytes: usize,
     /// Dropping it ends the call.
     _call: Task<()>,
 }
 
 impl Appends {
     pub(crate) fn new(link: &Link) -> Self {
-        let queue = Arc::new(Queue::default());
-        let room_bytes = link
-            .options
-            .append_bytes_in_flight
-            .clamp(WEIGHT_MIN, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let queue = Arc::new(Queue::new(link.options.append_bytes_in_flight));
         let call = call::keep(Arc::clone(&queue), link.stub.clone(), link.options.timeout);
         Self {
             queue,
-            room: Arc::new(Semaphore::new(room_bytes)),
-            room_bytes,
             _call: link.background.spawn(call),
         }
     }
 
-    /// Appends a batch. Nothing is sent before the future is first polled.
+    /// Appends a batch. Nothing is sent before the future is first polled; then it has its place in the order.
     pub(crate) async fn append(
         &self,
         link: &Link,
@@ -64,20 +63,12 @@ impl Appends {
                 "bytes in one append as it is sent: {bytes} is more than the limit of {limit}"
             )));
         }
-        let weight = bytes.clamp(WEIGHT_MIN, self.room_bytes);
-        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        let closed = |_| StoreError::new(Kind::Unavailable, "the client was closed");
-        let room = Arc::clone(&self.room)
-            .acquire_many_owned(weight)
-            .await
-            .map_err(closed)?;
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Job {
+        let _place = self.queue.push(Job {
             request,
-            after: 0,
-            deadline: Instant::now() + link.options.timeout,
+            weight: bytes.max(WEIGHT_MIN),
+            deadline: after(link.options.timeout),
             answer,
-            room,
         });
         let lost = |error: oneshot::error::RecvError| {
             let text = "it is not known whether it was written: the client's thread ended";

@@ -1,8 +1,10 @@
 //! Appends that wait, and appends that were sent, under one lock.
 //!
+//! An append stands in the queue from the first poll of its future on, so that the order is that of the first polls whoever is polled
+//! afterwards, and no append waits for somebody else's future to be polled. It goes out when all before it have and there is room.
 //! Never: wakes anybody, or lets go of anything of somebody else's, while the lock is held.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use factum_proto::v1::AppendRequest;
 use factum_store::{Kind, Receipt, StoreError};
 use futures_core::Stream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 type Outcome = Result<Receipt, StoreError>;
@@ -19,41 +21,49 @@ type Outcome = Result<Receipt, StoreError>;
 /// An append that waits to be sent.
 pub(super) struct Job {
     pub(super) request: AppendRequest,
-    /// Not before this subscription from the end, and all before it, know where the end is. Set by [`Queue::push`].
-    pub(super) after: u64,
+    /// What it takes of the room for what is sent, in bytes.
+    pub(super) weight: usize,
     pub(super) deadline: Instant,
     pub(super) answer: oneshot::Sender<Outcome>,
-    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// A job in the queue.
+struct Waiting {
+    job: Job,
+    /// Not before this subscription from the end, and all before it, know where the end is.
+    after: u64,
 }
 
 /// An append that was sent.
 struct Sent {
+    weight: usize,
     deadline: Instant,
     answer: oneshot::Sender<Outcome>,
-    room: OwnedSemaphorePermit,
 }
 
 /// An answer, to be given once the lock is released.
-pub(super) struct Given(oneshot::Sender<Outcome>, Outcome, OwnedSemaphorePermit);
+struct Given(oneshot::Sender<Outcome>, Outcome);
 
 impl Given {
     fn give(self) {
-        let Self(answer, outcome, room) = self;
-        drop(room);
         // Nobody may be waiting any more.
-        drop(answer.send(outcome));
+        drop(self.0.send(self.1));
     }
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Job>,
+    /// By the number of the append; the first is the next to be sent.
+    waiting: BTreeMap<u64, Waiting>,
+    /// By the number of the append, by which the server answers.
     sent: BTreeMap<u64, Sent>,
-    /// The number of the last append that was sent.
+    /// The weight of all that was sent.
+    sent_bytes: usize,
+    /// The number of the last append that was asked for.
     last: u64,
     /// The number of the call that may send.
     call: u64,
-    /// Of the call that has nothing to send.
+    /// Of the call that has nothing it may send.
     idle: Option<Waker>,
     /// Subscriptions from the end that do not know where it is.
     unsettled: BTreeSet<u64>,
@@ -61,28 +71,73 @@ struct State {
     subscriptions: u64,
 }
 
+impl State {
+    /// Whether what waits first may be sent: alone, whatever its weight.
+    fn may_go(&self, first: &Waiting, room_bytes: usize) -> bool {
+        let settled = self.unsettled.range(..=first.after).next().is_none();
+        let total = self.sent_bytes.saturating_add(first.job.weight);
+        settled && (self.sent.is_empty() || total <= room_bytes)
+    }
+
+    fn unsend(&mut self, number: u64) -> Option<Sent> {
+        let sent = self.sent.remove(&number)?;
+        self.sent_bytes -= sent.weight;
+        Some(sent)
+    }
+
+    /// Who is to be woken when there may be something to send.
+    fn sender(&mut self) -> Option<Waker> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.idle.take()
+    }
+}
+
 /// The appends of one client.
-#[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
     work: Notify,
+    /// The weight of what may be sent and not answered; one append goes however large it is.
+    room_bytes: usize,
 }
 
 impl Queue {
+    pub(super) fn new(room_bytes: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            work: Notify::new(),
+            room_bytes,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, mut job: Job) {
-        let mut state = self.lock();
-        job.after = state.subscriptions;
-        state.waiting.push_back(job);
-        let idle = state.idle.take();
+    /// Releases the lock and wakes whoever may send now.
+    fn release(mut state: MutexGuard<'_, State>) {
+        let sender = state.sender();
         drop(state);
-        if let Some(idle) = idle {
-            idle.wake();
+        if let Some(sender) = sender {
+            sender.wake();
         }
+    }
+
+    /// Puts a job at the end.
+    pub(super) fn push(&self, mut job: Job) -> Place<'_> {
+        let mut state = self.lock();
+        state.last += 1;
+        let number = state.last;
+        job.request.request = number;
+        let after = state.subscriptions;
+        state.waiting.insert(number, Waiting { job, after });
+        Self::release(state);
         self.work.notify_one();
+        Place {
+            number,
+            queue: self,
+        }
     }
 
     /// Ready once something waits.
@@ -104,9 +159,11 @@ impl Queue {
 
     /// Gives the answer to what was sent; what nobody asked for is passed over.
     pub(super) fn answer(&self, number: u64, outcome: Outcome) {
-        let sent = self.lock().sent.remove(&number);
-        if let Some(Sent { answer, room, .. }) = sent {
-            Given(answer, outcome, room).give();
+        let mut state = self.lock();
+        let sent = state.unsend(number);
+        Self::release(state);
+        if let Some(Sent { answer, .. }) = sent {
+            Given(answer, outcome).give();
         }
     }
 
@@ -115,47 +172,73 @@ impl Queue {
         let mut state = self.lock();
         state.call += 1;
         let sent = mem::take(&mut state.sent);
+        state.sent_bytes = 0;
+        // The call learns that it is over, though nothing may wait.
+        let idle = state.idle.take();
         drop(state);
-        for Sent { answer, room, .. } in sent.into_values() {
-            Given(answer, Err(error.clone()), room).give();
+        if let Some(idle) = idle {
+            idle.wake();
+        }
+        for Sent { answer, .. } in sent.into_values() {
+            Given(answer, Err(error.clone())).give();
         }
     }
 
     /// Gives this answer to all that waits.
     pub(super) fn end_waiting(&self, error: &StoreError) {
         let waiting = mem::take(&mut self.lock().waiting);
-        for Job { answer, room, .. } in waiting {
-            Given(answer, Err(error.clone()), room).give();
+        for waiting in waiting.into_values() {
+            Given(waiting.job.answer, Err(error.clone())).give();
         }
     }
 
     /// Answers those whose time is up.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.lock();
-        let late: Vec<u64> = state
-            .sent
-            .iter()
+        let sent = state.sent.iter();
+        let late: Vec<u64> = sent
             .filter(|(_, sent)| sent.deadline <= now)
             .map(|(number, _)| *number)
             .collect();
         let sent: Vec<Sent> = late
-            .iter()
-            .filter_map(|number| state.sent.remove(number))
+            .into_iter()
+            .filter_map(|number| state.unsend(number))
             .collect();
+        // All have the same time, so that the first is up first.
         let mut waiting = Vec::new();
-        while state.waiting.front().is_some_and(|job| job.deadline <= now) {
-            waiting.extend(state.waiting.pop_front());
+        while let Some(first) = state.waiting.first_entry() {
+            if first.get().job.deadline > now {
+                break;
+            }
+            waiting.push(first.remove());
         }
-        drop(state);
-        for Sent { answer, room, .. } in sent {
+        Self::release(state);
+        for Sent { answer, .. } in sent {
             let text =
                 "it is not known whether it was written: the server has not answered in time";
-            Given(answer, Err(StoreError::new(Kind::Unknown, text)), room).give();
+            Given(answer, Err(StoreError::new(Kind::Unknown, text))).give();
         }
-        for Job { answer, room, .. } in waiting {
+        for waiting in waiting {
             let text = "nothing was written: the append could not be sent in time";
-            Given(answer, Err(StoreError::new(Kind::Unavailable, text)), room).give();
+            let error = StoreError::new(Kind::Unavailable, text);
+            Given(waiting.job.answer, Err(error)).give();
         }
+    }
+}
+
+/// The place of an append in the queue. Dropping it gives the append up, unless it was sent.
+pub(super) struct Place<'a> {
+    number: u64,
+    queue: &'a Queue,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        let waiting = state.waiting.remove(&self.number);
+        // What stood behind it may be small enough.
+        Queue::release(state);
+        drop(waiting);
     }
 }
 
@@ -165,57 +248,38 @@ pub(super) struct Requests {
     queue: Arc<Queue>,
 }
 
-impl Requests {
-    /// The next request, and what nobody waits for any more, to be dropped without the lock.
-    fn next(
-        &self,
-        context: &mut Context<'_>,
-        dropped: &mut Vec<Job>,
-    ) -> Poll<Option<AppendRequest>> {
-        let mut state = self.queue.lock();
-        if state.call != self.call {
-            return Poll::Ready(None);
-        }
-        loop {
-            let settled = |job: &Job| !state.unsettled.range(..=job.after).any(|_| true);
-            match state.waiting.front() {
-                Some(job) if job.answer.is_closed() => dropped.extend(state.waiting.pop_front()),
-                Some(job) if settled(job) => break,
-                _ => {
-                    state.idle = Some(context.waker().clone());
-                    return Poll::Pending;
-                }
-            }
-        }
-        let Some(job) = state.waiting.pop_front() else {
-            return Poll::Pending;
-        };
-        let Job {
-            mut request,
-            deadline,
-            answer,
-            room,
-            ..
-        } = job;
-        state.last += 1;
-        request.request = state.last;
-        let sent = Sent {
-            deadline,
-            answer,
-            room,
-        };
-        let number = state.last;
-        state.sent.insert(number, sent);
-        Poll::Ready(Some(request))
-    }
-}
-
 impl Stream for Requests {
     type Item = AppendRequest;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<AppendRequest>> {
-        let mut dropped = Vec::new();
-        self.next(context, &mut dropped)
+        let mut state = self.queue.lock();
+        if state.call != self.call {
+            return Poll::Ready(None);
+        }
+        let first = state.waiting.first_key_value();
+        let next = first.filter(|(_, first)| state.may_go(first, self.queue.room_bytes));
+        let next = next.map(|(number, _)| *number);
+        let Some((number, waiting)) = next.and_then(|number| state.waiting.remove_entry(&number))
+        else {
+            let before = state.idle.replace(context.waker().clone());
+            drop(state);
+            drop(before);
+            return Poll::Pending;
+        };
+        let Job {
+            request,
+            weight,
+            deadline,
+            answer,
+        } = waiting.job;
+        state.sent_bytes += weight;
+        let sent = Sent {
+            weight,
+            deadline,
+            answer,
+        };
+        state.sent.insert(number, sent);
+        Poll::Ready(Some(request))
     }
 }
 
@@ -242,10 +306,6 @@ impl Drop for EndGuard {
     fn drop(&mut self) {
         let mut state = self.queue.lock();
         state.unsettled.remove(&self.number);
-        let idle = state.idle.take();
-        drop(state);
-        if let Some(idle) = idle {
-            idle.wake();
-        }
+        Queue::release(state);
     }
 }

@@ -22,6 +22,10 @@ pub(crate) trait Bend: Send + Sync + 'static {
     fn subscribe(&self, store: &MemoryStore, request: SubscribeRequest) -> Subscription {
         store.subscribe(request)
     }
+
+    fn head<'a>(&'a self, store: &'a MemoryStore) -> Answer<'a, Option<Position>> {
+        store.head()
+    }
 }
 
 pub(crate) struct Bent<B>(pub(crate) MemoryStore, pub(crate) B);
@@ -40,7 +44,7 @@ impl<B: Bend> EventStore for Bent<B> {
     }
 
     fn head(&self) -> Answer<'_, Option<Position>> {
-        self.0.head()
+        self.1.head(&self.0)
     }
 
     fn stream_info(&self, stream: StreamName) -> Answer<'_, StreamInfo> {

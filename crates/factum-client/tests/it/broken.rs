@@ -11,11 +11,10 @@ use factum_store::{
 };
 use factum_types::ExpectedRevision::Any;
 use factum_types::Position;
-use pollster::block_on;
 
 use crate::bent::{Answer, Bend, Bent};
 use crate::proxy::Proxy;
-use crate::support::{RUNTIME, Running, batch, stream};
+use crate::support::{RUNTIME, Running, batch, block_on, stream, within};
 
 fn url(proxy: &Proxy) -> String {
     format!("http://{}", proxy.address)
@@ -141,11 +140,13 @@ fn an_append_that_was_sent_is_unknown_and_its_retry_is_answered() {
         let (client, given) = (client.clone(), given.clone());
         RUNTIME.spawn(async move { client.append(given).await })
     };
-    while block_on(store.0.head()).unwrap().is_none() {
-        RUNTIME.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
-    }
+    within(async {
+        while store.0.head().await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
     proxy.cut();
-    let error = RUNTIME.block_on(appending).unwrap().unwrap_err();
+    let error = within(appending).unwrap().unwrap_err();
     assert_eq!(error.kind(), Kind::Unknown, "{error}");
     speaks.store(true, Ordering::SeqCst);
     let receipt = block_on(client.append(given)).unwrap();

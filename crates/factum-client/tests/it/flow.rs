@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use factum_client::{Client, ClientOptions};
 use factum_server::Options;
@@ -13,10 +14,10 @@ use factum_store::{
 };
 use factum_types::ExpectedRevision::Any;
 use factum_types::{EventId, EventType, NewEvent, Position, RecordedEvent};
-use pollster::block_on;
+use tokio::sync::watch;
 
 use crate::bent::{Answer, Bend, Bent};
-use crate::support::{Running, batch, stream};
+use crate::support::{Running, batch, block_on, stream};
 
 #[test]
 fn appends_keep_the_order_in_which_they_were_polled() {
@@ -42,6 +43,100 @@ fn appends_keep_the_order_in_which_they_were_polled() {
     assert_eq!(ids, (0..2_000).collect::<Vec<_>>());
 }
 
+/// Writes at once, and says so only once it may.
+pub(crate) struct Held(pub(crate) Arc<watch::Sender<bool>>);
+
+impl Bend for Held {
+    fn append<'a>(&'a self, store: &'a MemoryStore, batch: AppendBatch) -> Answer<'a, Receipt> {
+        let mut may_answer = self.0.subscribe();
+        Box::pin(async move {
+            let answer = store.append(batch).await;
+            may_answer.wait_for(|may_answer| *may_answer).await.unwrap();
+            answer
+        })
+    }
+}
+
+/// A store that holds appends, and a client with room for only a few of them.
+fn held() -> (Running, Client, Arc<watch::Sender<bool>>) {
+    let may_answer = Arc::new(watch::Sender::new(false));
+    let store = Bent(MemoryStore::new(), Held(Arc::clone(&may_answer)));
+    let server = Running::new(Arc::new(store));
+    let mut options = ClientOptions::default();
+    options.append_bytes_in_flight = 1_000;
+    let client = block_on(Client::connect(&server.url(), options)).unwrap();
+    (server, client, may_answer)
+}
+
+/// The order is that of the first polls, and the last is answered although nobody polls those before it again.
+#[test]
+fn appends_that_wait_for_room_keep_their_order_and_need_no_other_poll() {
+    let (server, client, may_answer) = held();
+    let name = stream("order-1");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut running: Vec<_> = (0..100)
+        .map(|number| client.append(batch(&name, Any, number, 1)))
+        .collect();
+    for append in &mut running {
+        assert!(append.as_mut().poll(&mut context).is_pending());
+    }
+    may_answer.send_replace(true);
+    while let Some(last) = running.pop() {
+        let receipt = block_on(last).unwrap();
+        assert!(!receipt.replayed);
+    }
+    let events = block_on(client.read(ReadRequest::stream(name)).collect()).unwrap();
+    let ids: Vec<u128> = events.iter().map(|event| event.id.as_u128()).collect();
+    assert_eq!(ids, (0..100).collect::<Vec<_>>());
+    drop(server);
+}
+
+#[test]
+fn what_waits_for_room_and_is_given_up_is_never_sent() {
+    let (server, client, may_answer) = held();
+    let name = stream("order-1");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut running: Vec<_> = (0..20)
+        .map(|number| client.append(batch(&name, Any, number, 1)))
+        .collect();
+    for append in &mut running {
+        assert!(append.as_mut().poll(&mut context).is_pending());
+    }
+    // There is room for three; the last ten cannot have been sent.
+    running.truncate(10);
+    may_answer.send_replace(true);
+    for append in running {
+        block_on(append).unwrap();
+    }
+    block_on(client.append(batch(&name, Any, 20, 1))).unwrap();
+    let events = block_on(client.read(ReadRequest::stream(name)).collect()).unwrap();
+    let ids: Vec<u128> = events.iter().map(|event| event.id.as_u128()).collect();
+    assert_eq!(ids, (0..10).chain([20]).collect::<Vec<_>>());
+    drop(server);
+}
+
+#[test]
+fn an_append_without_room_waits_no_longer_than_it_may() {
+    let may_answer = Arc::new(watch::Sender::new(false));
+    let store = Bent(MemoryStore::new(), Held(Arc::clone(&may_answer)));
+    let server = Running::new(Arc::new(store));
+    let mut options = ClientOptions::default().timeout(Duration::from_millis(300));
+    options.append_bytes_in_flight = 1;
+    let client = block_on(Client::connect(&server.url(), options)).unwrap();
+    let (first, second) = (
+        client.append(batch(&stream("order-1"), Any, 0, 1)),
+        client.append(batch(&stream("order-2"), Any, 1, 1)),
+    );
+    let answers = block_on(futures_util::future::join(first, second));
+    assert_eq!(answers.0.unwrap_err().kind(), Kind::Unknown);
+    // Time may be up for it a moment later, so that it was sent.
+    let second = answers.1.unwrap_err();
+    assert!(
+        matches!(second.kind(), Kind::Unavailable | Kind::Unknown),
+        "{second}"
+    );
+}
+
 /// Counts how many appends run at once, each for a while.
 #[derive(Default)]
 struct Counting {
@@ -54,7 +149,7 @@ impl Bend for Counting {
         Box::pin(async move {
             let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(running, Ordering::SeqCst);
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
             self.running.fetch_sub(1, Ordering::SeqCst);
             store.append(batch).await
         })
@@ -97,6 +192,43 @@ fn what_is_appended_after_subscribing_from_the_end_comes() {
         let mut following =
             client.subscribe(SubscribeRequest::new(Source::All).from(SubscribeFrom::End));
         block_on(client.append(batch(&name, Any, number, 1))).unwrap();
+        let event = block_on(following.next_event()).unwrap().unwrap();
+        assert_eq!(event.revision.number(), number);
+    }
+}
+
+/// Does not say where the end is for so many times, once it is told to.
+struct Mute(Arc<AtomicUsize>);
+
+impl Bend for Mute {
+    fn head<'a>(&'a self, store: &'a MemoryStore) -> Answer<'a, Option<Position>> {
+        let left = self
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        if left.is_ok() {
+            let error = StoreError::new(Kind::Unavailable, "the end is not known yet");
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        store.head()
+    }
+}
+
+/// Where the end is has to be asked for several times; nobody polls the subscription meanwhile.
+#[test]
+fn what_is_appended_after_subscribing_comes_however_late_the_end_is_known() {
+    let silences = Arc::new(AtomicUsize::new(0));
+    let store = Bent(MemoryStore::new(), Mute(Arc::clone(&silences)));
+    let server = Running::new(Arc::new(store));
+    let client = server.client();
+    let name = stream("order-1");
+    for number in 0..5 {
+        silences.store(2, Ordering::SeqCst);
+        let mut following =
+            client.subscribe(SubscribeRequest::new(Source::All).from(SubscribeFrom::End));
+        block_on(client.append(batch(&name, Any, number, 1))).unwrap();
+        assert_eq!(silences.load(Ordering::SeqCst), 0, "it was sent too early");
         let event = block_on(following.next_event()).unwrap().unwrap();
         assert_eq!(event.revision.number(), number);
     }

@@ -13,6 +13,8 @@ mod proxy;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod server;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::RUNTIME;
+use crate::support::{RUNTIME, within};
 
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
@@ -22,7 +22,7 @@ impl Proxy {
     /// In front of a server, with a certificate of its own if there is one.
     pub(crate) fn new(server: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = RUNTIME.block_on(TcpListener::bind(address)).unwrap();
+        let listener = within(TcpListener::bind(address)).unwrap();
         let address = listener.local_addr().unwrap();
         let cuts = Arc::new(watch::Sender::new(0));
         let watched = Arc::clone(&cuts);

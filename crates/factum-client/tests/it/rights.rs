@@ -7,13 +7,12 @@ use factum_client::{Client, ClientOptions};
 use factum_server::Options;
 use factum_server::auth::Mode;
 use factum_store::{
-    Checkpoint, CheckpointStore, EventStore, Kind, MemoryStore, ReadRequest, SnapshotStore, Source,
-    StoreError, StreamsRequest, SubscribeRequest,
+    AppendBatch, Change, Checkpoint, CheckpointStore, EventStore, Kind, MemoryStore, ReadRequest,
+    Snapshot, SnapshotStore, Source, StoreError, StreamsRequest, SubscribeRequest,
 };
 use factum_types::ExpectedRevision::Any;
-use pollster::block_on;
 
-use crate::support::{Running, batch, stream};
+use crate::support::{Running, batch, block_on, stream};
 
 fn server() -> Running {
     let mut options = Options::default();
@@ -79,6 +78,46 @@ fn a_stream_of_the_system_is_not_for_everybody_to_write() {
     }
     let events = block_on(ops.read(ReadRequest::stream(own)).collect()).unwrap();
     assert_eq!(events.len(), 3);
+}
+
+/// What is made of the index when it is read has no events of its own, whoever asks.
+#[test]
+fn a_stream_made_of_the_index_cannot_be_written() {
+    let server = Running::new(Arc::new(MemoryStore::new()));
+    let client = server.client();
+    let refused = |error: StoreError, name: &str| {
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+        let why = format!("stream {name} is made of the index");
+        assert!(error.to_string().contains(&why), "{error}");
+    };
+    for name in [
+        "$ce-order",
+        "$category-order",
+        "$et-Counted",
+        "$bc-1",
+        "$streams",
+    ] {
+        let there = stream(name);
+        refused(
+            block_on(client.append(batch(&there, Any, 0, 1))).unwrap_err(),
+            name,
+        );
+        for change in [Change::Delete, Change::Tombstone] {
+            let changed = AppendBatch::change(there.clone(), Any, change);
+            refused(block_on(client.append(changed)).unwrap_err(), name);
+        }
+        // Neither beside an ordinary stream, which then has nothing of it.
+        let mut both = batch(&stream("order-1"), Any, 0, 1);
+        both.writes.extend(batch(&there, Any, 1, 1).writes);
+        refused(block_on(client.append(both)).unwrap_err(), name);
+        let snapshot = Snapshot::new(there.clone(), "k", 0, Vec::new());
+        refused(block_on(client.save_snapshot(snapshot)).unwrap_err(), name);
+        let dropped = client.drop_snapshots(there, String::new());
+        refused(block_on(dropped).unwrap_err(), name);
+    }
+    assert_eq!(block_on(client.head()).unwrap(), None);
+    // With nothing behind it, it is a name as any other.
+    block_on(client.append(batch(&stream("$ce-"), Any, 0, 1))).unwrap();
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Servers that come and go.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use factum_client::{Client, ClientOptions};
@@ -22,6 +25,43 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .build()
         .unwrap()
 });
+
+/// What a test waits for at most, wherever it waits.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future where there is no runtime, as a client has to allow, and not for ever.
+#[track_caller]
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let clock = Env::real().clock;
+    let began_ns = clock.monotonic_ns();
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut future, mut context) = (pin!(future), Context::from_waker(&waker));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        let passed = Duration::from_nanos(clock.monotonic_ns() - began_ns);
+        let Some(left) = PATIENCE.checked_sub(passed) else {
+            panic!("it is not ready after {PATIENCE:?}");
+        };
+        thread::park_timeout(left);
+    }
+}
+
+/// Waits on the runtime of the servers, and not for ever.
+#[track_caller]
+pub(crate) fn within<F: Future>(future: F) -> F::Output {
+    let answer = RUNTIME.block_on(async { tokio::time::timeout(PATIENCE, future).await });
+    answer.expect("it is not ready in time")
+}
 
 /// A server that stops when it is dropped.
 pub(crate) struct Running {
@@ -45,9 +85,7 @@ impl Running {
     }
 
     pub(crate) fn with(store: Arc<dyn Store>, options: Options) -> Self {
-        let server = RUNTIME
-            .block_on(Server::bind(store, options, Env::real()))
-            .unwrap();
+        let server = within(Server::bind(store, options, Env::real())).unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
         let ended = RUNTIME.spawn(server.run(async { drop(stopped.await) }));
@@ -63,14 +101,14 @@ impl Running {
     }
 
     pub(crate) fn client(&self) -> Client {
-        pollster::block_on(Client::connect(&self.url(), ClientOptions::default())).unwrap()
+        block_on(Client::connect(&self.url(), ClientOptions::default())).unwrap()
     }
 
     /// Stops it and waits until its port is free.
     pub(crate) fn stop(mut self) {
         drop(self.stop.take());
         if let Some(ended) = self.ended.take() {
-            RUNTIME.block_on(ended).unwrap();
+            within(ended).unwrap();
         }
     }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use factum_client::{Client, ClientOptions};
 use factum_store::{EventStore, Kind, MemoryStore};
-use pollster::block_on;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::proxy::Proxy;
-use crate::support::Running;
+use crate::support::{Running, block_on};
 
 /// A certificate for a name, as PEM, and what accepts connections with it.
 fn certified(name: &str) -> (String, TlsAcceptor) {

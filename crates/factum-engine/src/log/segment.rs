@@ -64,6 +64,7 @@ struct State {
 
 impl SegmentLog {
     pub(crate) fn new(supply: Arc<Supply>, start: LogStart) -> Self {
+        supply.filled(start.offset);
         let cursor = Cursor {
             key: SegmentKey {
                 salt: start.salt,
@@ -139,6 +140,7 @@ impl FrameLog for SegmentLog {
         if let Some(mean) = state.frame_bytes.checked_div(state.frames) {
             self.supply.expect_frames_of(mean);
         }
+        self.supply.filled(SEGMENT_HEADER_BYTES);
         (state.frames, state.frame_bytes) = (0, 0);
         state.context = SegmentContext {
             number: segment.number,
@@ -173,6 +175,7 @@ impl FrameLog for SegmentLog {
         let laid = state.cursor.lay(frame, base_position, time);
         state.checkpointed = false;
         let placed = state.placed(laid);
+        self.supply.filled(state.cursor.offset);
         // A few frames say nothing yet.
         if state.frames >= FRAMES_TO_JUDGE_BY {
             self.supply

@@ -14,6 +14,8 @@ mod lost_tail;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod supply;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod times;

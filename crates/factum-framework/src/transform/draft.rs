@@ -161,7 +161,6 @@ impl Draft {
         let (data, content_type) = match &self.parsed {
             Some(parsed) if self.changed => {
                 let data = crate::codec::encode(parsed)?;
-                crate::codec::must_be_readable(&data)?;
                 (Bytes::from(data), ContentType::Json)
             }
             _ => (source.data.clone(), source.content_type),

@@ -37,7 +37,7 @@ pub use exactly_once::check_exactly_once;
 pub use faulty::{Fault, Faulty, Plan};
 pub use hand::{check_fencing, check_generations, check_hand};
 pub use log::{Orders, log, orders_tables};
-pub use random::check_random;
+pub use random::{check_random, check_random_bulk};
 
 use crate::error::Error;
 use crate::manage::Manage;
@@ -51,8 +51,8 @@ pub trait Subject: Sink<Writer: Rows> + Manage + ReadBack {}
 
 impl<S: Sink<Writer: Rows> + Manage + ReadBack> Subject for S {}
 
-/// Everything that a sink with tables has to pass: the rules of [`Rows`], leases, edits by hand, generations, and the same read model whichever
-/// call fails.
+/// Everything that a sink with tables has to pass: the rules of [`Rows`], leases, edits by hand, generations, bulks, and the same read model
+/// whichever call fails.
 ///
 /// # Panics
 /// It does not pass.
@@ -73,6 +73,7 @@ pub async fn check_sink<S: Subject>(open: impl AsyncFn(u64, &[Table]) -> S) {
     check_generations(open(1_002, &tables).await, open(1_002, &tables).await).await;
     check_bulk(open(1_003, &tables).await).await;
     check_random(async |place, tables| open(2_000 + place, tables).await, 1).await;
+    check_random_bulk(async |place, tables| open(3_000 + place, tables).await, 1).await;
     check_failures(async |place| open(10_000 + place, &orders_tables()).await).await;
 }
 

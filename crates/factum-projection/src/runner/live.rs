@@ -46,6 +46,8 @@ impl<S: Sink, P: Projector<S::Writer>> Runner<S, P> {
     /// - [`Kind::Fenced`]: another runner claimed the projection.
     /// - [`Kind::Unavailable`]: waiting did not help as often as [`backoff`](Self::backoff) says; by default it waits for ever.
     /// - [`Kind::Invalid`]: too many events are parked, or the sink cannot hold the projection.
+    /// - [`Kind::Denied`]: the sink does not let us in, or not do this.
+    /// - [`Kind::Outdated`]: the generation was filled by another version, or with other tables.
     /// - [`Kind::Store`]: the store does not do what it should; [`Corrupt`](factum_store::Kind::Corrupt) names the event.
     ///
     /// # Cancel safety

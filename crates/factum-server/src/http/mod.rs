@@ -1,21 +1,32 @@
-//! Plain HTTP: health, and what tools ask about a node.
+//! Plain HTTP: streams as JSON and `CloudEvents`, server-sent events, and what tools ask about a node (decision 0033).
+//!
+//! What lives here: one file per subject, and [`ROUTES`], the one list of what is answered. `append` and `events` are the way in, `page` and
+//! `subscribe` the way out, `format` is what both write, `problem` how something is refused. Relies on: factum-json for events as text.
+//! Never: reads a body before the caller may send it, or holds more of an answer than one page.
+
+mod append;
+mod binary;
+mod body;
+mod events;
+mod expected;
+mod format;
+mod metadata;
+mod openapi;
+mod page;
+pub(crate) mod problem;
+mod query;
+mod source;
+mod subscribe;
+mod tools;
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{MethodRouter, get};
-use axum::{Extension, Json, Router};
-use factum_types::Timestamp;
-use serde::Deserialize;
-use serde_json::json;
 
-use crate::auth::{Caller, Mode, Operation, Target};
-use crate::features::PROTOCOL_VERSION;
-use crate::gossip::{SentTo, end_point};
-use crate::guard::plain_refusal;
 use crate::node::Node;
+use problem::Problem;
 
 /// What answers at a path.
 struct Route {
@@ -26,32 +37,53 @@ struct Route {
 /// The one list of what answers over HTTP.
 const ROUTES: &[Route] = &[
     Route {
+        path: "/streams/{stream}",
+        answers: || get(page::stream).post(append::append),
+    },
+    Route {
+        path: "/streams/{stream}/metadata",
+        answers: || get(metadata::metadata),
+    },
+    Route {
+        path: "/all",
+        answers: || get(page::all),
+    },
+    Route {
+        path: "/subscribe",
+        answers: || get(subscribe::subscribe),
+    },
+    Route {
+        path: "/openapi.json",
+        answers: || get(openapi::openapi),
+    },
+    Route {
         path: "/health/live",
-        answers: || get(live),
+        answers: || get(tools::live),
     },
     Route {
         path: "/ping",
-        answers: || get(ping),
+        answers: || get(tools::ping),
     },
     Route {
         path: "/info",
-        answers: || get(info),
+        answers: || get(tools::info),
     },
     Route {
         path: "/gossip",
-        answers: || get(gossip),
+        answers: || get(tools::gossip),
     },
     Route {
         path: "/stats",
-        answers: || get(stats),
+        answers: || get(tools::stats),
     },
     Route {
         path: "/metrics",
-        answers: || get(metrics),
+        answers: || get(tools::metrics),
     },
 ];
 
-/// The paths that a server answers over plain HTTP, all to `GET`.
+/// The paths that a server answers over plain HTTP, with parameters in braces. All answer `GET` and `HEAD`, streams `POST` too; what
+/// each takes and gives stands in the `OpenAPI` document at `/openapi.json`.
 ///
 /// ```
 /// assert!(factum_server::http_paths().any(|path| path == "/metrics"));
@@ -65,109 +97,13 @@ pub(crate) fn routes(node: Arc<Node>) -> Router {
     ROUTES
         .iter()
         .fold(Router::new(), |router, route| {
-            router.route(route.path, (route.answers)())
+            let answers = (route.answers)().fallback(another_method);
+            router.route(route.path, answers)
         })
         .with_state(node)
 }
 
-#[derive(Deserialize)]
-struct Live {
-    #[serde(rename = "liveCode")]
-    code: Option<u16>,
-}
-
-async fn live(Query(wanted): Query<Live>) -> Result<StatusCode, (StatusCode, String)> {
-    match wanted.code {
-        None => Ok(StatusCode::NO_CONTENT),
-        Some(code) => StatusCode::from_u16(code)
-            .map_err(|error| (StatusCode::BAD_REQUEST, format!("liveCode={code}: {error}"))),
-    }
-}
-
-async fn ping() -> impl IntoResponse {
-    Json(json!({ "text": "Ping request successfully handled" }))
-}
-
-async fn info(State(node): State<Arc<Node>>) -> impl IntoResponse {
-    let insecure = node.options.auth.mode == Mode::Insecure;
-    let authentication = if insecure { "insecure" } else { "internal" };
-    Json(json!({
-        "dbVersion": PROTOCOL_VERSION,
-        "esVersion": PROTOCOL_VERSION,
-        "server": concat!("Factum ", env!("CARGO_PKG_VERSION")),
-        "state": "leader",
-        "features": { "projections": false, "userManagement": !insecure, "atomPub": false },
-        "authentication": { "type": authentication, "properties": {} },
-    }))
-}
-
-async fn gossip(
-    State(node): State<Arc<Node>>,
-    sent_to: Option<Extension<SentTo>>,
-) -> Result<impl IntoResponse, (StatusCode, String)> {
-    let (host, port) = end_point(&node, sent_to.as_ref().map(|sent| &sent.0.0));
-    let head = node.store.head().await.map_err(|error| {
-        tracing::error!(%error, "the end of the store could not be asked");
-        (StatusCode::SERVICE_UNAVAILABLE, "try again\n".to_owned())
-    })?;
-    let position = head.map_or(0, crate::wire::position::to_wire);
-    let member = json!({
-        "instanceId": node.instance.to_string(),
-        "timeStamp": time(node.now()),
-        "state": "Leader",
-        "isAlive": true,
-        // There is no other protocol; some clients refuse a member that does not say so.
-        "internalTcpIp": host,
-        "internalTcpPort": 0,
-        "internalSecureTcpPort": 0,
-        "externalTcpIp": host,
-        "externalTcpPort": 0,
-        "externalSecureTcpPort": 0,
-        "httpEndPointIp": host,
-        "httpEndPointPort": port,
-        "lastCommitPosition": position,
-        "writerCheckpoint": position,
-        "chaserCheckpoint": position,
-        "epochPosition": 0,
-        "epochNumber": 0,
-        "epochId": node.instance.to_string(),
-        "nodePriority": node.priority(),
-        "isReadOnlyReplica": false,
-        "esVersion": PROTOCOL_VERSION,
-    });
-    Ok(Json(
-        json!({ "members": [member], "serverIp": host, "serverPort": port }),
-    ))
-}
-
-async fn stats(State(node): State<Arc<Node>>, Extension(caller): Extension<Caller>) -> Response {
-    let allowed = node
-        .auth
-        .check(&caller, Operation::Statistics, Target::Server)
-        .await;
-    match allowed {
-        Ok(()) => Json(crate::monitoring::numbers(&node).await).into_response(),
-        Err(denied) => plain_refusal(&denied),
-    }
-}
-
-async fn metrics(State(node): State<Arc<Node>>, Extension(caller): Extension<Caller>) -> Response {
-    if let Err(denied) = node
-        .auth
-        .check(&caller, Operation::Metrics, Target::Server)
-        .await
-    {
-        return plain_refusal(&denied);
-    }
-    if let Ok(Some(head)) = node.store.head().await {
-        node.metrics.head.set(crate::wire::position::to_wire(head));
-    }
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], node.metrics.text()).into_response()
-}
-
-/// A moment in RFC 3339, to the microsecond.
-fn time(at: Timestamp) -> String {
-    let at = crate::streams::timestamp(at);
-    at.to_string()
+async fn another_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not answer {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }

@@ -123,13 +123,17 @@ impl Served {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (io, service) = (
-            TokioIo::new(Hello::new(stream, self.limits.hello)),
-            TowerToHyperService::new(self.routes.clone()),
-        );
+        let service = TowerToHyperService::new(self.routes.clone());
         let ended = match version {
-            Version::One => watcher.watch(self.one.serve_connection(io, service)).await,
-            Version::Two => watcher.watch(self.two.serve_connection(io, service)).await,
+            // The head of its requests has an end of its own.
+            Version::One => {
+                let io = TokioIo::new(stream);
+                watcher.watch(self.one.serve_connection(io, service)).await
+            }
+            Version::Two => {
+                let io = TokioIo::new(Hello::new(stream, self.limits.hello));
+                watcher.watch(self.two.serve_connection(io, service)).await
+            }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended with an error");

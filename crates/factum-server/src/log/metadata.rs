@@ -1,5 +1,6 @@
 //! Metadata streams: `$$s` holds, as JSON, what `s` keeps and who may do what with it.
 
+use std::fmt;
 use std::time::Duration;
 
 use factum_store::{
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use super::{Last, last_event};
 
 /// The type of the events that count in a metadata stream.
-pub(crate) const METADATA_TYPE: &str = "$metadata";
+const METADATA_TYPE: &str = "$metadata";
 /// What `$tb` says of a stream that was deleted.
 const DELETED: u64 = i64::MAX as u64;
 const PREFIX: &str = "$$";
@@ -45,6 +46,12 @@ pub(crate) fn subject(stream: &StreamName) -> Option<StreamName> {
 pub(crate) fn stream_of(stream: &StreamName) -> Result<StreamName, StoreError> {
     StreamName::new(format!("{PREFIX}{stream}"))
         .map_err(|error| StoreError::invalid(error.to_string()))
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(&self.0).map_err(|_not_written| fmt::Error)?)
+    }
 }
 
 impl Document {
@@ -149,11 +156,8 @@ pub(crate) async fn besides(
     subject: StreamName,
     events: &[NewEvent],
 ) -> Result<Vec<StreamWrite>, StoreError> {
-    let last = events
-        .iter()
-        .rev()
-        .find(|event| event.event_type.as_str() == METADATA_TYPE);
-    let Some(event) = last else {
+    // Whatever its type: whoever reads metadata reads the last event.
+    let Some(event) = events.last() else {
         return Ok(Vec::new());
     };
     changes(store, &subject, Document::parse(&event.data)?.kept()).await

@@ -93,6 +93,7 @@ pub(super) fn answers(
         running: FuturesUnordered::new(),
         bytes: 0,
         phase: Phase::Serving(Box::pin(async move { watched.stopping().await })),
+        broken: None,
     };
     stream::unfold(call, async |mut call| {
         let answer = call.next().await?;
@@ -110,6 +111,8 @@ struct Call {
     /// Bytes of the requests that are running.
     bytes: usize,
     phase: Phase,
+    /// Why no more requests can be read; said once what runs is answered.
+    broken: Option<Status>,
 }
 
 enum Phase {
@@ -117,7 +120,7 @@ enum Phase {
     Serving(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// Refusing what still comes, until then.
     Refusing(Pin<Box<Sleep>>),
-    /// Only answering what is running; then it says why.
+    /// Only answering what is running; then it says why. Nothing is read.
     Leaving,
     Over,
 }
@@ -158,10 +161,8 @@ impl Call {
                 Next::Request(Ok(None)) => self.requests = None,
                 Next::Request(Err(status)) => {
                     self.requests = None;
-                    if self.running.is_empty() && status.code() != Code::Cancelled {
-                        self.phase = Phase::Over;
-                        return Some(Err(status));
-                    }
+                    // A client that has gone hears nothing.
+                    self.broken = Some(status).filter(|status| status.code() != Code::Cancelled);
                 }
                 Next::Idle => return self.farewell().map(Err),
                 Next::PhaseOver => self.next_phase(),
@@ -169,22 +170,23 @@ impl Call {
         }
     }
 
+    /// The end of a phase comes first: a client that always has one more request would hide it for ever.
     async fn wait(&mut self) -> Next {
         let limits = &self.node.options.limits;
+        let busy = !self.running.is_empty();
         let room = self.running.len() < limits.appends_in_flight
             && self.bytes < limits.append_bytes_in_flight;
-        let busy = !self.running.is_empty();
-        match &mut self.requests {
-            Some(requests) if room => tokio::select! {
-                biased;
-                Some((answer, bytes)) = self.running.next(), if busy => Next::Answer(answer, bytes),
-                request = requests.message() => Next::Request(request),
-                () = self.phase.end() => Next::PhaseOver,
-            },
-            _ => match self.running.next().await {
+        let Some(requests) = &mut self.requests else {
+            return match self.running.next().await {
                 Some((answer, bytes)) => Next::Answer(answer, bytes),
                 None => Next::Idle,
-            },
+            };
+        };
+        tokio::select! {
+            biased;
+            () = self.phase.end() => Next::PhaseOver,
+            Some((answer, bytes)) = self.running.next(), if busy => Next::Answer(answer, bytes),
+            request = requests.message(), if room || !busy => Next::Request(request),
         }
     }
 
@@ -197,8 +199,12 @@ impl Call {
         }
     }
 
-    /// What is said at the end: nothing, unless it is the server that ends the call.
+    /// What is said at the end: nothing, unless it is not the client that ends the call.
     fn farewell(&mut self) -> Option<Status> {
+        if let Some(broken) = self.broken.take() {
+            self.phase = Phase::Over;
+            return Some(broken);
+        }
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Leaving => Some(status(&stopping())),
             _ => None,

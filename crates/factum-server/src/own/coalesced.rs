@@ -113,3 +113,6 @@ where
 }
 
 impl<S, M> Unpin for Coalesced<S, M> {}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Whether a caller may do what is asked.
 //!
+//! Streams that are made of the index when KurrentDB's protocol reads them are written by nobody: what stood in them would be seen here and not there.
 //! One stream is asked about by its own list of rights; whatever reaches over streams (queries, categories, conditions over them, the list
 //! of streams) needs the right to read everything. Checkpoints belong to no stream: whoever logged in has them.
 
@@ -10,6 +11,8 @@ use tonic::Status;
 use super::errors::status;
 use crate::auth::{Caller, Denied, Operation, Target};
 use crate::guard::refusal;
+use crate::links::VirtualStream;
+use crate::log::append::not_written;
 use crate::node::Node;
 
 /// What a caller who may not is told at the end of a call.
@@ -42,6 +45,20 @@ pub(super) async fn on(
     checked.map_err(told)
 }
 
+/// Whether a caller may write what is remembered of a stream, as its snapshots.
+pub(super) async fn write(node: &Node, caller: &Caller, stream: &StreamName) -> Result<(), Status> {
+    on(node, caller, Operation::WriteStream, stream).await?;
+    writable(stream).map_err(|error| status(&error))
+}
+
+/// Whether a stream is one that can be written.
+fn writable(stream: &StreamName) -> Result<(), StoreError> {
+    if VirtualStream::parse(stream).is_some() {
+        return Err(not_written(stream));
+    }
+    Ok(())
+}
+
 /// Whether a caller may read a source.
 pub(super) async fn read(node: &Node, caller: &Caller, source: &Source) -> Result<(), Status> {
     match source {
@@ -61,7 +78,7 @@ pub(super) async fn follow(node: &Node, caller: &Caller, source: &Source) -> Res
 /// Whether a caller may append a batch: all that it writes, and all that its conditions ask about.
 ///
 /// # Errors
-/// [`Kind::Invalid`], naming the stream; or why the rights could not be read.
+/// [`Kind::Invalid`], naming the stream: the caller may not, or nobody can write it; or why the rights could not be read.
 pub(super) async fn append(
     node: &Node,
     caller: &Caller,
@@ -76,6 +93,7 @@ pub(super) async fn append(
         let target = Target::from(&write.stream);
         let checked = node.auth.check(caller, operation, target).await;
         checked.map_err(|denied| refused(denied, Some(&write.stream)))?;
+        writable(&write.stream)?;
     }
     for condition in &batch.conditions {
         let (operation, stream) = match condition {

@@ -14,14 +14,17 @@ use std::sync::Arc;
 
 use factum_proto::v1;
 use factum_proto::v1::store_server::Store;
-use factum_store::{Kind, ReadRequest, Snapshot, StoreError, StreamsRequest, SubscribeRequest};
+use factum_store::{
+    Kind, ReadRequest, Snapshot, StoreError, StreamsRequest, SubscribeRequest, SubscriptionItem,
+};
 use factum_types::StreamName;
 use futures_core::Stream;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::Operation;
 use crate::guard::caller;
+use crate::metrics::Counted;
 use crate::node::Node;
 use coalesced::Coalesced;
 use errors::{named, status, stopping};
@@ -109,7 +112,13 @@ impl Store for StoreService {
         let caller = caller(&request);
         let request = ReadRequest::try_from(request.into_inner()).map_err(|e| status(&e))?;
         may::read(&self.node, &caller, &request.source).await?;
-        let events = Coalesced::new(self.node.store.read(request), None);
+        let node = Arc::clone(&self.node);
+        let events = self.node.store.read(request).inspect(move |event| {
+            if event.is_ok() {
+                node.metrics.read_events.inc();
+            }
+        });
+        let events = Coalesced::new(events, None);
         let answers = events.into_messages(|items| v1::ReadResponse { items });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -127,7 +136,16 @@ impl Store for StoreService {
             node.stopping().await;
             stopping()
         };
-        let items = Coalesced::new(self.node.store.subscribe(request), Some(Box::pin(stop)));
+        let node = Arc::clone(&self.node);
+        let open = Counted::new(&node.metrics.subscriptions);
+        let items = self.node.store.subscribe(request).inspect(move |item| {
+            // As long as it is followed it is open, and so it is this that holds it.
+            let _open = &open;
+            if let Ok(SubscriptionItem::Event(_)) = item {
+                node.metrics.read_events.inc();
+            }
+        });
+        let items = Coalesced::new(items, Some(Box::pin(stop)));
         let answers = items.into_messages(|items| v1::SubscribeResponse { items });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -169,13 +187,7 @@ impl Store for StoreService {
         let message = request.into_inner().snapshot.ok_or_else(missing);
         let snapshot = message.and_then(Snapshot::try_from);
         let snapshot = snapshot.map_err(|error| status(&error))?;
-        may::on(
-            &self.node,
-            &caller,
-            Operation::WriteStream,
-            &snapshot.stream,
-        )
-        .await?;
+        may::write(&self.node, &caller, &snapshot.stream).await?;
         self.told(self.node.store.save_snapshot(snapshot)).await?;
         Ok(Response::new(v1::SaveSnapshotResponse {}))
     }
@@ -222,7 +234,7 @@ impl Store for StoreService {
         let caller = caller(&request);
         let v1::DropSnapshotsRequest { stream, key } = request.into_inner();
         let stream = stream_name(&stream)?;
-        may::on(&self.node, &caller, Operation::WriteStream, &stream).await?;
+        may::write(&self.node, &caller, &stream).await?;
         self.told(self.node.store.drop_snapshots(stream, key))
             .await?;
         Ok(Response::new(v1::DropSnapshotsResponse {}))

@@ -58,7 +58,7 @@ pub(super) async fn append(
 }
 
 /// Appends within a time, and counts it.
-pub(super) async fn counted(
+pub(crate) async fn counted(
     node: &Arc<Node>,
     stream: StreamName,
     expected: ExpectedRevision,

@@ -24,8 +24,9 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::{Operation, Target};
 use crate::guard::caller;
 use crate::node::Node;
+pub(crate) use append::counted;
 use request::Wanted;
-pub(crate) use subscribe::timestamp;
+pub(crate) use subscribe::{Item, Items, timestamp};
 
 /// What a call that answers with many messages gives.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

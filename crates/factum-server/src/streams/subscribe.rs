@@ -41,13 +41,13 @@ struct Following {
 }
 
 /// What is followed.
-enum Items {
+pub(crate) enum Items {
     Events(Subscription),
     Links(Box<LinkSubscription>),
 }
 
 /// What comes next, of either.
-enum Item {
+pub(crate) enum Item {
     Event(Box<RecordedEvent>),
     Link(Box<Link>),
     /// Everything is given, up to this position, or this number of a link.
@@ -56,7 +56,7 @@ enum Item {
 }
 
 impl Items {
-    async fn next(&mut self) -> Option<Result<Item, StoreError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Item, StoreError>> {
         match self {
             Self::Events(events) => loop {
                 let item = match events.next().await? {

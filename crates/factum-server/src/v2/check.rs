@@ -78,8 +78,6 @@ pub(super) struct Judged {
     pub(super) conditions: Vec<Condition>,
     /// What does not hold.
     pub(super) violations: Vec<ConsistencyViolation>,
-    /// Whether something does not hold that the store cannot be asked.
-    pub(super) hopeless: bool,
 }
 
 /// Judges the checks as things are now.
@@ -95,13 +93,7 @@ pub(super) async fn judge(node: &Node, checks: &[Check]) -> Result<Judged, Store
             continue;
         }
         judged.violations.push(check.violation(&info));
-        match expectation(check.expected) {
-            Some(expected) => judged.conditions.push(Condition::Stream {
-                stream: check.stream.clone(),
-                expected,
-            }),
-            None => judged.hopeless = true,
-        }
+        judged.conditions.extend(check.asked_all_the_same());
     }
     Ok(judged)
 }
@@ -147,6 +139,19 @@ impl Check {
                 holds.then(|| vec![condition(expected)])
             }
         }
+    }
+
+    /// What is asked of the store for a check that does not hold: for a state that it cannot be asked for, what never holds.
+    fn asked_all_the_same(&self) -> Vec<Condition> {
+        let expected = expectation(self.expected).map_or_else(
+            || vec![ExpectedRevision::NoStream, ExpectedRevision::StreamExists],
+            |expected| vec![expected],
+        );
+        let condition = |expected| Condition::Stream {
+            stream: self.stream.clone(),
+            expected,
+        };
+        expected.into_iter().map(condition).collect()
     }
 
     fn violation(&self, info: &StreamInfo) -> ConsistencyViolation {

@@ -37,9 +37,6 @@ pub(super) async fn append(
         let judged = check::judge(node, &checks)
             .await
             .map_err(|error| errors::store(&error, None))?;
-        if judged.hopeless {
-            return Err(errors::violated(judged.violations));
-        }
         let batch = AppendBatch {
             conditions: judged.conditions,
             ..batch.clone()

@@ -9,7 +9,7 @@ use factum_proto::kurrent::streams::read_resp::read_event::{
     Position as EventPosition, RecordedEvent as Wire,
 };
 use factum_types::limits::{
-    EVENT_DATA_BYTES_MAX, EVENT_METADATA_BYTES_MAX, METADATA_FIELD_BYTES_MAX,
+    EVENT_DATA_BYTES_MAX, EVENT_METADATA_BYTES_MAX, EVENT_TAGS_MAX, METADATA_FIELD_BYTES_MAX,
 };
 use factum_types::{ContentType, EventType, Metadata, NewEvent, RecordKind, RecordedEvent, Tag};
 use serde::Deserialize;
@@ -89,23 +89,32 @@ impl Proposed {
 
 /// Gives an event its metadata; what names its conversation goes to the event's own fields too, and to a tag.
 pub(crate) fn correlate(event: &mut NewEvent, custom: Bytes) {
-    let found = correlation(&custom);
+    event.metadata = Metadata {
+        custom,
+        ..Metadata::default()
+    };
+    note_conversation(event);
+}
+
+/// Puts what names the conversation of an event into its own fields, if they are empty, and into a tag, if there is room.
+pub(crate) fn note_conversation(event: &mut NewEvent) {
+    let found = correlation(&event.metadata.custom);
     let text = |value: Option<serde_json::Value>| match value {
         Some(serde_json::Value::String(text)) if text.len() <= METADATA_FIELD_BYTES_MAX => {
             Some(text)
         }
         _ => None,
     };
-    let correlation_id = text(found.correlation);
-    if let Some(tag) = correlation_id.as_deref().and_then(correlation_tag) {
+    let metadata = &mut event.metadata;
+    metadata.correlation_id = metadata.correlation_id.take().or(text(found.correlation));
+    metadata.causation_id = metadata.causation_id.take().or(text(found.causation));
+    let tag = metadata.correlation_id.as_deref().and_then(correlation_tag);
+    if let Some(tag) = tag
+        && event.tags.len() < EVENT_TAGS_MAX
+        && !event.tags.contains(&tag)
+    {
         event.tags.push(tag);
     }
-    event.metadata = Metadata {
-        correlation_id,
-        causation_id: text(found.causation),
-        custom,
-        ..Metadata::default()
-    };
 }
 
 /// The tag by which the events of a conversation are found; `None` for an id that no tag can hold.

@@ -6,7 +6,10 @@
 )]
 
 mod authorisation;
+mod batch;
 mod hostile;
+mod http;
 mod persistent;
+mod second;
 mod streams;
 mod support;

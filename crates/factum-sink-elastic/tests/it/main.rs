@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod alike;
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
 mod cut;
 #[cfg(test)]
 mod held;

@@ -1,12 +1,12 @@
 //! Who we are, whom we trust, and the three interfaces.
 
 use factum_http_client::Credentials;
-use factum_projection::{Claim, Kind, Manage, Sink};
+use factum_projection::{Claim, Kind, Manage, Obstacle, Sink};
 use factum_sink_influx::{Api, InfluxSink, Options};
 use pollster::block_on;
 
 use super::killed::Server;
-use super::support::{Place, address, service};
+use super::support::{Place, address, ask, service};
 
 const CLAIM: Claim<'static> = Claim {
     projection: "events",
@@ -89,6 +89,27 @@ fn a_database_belongs_to_one_projection() {
             "{bad}"
         );
     }
+}
+
+/// Of whom it is stands there before anything of a projection does, and is all there is after a claim that did not get further.
+#[test]
+fn a_database_has_an_owner_before_there_is_a_projection() {
+    let Some(address) = address() else { return };
+    let place = Place::new(&address);
+    let inspect = |projection| block_on(place.open().inspect(projection)).unwrap();
+    assert_eq!(inspect("others"), []);
+    block_on(place.open().claim(CLAIM)).unwrap();
+    let meta = format!("{}-meta", place.name);
+    ask(&address, &meta, "DROP MEASUREMENT factum_projection");
+    assert!(block_on(place.open().projections()).unwrap().is_empty());
+    assert_eq!(inspect("events"), []);
+    let found = inspect("others");
+    let [Obstacle::Owned { what }] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    let database = &place.name;
+    let said = format!("database {database} belongs to projection events, not to others");
+    assert_eq!(*what, said);
 }
 
 /// What is sent to each interface, to a server that only listens: InfluxDB 2 and 3 are not at hand.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use factum_projection::{Behind, Claim, Error, Kind, Manage, Runner, Sink, Table, Which};
+use factum_projection::{Behind, Claim, Error, Kind, Manage, Obstacle, Runner, Sink, Table, Which};
+use factum_sink_postgres::{Options, PostgresSink};
 use factum_store::MemoryStore;
 use pollster::block_on;
 
 use super::orders::{Orders, orders, tables};
+use super::own_server::OwnServer;
 use super::support::{Other, Server, fresh, servers};
 
 struct Place {
@@ -218,6 +220,83 @@ fn what_someone_else_made_is_named_and_left_alone() {
 }
 
 #[test]
+fn what_stands_in_the_way_is_found_before() {
+    for place in places("generations::what_stands_in_the_way_is_found_before") {
+        let look = |projection: &str| {
+            let mut sink = place.server.open(&place.schema, &tables());
+            block_on(sink.inspect(projection)).unwrap()
+        };
+        let check = |projection: &str, part: &str| {
+            let found = look(projection);
+            let owned = found.iter().filter_map(|it| match it {
+                Obstacle::Owned { what } => Some(what.as_str()),
+                _ => None,
+            });
+            let all: Vec<&str> = owned.collect();
+            assert!(
+                all.iter().any(|what| what.contains(part)),
+                "{found:?}, not {part}"
+            );
+        };
+        assert_eq!(look("orders"), []);
+        place.sql("CREATE SCHEMA {s}; CREATE TABLE {s}.orders (id text)");
+        check(
+            "orders",
+            "a table orders of the role factum that no projection made",
+        );
+        place.sql("DROP TABLE {s}.orders");
+        // No reader has seen it, so its names are no views yet.
+        place.run(Which::New, &tables()).unwrap();
+        assert_eq!(look("orders"), []);
+        check(
+            "others",
+            "orders belongs to projection orders, not to others",
+        );
+        place.sql("CREATE TABLE {s}.orders (id text)");
+        let part = "a table orders of the role factum that no projection made";
+        check("orders", part);
+        refused(place.run(Which::Number(1), &tables()), &[part]);
+        place.sql("DROP TABLE {s}.orders");
+        place.run(Which::Live, &tables()).unwrap();
+        place.sql("DROP TABLE {s}.customers__g2 CASCADE");
+        let found = look("orders");
+        let what = "the table customers__g2 of projection orders was removed".to_owned();
+        let generation = 2;
+        assert_eq!(found, [Obstacle::Differs { generation, what }]);
+    }
+}
+
+/// Another role's schema: that we may not look is said as that, and not as that somebody has our table.
+#[test]
+fn a_role_that_may_not_look_is_told_so() {
+    for like in servers("generations::a_role_that_may_not_look_is_told_so") {
+        let own = OwnServer::start(&like);
+        let admin = Other::new(&own.url());
+        admin.run("CREATE ROLE stranger LOGIN; CREATE SCHEMA theirs");
+        let open = |url: &str| {
+            let options = Options::from_url(url).unwrap();
+            PostgresSink::open(options.schema("theirs").unwrap(), tables()).unwrap()
+        };
+        let claim = Claim {
+            projection: "orders",
+            ..Claim::default()
+        };
+        block_on(open(&own.url()).claim(claim)).unwrap();
+        let url = own.url().replace("//factum@", "//stranger@");
+        for grant in ["", "GRANT USAGE ON SCHEMA theirs TO stranger"] {
+            admin.run(grant);
+            let error = block_on(open(&url).inspect("orders")).unwrap_err();
+            assert_eq!(error.kind(), Kind::Denied, "{error}");
+            assert!(error.to_string().contains("permission denied"), "{error}");
+            let error = block_on(open(&url).claim(claim)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Denied, "{error}");
+        }
+        admin.run("GRANT SELECT ON ALL TABLES IN SCHEMA theirs TO stranger");
+        assert_eq!(block_on(open(&url).inspect("orders")).unwrap(), []);
+    }
+}
+
+#[test]
 fn what_may_not_be_made_is_said() {
     for place in places("generations::what_may_not_be_made_is_said") {
         // The role may make schemas in its database, and nothing in the system's.
@@ -231,17 +310,17 @@ fn what_may_not_be_made_is_said() {
             "{error}"
         );
         let template = place.server.url.strip_suffix("factum").unwrap();
-        let options = factum_sink_postgres::Options::from_url(&format!("{template}postgres"));
+        let options = Options::from_url(&format!("{template}postgres"));
         let options = options.unwrap().schema("not_ours").unwrap();
-        let sink = factum_sink_postgres::PostgresSink::open(options, tables()).unwrap();
+        let sink = PostgresSink::open(options, tables()).unwrap();
         let mut runner = Runner::new(Arc::clone(&place.store) as _, sink, Orders);
-        let done = block_on(runner.run_until_caught_up()).map(drop);
-        refused(
-            done,
-            &[
-                "cannot make the tables of the sink in the schema not_ours",
-                "permission denied",
-            ],
-        );
+        let error = block_on(runner.run_until_caught_up()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied, "{error}");
+        for part in [
+            "cannot make the tables of the sink in the schema not_ours",
+            "permission denied",
+        ] {
+            assert!(error.to_string().contains(part), "{error}: not {part}");
+        }
     }
 }

@@ -43,3 +43,17 @@ fn writes_at_random_are_those_in_memory() {
         }
     }
 }
+
+#[test]
+fn writes_at_random_in_bulk_are_those_in_memory() {
+    for server in servers("kit::writes_at_random_in_bulk_are_those_in_memory") {
+        for seed in 2..12 {
+            let schema = fresh("random");
+            block_on(kit::check_random_bulk(
+                async |_, tables: &[Table]| server.open(&schema, tables),
+                seed,
+            ));
+            server.client().drop_schema(&schema);
+        }
+    }
+}

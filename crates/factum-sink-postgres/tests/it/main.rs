@@ -1,7 +1,11 @@
 //! The tests of the PostgreSQL sink, on real servers: `cargo xtask services up`.
 
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
 mod connecting;
+#[cfg(test)]
+mod down;
 #[cfg(test)]
 mod generations;
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! A long log, 262,200 events, rebuilt beside the live generation under a reader who looks every millisecond.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,10 +8,9 @@ use factum_framework::Stop;
 use factum_projection::{
     Advance, Claim, Error, Manage, Projector, ReadBack, Rebuild, Rows, Runner, Sink, Table, Which,
 };
-use factum_store::{AppendBatch, EventStore, MemoryStore, ReadRequest, Source, StreamWrite};
-use factum_types::{
-    EventId, EventType, ExpectedRevision, NewEvent, Position, RecordedEvent, StreamName,
-};
+use factum_store::{EventStore, MemoryStore, ReadRequest, Source};
+use factum_types::{Position, RecordedEvent};
+use loan_applications::log;
 use pollster::block_on;
 
 use super::orders::append;
@@ -50,63 +47,6 @@ fn table() -> Table {
         .index(["last"])
 }
 
-/// The real log where it lies beside the project, or one as long that is made.
-fn long_log() -> Arc<MemoryStore> {
-    let beside = "../../../shared/data/loan-applications.ndjson.gz";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);
-    let store = Arc::new(MemoryStore::new());
-    let mut writes = Vec::new();
-    let mut count = 0_u128;
-    let mut add = |stream: &str, kind: &str, data: String| {
-        count += 1;
-        let id = EventId::from_bytes((count << 80).to_be_bytes());
-        let event = NewEvent::json(id, EventType::new(kind).unwrap(), data);
-        let stream = StreamName::new(stream).unwrap();
-        writes.push(StreamWrite::events(
-            stream,
-            ExpectedRevision::Any,
-            vec![event],
-        ));
-        if writes.len() == 100 {
-            append_all(&store, &mut writes);
-        }
-    };
-    match std::fs::read(&path) {
-        Ok(file) => {
-            let lines = BufReader::new(flate2::read::GzDecoder::new(&file[..])).lines();
-            for line in lines {
-                let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let text = |field: &str| event[field].as_str().unwrap();
-                add(text("subject"), text("type"), event["data"].to_string());
-            }
-        }
-        Err(_) => {
-            for step in 0..262_200_u32 {
-                let stream = format!("loanApplication-{}", step / 20);
-                add(&stream, &format!("STEP_{}", step % 20), "{}".to_owned());
-            }
-        }
-    }
-    append_all(&store, &mut writes);
-    assert_eq!(count, 262_200);
-    store
-}
-
-fn append_all(store: &MemoryStore, writes: &mut Vec<StreamWrite>) {
-    let mut writes = std::mem::take(writes).into_iter();
-    let Some(StreamWrite {
-        stream,
-        expected,
-        change,
-    }) = writes.next()
-    else {
-        return;
-    };
-    let first = AppendBatch::change(stream, expected, change);
-    let batch = writes.fold(first, AppendBatch::and);
-    block_on(store.append(batch)).unwrap();
-}
-
 /// Ends the watching, also when the test fails.
 struct Over<'a>(&'a AtomicBool);
 
@@ -137,8 +77,10 @@ fn readers_see_no_rebuild() {
     if servers.is_empty() {
         return;
     }
-    let store = long_log();
-    let mut count = 262_200;
+    let store = Arc::new(MemoryStore::new());
+    let imported = block_on(log::import_long(&*store)).unwrap();
+    let mut count = u64::try_from(imported).unwrap();
+    assert_eq!(count, 262_200);
     for server in servers {
         let schema = fresh("rebuild");
         let mut live = Runner::new(

@@ -23,12 +23,15 @@ pub(crate) fn servers(test: &str) -> Vec<Server> {
 
 /// A server, if it runs.
 pub(crate) fn server(name: &'static str, test: &str) -> Option<Server> {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target/services")
-        .join(name);
-    if let Ok(url) = std::fs::read_to_string(place.join("url")) {
-        let url = url.trim().to_owned();
-        return Some(Server { url, place });
+    let url = told(name, "url", test)?;
+    let place = services().join(name);
+    Some(Server { url, place })
+}
+
+/// What `services` says of a server in the file of this name. What is not there is said, and fails where `CI=true`.
+pub(crate) fn told(name: &str, file: &str, test: &str) -> Option<String> {
+    if let Ok(text) = std::fs::read_to_string(services().join(name).join(file)) {
+        return Some(text.trim().to_owned());
     }
     let needs = format!("{test} needs {name}: cargo xtask services up");
     assert!(
@@ -38,6 +41,10 @@ pub(crate) fn server(name: &'static str, test: &str) -> Option<Server> {
     // Past the harness, which keeps what a test prints to itself.
     writeln!(std::io::stderr(), "NOT RUN: {needs}").unwrap();
     None
+}
+
+fn services() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/services")
 }
 
 impl Server {

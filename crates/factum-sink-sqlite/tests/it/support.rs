@@ -1,16 +1,16 @@
 //! Orders and their projector, files, and what readers see.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use factum_projection::{Error, Projector, Rows, Runner, Table};
 use factum_sink_sqlite::SqliteSink;
-use factum_store::{AppendBatch, EventStore, MemoryStore, Source, StreamWrite};
+use factum_store::{AppendBatch, EventStore, MemoryStore, Source};
 use factum_types::{
     Category, EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent, StreamName,
 };
+use loan_applications::log;
 use rusqlite::Connection;
 
 /// The projector of the design: placed inserts, confirmed and shipped update.
@@ -148,56 +148,7 @@ pub(crate) fn details(path: &Path) -> Vec<String> {
 
 /// A log with many events: the real one where it lies beside the project, or one as long that is made.
 pub(crate) fn long_log() -> (Arc<MemoryStore>, usize) {
-    let beside = "../../../shared/data/loan-applications.ndjson.gz";
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);
     let store = Arc::new(MemoryStore::new());
-    let mut writes = Vec::new();
-    let mut count = 0;
-    let mut add = |stream: &str, kind: &str, data: String| {
-        count += 1;
-        let id = EventId::from_bytes((u128::try_from(count).unwrap() << 64).to_be_bytes());
-        let event = NewEvent::json(id, EventType::new(kind).unwrap(), data);
-        let stream = StreamName::new(stream).unwrap();
-        writes.push(StreamWrite::events(
-            stream,
-            ExpectedRevision::Any,
-            vec![event],
-        ));
-        if writes.len() == 100 {
-            append_all(&store, &mut writes);
-        }
-    };
-    match std::fs::read(&path) {
-        Ok(file) => {
-            let lines = BufReader::new(flate2::read::GzDecoder::new(&file[..])).lines();
-            for line in lines {
-                let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let text = |field: &str| event[field].as_str().unwrap();
-                add(text("subject"), text("type"), event["data"].to_string());
-            }
-        }
-        Err(_) => {
-            for step in 0..262_200_u32 {
-                let stream = format!("loanApplication-{}", step / 20);
-                add(&stream, &format!("STEP_{}", step % 20), "{}".to_owned());
-            }
-        }
-    }
-    append_all(&store, &mut writes);
+    let count = pollster::block_on(log::import_long(&*store)).unwrap();
     (store, count)
-}
-
-fn append_all(store: &MemoryStore, writes: &mut Vec<StreamWrite>) {
-    let mut writes = std::mem::take(writes).into_iter();
-    let Some(StreamWrite {
-        stream,
-        expected,
-        change,
-    }) = writes.next()
-    else {
-        return;
-    };
-    let first = AppendBatch::change(stream, expected, change);
-    let batch = writes.fold(first, AppendBatch::and);
-    pollster::block_on(store.append(batch)).unwrap();
 }

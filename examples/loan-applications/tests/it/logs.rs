@@ -1,6 +1,5 @@
 //! Where events to test with come from.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use factum::framework::event::read;
@@ -12,14 +11,6 @@ use loan_applications::{CATEGORY, LoanApplication, LoanEvent, log};
 
 /// A few applications, made up in the shape of real ones.
 pub(crate) const SAMPLE: &[u8] = include_bytes!("../sample.ndjson");
-
-/// The real log, where it is: beside the project, or where the variable says.
-pub(crate) fn real() -> Option<PathBuf> {
-    let beside = "../../../shared/data/loan-applications.ndjson.gz";
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);
-    let path = std::env::var_os("FACTUM_REAL_EVENTS").map_or(beside, PathBuf::from);
-    path.is_file().then_some(path)
-}
 
 /// A store with a log in it, and how many events that is.
 pub(crate) fn stored(log: &[u8]) -> (Arc<MemoryStore>, usize) {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::future::IntoFuture;
 
 use factum::{RecordedEvent, Repository, StreamName};
+use loan_applications::log::real;
 use loan_applications::report::{Outcomes, agreement};
 use loan_applications::{CATEGORY, LoanApplication, Status};
 
-use crate::logs::{all, check_bytes, check_cuts, real, stored};
+use crate::logs::{all, check_bytes, check_cuts, stored};
 
 /// The cuts of every so many streams are tried, and those of the longest.
 const EVERY: usize = 40;

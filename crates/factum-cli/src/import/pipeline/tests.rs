@@ -8,10 +8,10 @@ use factum_store::{AppendBatch, Change, EventStore, MemoryStore, ReadRequest};
 use factum_types::{ExpectedRevision, RecordedEvent, Revision, StreamName, StreamSettings};
 
 use super::{Finished, Watcher, run};
-use crate::cloud::bring::TimeOf;
 use crate::files::Input;
 use crate::import::{Effect, Invalid, Settings, Tally};
 use crate::interrupt::Interrupt;
+use factum_json::cloud::bring::TimeOf;
 
 const SETTINGS: Settings = Settings {
     time_of: TimeOf::Now,

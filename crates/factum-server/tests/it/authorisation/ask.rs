@@ -139,25 +139,54 @@ fn of_own(data: &[u8]) -> Said {
     }
 }
 
-/// Gets a path over HTTP/1.1.
-pub(super) async fn get(address: SocketAddr, path: &str, who: Who) -> Said {
+/// A request over HTTP/1.1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plain {
+    pub(super) method: &'static str,
+    /// As the server lists it.
+    pub(super) route: &'static str,
+    /// One of it.
+    pub(super) path: &'static str,
+    /// Type and text of the body.
+    pub(super) body: Option<(&'static str, &'static str)>,
+}
+
+/// The head of what a path answers over HTTP/1.1; what follows may have no end.
+pub(super) async fn head(address: SocketAddr, plain: Plain, who: Who) -> String {
+    let Plain { method, path, .. } = plain;
     let credentials = who.header();
     let credentials =
         credentials.map_or_else(String::new, |value| format!("authorization: {value}\r\n"));
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{credentials}connection: close\r\n\r\n");
+    let (kind, body) = plain.body.unwrap_or(("text/plain", ""));
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{credentials}content-type: {kind}\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).await.unwrap();
-    let status = answer.split(' ').nth(1).unwrap();
-    match status {
-        "200" | "204" => Said::Answered(Code::Ok),
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1_024];
+    loop {
+        let count = connection.read(&mut buffer).await.unwrap();
+        answer.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            return head.to_owned();
+        }
+        assert!(count > 0, "{method} {path}: {text}");
+    }
+}
+
+/// Asks over HTTP/1.1.
+pub(super) async fn plain(address: SocketAddr, plain: Plain, who: Who) -> Said {
+    let answer = head(address, plain, who).await;
+    match answer.split(' ').nth(1).unwrap() {
+        "200" | "201" | "204" => Said::Answered(Code::Ok),
+        "400" => Said::Answered(Code::InvalidArgument),
         "401" => {
-            let asks = answer
-                .to_lowercase()
-                .contains("\r\nwww-authenticate: basic realm=");
-            assert!(asks, "{path}: {answer}");
+            let asks = answer.contains("\r\nwww-authenticate: basic realm=");
+            assert!(asks, "{plain:?}: {answer}");
             Said::Unauthenticated
         }
         "403" => Said::Denied,

@@ -14,6 +14,7 @@ use tonic::Request;
 
 use super::ask::Who;
 use super::{put, start};
+use crate::http::client::{self, Events};
 use crate::support::{FOLLOW, Running, of_all, of_stream};
 
 /// Links to a stream for `$ops`, to one of the system, to the metadata of a stream, and to what everybody reads.
@@ -138,6 +139,44 @@ async fn a_virtual_stream_does_not_either() {
             shown,
             [("0@ledger-1".to_owned(), Some("ledger-1".to_owned()))]
         );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_virtual_stream_does_not_over_http_either() {
+    let (server, store) = start().await;
+    put(&store, "$settings", "$settings", OPEN).await;
+    for (who, category, hidden) in [
+        (Who::User, "ledger", true),
+        (Who::User, "order", false),
+        (Who::Ops, "ledger", false),
+    ] {
+        let credentials = who.header().unwrap();
+        let headers = [("authorization", &credentials[..])];
+        let path = format!("/streams/$ce-{category}");
+        let page = client::ask(server.address, "GET", &path, &headers, "").await;
+        let path = format!("/subscribe?stream=$ce-{category}");
+        let mut events = Events::open(server.address, &path, &headers).await;
+        let followed = events.next().await.unwrap().json();
+        assert_eq!(page.json()[0], followed, "{who:?} {category}");
+        let expected = if hidden {
+            ("$>".to_owned(), "$ce-ledger".to_owned())
+        } else {
+            let kind = if category == "order" {
+                "Placed"
+            } else {
+                "Booked"
+            };
+            (kind.to_owned(), format!("{category}-1"))
+        };
+        let text = |name: &str| followed[name].as_str().unwrap().to_owned();
+        assert_eq!(
+            (text("type"), text("stream")),
+            expected,
+            "{who:?} {category}"
+        );
+        assert_eq!(followed["link"]["revision"], 0);
     }
     server.stop().await;
 }

@@ -1,6 +1,7 @@
 //! The table: every method and path, what it is about, and what each caller is told.
 
 mod groups;
+mod http;
 mod own;
 
 use std::fmt;
@@ -29,7 +30,7 @@ use factum_proto::kurrent::v2::streams::{
 };
 use tonic::Code;
 
-use super::ask::framed;
+use super::ask::{Plain, framed};
 use crate::support::{ANY, FOLLOW, id, identifier, of_all, of_stream, properties, proposed};
 
 /// What one caller is told.
@@ -55,8 +56,8 @@ const ANNA: Each = [U, A, D, A];
 pub(super) enum Ask {
     /// A method with its messages.
     Call(String, Bytes),
-    /// A path.
-    Get(&'static str),
+    /// A path over plain HTTP.
+    Plain(Plain),
 }
 
 /// One row.
@@ -82,7 +83,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ask {
             Ask::Call(path, _) => write!(f, "{path} {}", self.about),
-            Ask::Get(path) => write!(f, "GET {path}"),
+            Ask::Plain(plain) => write!(f, "{} {}", plain.method, plain.path),
         }
     }
 }
@@ -91,15 +92,6 @@ fn call(service: &str, method: &str, about: &'static str, body: Bytes, each: Eac
     Row {
         ask: Ask::Call(format!("/{service}/{method}"), body),
         about,
-        each,
-        answer: Code::Ok,
-    }
-}
-
-fn get(path: &'static str, each: Each) -> Row {
-    Row {
-        ask: Ask::Get(path),
-        about: "",
         each,
         answer: Code::Ok,
     }
@@ -116,7 +108,7 @@ pub(super) fn rows() -> Vec<Row> {
         own::rows(),
         users(),
         node(),
-        http(),
+        http::rows(),
     ]
     .concat()
 }
@@ -222,17 +214,6 @@ fn node() -> Vec<Row> {
         call("event_store.client.monitoring.Monitoring", "Stats", "", framed(&StatsReq::default()), USERS),
         call("event_store.client.gossip.Gossip", "Read", "", empty(), ANYONE),
         call("event_store.client.server_features.ServerFeatures", "GetSupportedMethods", "", empty(), ANYONE),
-    ]
-}
-
-fn http() -> Vec<Row> {
-    vec![
-        get("/health/live", ANYONE),
-        get("/ping", ANYONE),
-        get("/info", ANYONE),
-        get("/gossip", ANYONE),
-        get("/stats", USERS),
-        get("/metrics", USERS),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Clients that mean harm, or do it without meaning to. After each the server serves an honest one.
 
 mod messages;
-mod raw;
+pub(crate) mod raw;
 
 use std::time::Duration;
 

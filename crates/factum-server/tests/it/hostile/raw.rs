@@ -9,18 +9,18 @@ use tokio::net::TcpStream;
 /// Longer than the patience of the server under test, and short enough for a test that hangs.
 const END: Duration = Duration::from_secs(20);
 
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const CONTINUATION: u8 = 9;
-pub(super) const DATA: u8 = 0;
-pub(super) const PRIORITY: u8 = 2;
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const PRIORITY: u8 = 2;
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -30,7 +30,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A request for `/ping` as a block of headers without any compression (RFC 7541, section 6.2.2).
-pub(super) fn request_headers(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn request_headers(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     let fixed = [
         (":method", "POST"),
@@ -64,15 +64,15 @@ fn literal(block: &mut Vec<u8>, text: &str) {
 }
 
 /// A connection that speaks bytes.
-pub(super) struct Raw(pub(super) TcpStream);
+pub(crate) struct Raw(pub(crate) TcpStream);
 
 impl Raw {
-    pub(super) async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
     /// With the preface and settings sent.
-    pub(super) async fn http2(address: SocketAddr) -> Self {
+    pub(crate) async fn http2(address: SocketAddr) -> Self {
         let mut raw = Self::connect(address).await;
         raw.send(PREFACE).await;
         raw.send(&frame(SETTINGS, 0, 0, &[])).await;
@@ -80,12 +80,12 @@ impl Raw {
     }
 
     /// Sends; a server that has hung up already is what many attacks are for.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
     }
 
     /// What the server says until it hangs up.
-    pub(super) async fn until_closed(&mut self) -> Vec<u8> {
+    pub(crate) async fn until_closed(&mut self) -> Vec<u8> {
         let mut said = Vec::new();
         let read = async {
             let mut buffer = [0; 4096];
@@ -103,7 +103,7 @@ impl Raw {
     }
 
     /// Sends again and again until the server hangs up, at most so often.
-    pub(super) async fn flood(&mut self, bytes: &[u8], times: usize) -> bool {
+    pub(crate) async fn flood(&mut self, bytes: &[u8], times: usize) -> bool {
         for _ in 0..times {
             if !self.send(bytes).await {
                 return true;

@@ -13,8 +13,8 @@ struct PlainNames;
 impl Names for PlainNames {
     type Stream = StreamName;
 
-    fn stream(&mut self, name: &str) -> Result<StreamName, NameError> {
-        StreamName::new(name)
+    fn stream(&mut self, name: &str) -> Result<StreamName, String> {
+        StreamName::new(name).map_err(|error| error.to_string())
     }
 
     fn event_type(&mut self, name: &str) -> Result<EventType, NameError> {

@@ -3,7 +3,7 @@
 use factum_types::RecordedEvent;
 use serde_json::value::RawValue;
 
-use super::json::{self, Member};
+use crate::text::{self as json, Member};
 
 /// More members than this are shown in one string; nobody reads so many attributes.
 const MEMBERS_MAX: usize = 64;

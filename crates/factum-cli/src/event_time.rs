@@ -5,8 +5,8 @@
 use factum_types::{Metadata, RecordedEvent};
 use serde_json::{Map, Value};
 
-use super::SOURCE;
 use crate::time;
+use factum_json::cloud::SOURCE;
 
 /// When an event happened.
 pub(crate) use factum_projection::declared::happened as moment;

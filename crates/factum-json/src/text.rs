@@ -9,14 +9,25 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Most members of an object: more than the limits of an event have room for.
+pub const MEMBERS_MAX: usize = 1 << 17;
 /// So many members are compared with each other.
 const FEW_MEMBERS: usize = 32;
 
 /// One member of an object: its name, and its value as it was written.
-pub(crate) type Member<'a> = (Cow<'a, str>, &'a RawValue);
+pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
 /// The members of the one object that `text` is, in their order; a name may come twice.
-pub(crate) fn members(text: &[u8]) -> Result<Vec<Member<'_>>, serde_json::Error> {
+///
+/// ```
+/// let members = factum_json::text::members(br#"{"total": 42.0}"#)?;
+/// assert_eq!((members[0].0.as_ref(), members[0].1.get()), ("total", "42.0"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// # Errors
+/// It is no JSON object, or has more than [`MEMBERS_MAX`] members.
+pub fn members(text: &[u8]) -> Result<Vec<Member<'_>>, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let members = parser.deserialize_map(MembersVisitor)?;
     parser.end()?;
@@ -24,7 +35,8 @@ pub(crate) fn members(text: &[u8]) -> Result<Vec<Member<'_>>, serde_json::Error>
 }
 
 /// A name that comes twice.
-pub(crate) fn twice<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
+#[must_use]
+pub fn twice<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
     // Few are compared with each other, which needs no memory; a hostile object may hold a million.
     if members.len() <= FEW_MEMBERS {
         let mut rest = members;
@@ -55,6 +67,10 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::with_capacity(12);
         while let Some(Name(name)) = map.next_key()? {
+            if members.len() == MEMBERS_MAX {
+                let what = format!("more than {MEMBERS_MAX} members");
+                return Err(serde::de::Error::custom(what));
+            }
             members.push((name, map.next_value()?));
         }
         Ok(members)
@@ -87,7 +103,8 @@ impl<'de> Deserialize<'de> for Name<'de> {
 }
 
 /// The text of a value that is a string.
-pub(crate) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
     let text = value.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
@@ -97,14 +114,20 @@ pub(crate) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The one JSON value that `bytes` are, without the space around it; `None` if they are anything else.
-pub(crate) fn value(bytes: &[u8]) -> Option<&str> {
+///
+/// ```
+/// assert_eq!(factum_json::text::value(b" 1.0 "), Some("1.0"));
+/// assert_eq!(factum_json::text::value(b"one"), None);
+/// ```
+#[must_use]
+pub fn value(bytes: &[u8]) -> Option<&str> {
     serde_json::from_slice::<&RawValue>(bytes)
         .ok()
         .map(RawValue::get)
 }
 
 /// Adds `text` as a JSON string.
-pub(crate) fn push_string(line: &mut Vec<u8>, text: &str) {
+pub fn push_string(line: &mut Vec<u8>, text: &str) {
     let plain = text
         .bytes()
         .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\');
@@ -119,7 +142,7 @@ pub(crate) fn push_string(line: &mut Vec<u8>, text: &str) {
 }
 
 /// Adds valid JSON exactly as it is, or without the space between its parts if it has line breaks.
-pub(crate) fn push_value(line: &mut Vec<u8>, json: &str) {
+pub fn push_value(line: &mut Vec<u8>, json: &str) {
     if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_none() {
         line.extend_from_slice(json.as_bytes());
         return;

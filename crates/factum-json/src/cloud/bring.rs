@@ -1,59 +1,47 @@
-//! One line of CloudEvents JSON as an event to be appended.
+//! One event in CloudEvents JSON as an event to be appended.
 //!
 //! Relies on: [`json::members`] for validity. Never: reads the data beyond finding its end.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use factum_types::{
-    Bytes, ContentType, EventId, EventType, Metadata, NewEvent, Tag, Timestamp, limits,
+    Bytes, ContentType, EventId, EventType, Metadata, NameError, NewEvent, Tag, Timestamp, limits,
 };
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::json::{self, Member};
 use super::{JSON, OCTETS, tags};
-use crate::time;
-
-/// What is wrong with a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    /// Where in the line, in bytes from 1, if known.
-    pub(crate) column: Option<usize>,
-    /// What.
-    pub(crate) message: String,
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl From<String> for Wrong {
-    fn from(message: String) -> Self {
-        Self {
-            column: None,
-            message,
-        }
-    }
-}
+use crate::text::{self as json, Member};
+use crate::{Wrong, time};
 
 /// Where names come from, so that equal ones can be shared.
-pub(crate) trait Names {
+pub trait Names {
     /// What stands for a stream.
     type Stream;
-    /// The stream of this name.
-    fn stream(&mut self, name: &str) -> Result<Self::Stream, factum_types::NameError>;
+
+    /// The stream of this name, which is the event's `subject`.
+    ///
+    /// # Errors
+    /// It cannot be one; the message is about the name.
+    fn stream(&mut self, name: &str) -> Result<Self::Stream, String>;
+
+    /// The stream of an event without a `subject`; `None` when there has to be one.
+    fn without_subject(&mut self) -> Option<Self::Stream> {
+        None
+    }
+
     /// The event type of this name.
-    fn event_type(&mut self, name: &str) -> Result<EventType, factum_types::NameError>;
+    ///
+    /// # Errors
+    /// It is none.
+    fn event_type(&mut self, name: &str) -> Result<EventType, NameError>;
 }
 
 /// Whether an event keeps the moment it happened at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TimeOf {
+pub enum TimeOf {
     /// The store's clock says when it was recorded; the event's own time is kept beside.
     Now,
     /// It is recorded with its own time.
@@ -78,7 +66,34 @@ struct Attributes<'a> {
 }
 
 /// The event on a line, and the stream it belongs to. `scratch` is overwritten.
-pub(crate) fn event<N: Names>(
+///
+/// ```
+/// use factum_json::cloud::bring::{Names, TimeOf, event};
+/// use factum_types::{EventType, NameError};
+///
+/// struct Texts;
+///
+/// impl Names for Texts {
+///     type Stream = String;
+///
+///     fn stream(&mut self, name: &str) -> Result<String, String> {
+///         Ok(name.to_owned())
+///     }
+///
+///     fn event_type(&mut self, name: &str) -> Result<EventType, NameError> {
+///         EventType::new(name)
+///     }
+/// }
+///
+/// let line = br#"{"specversion":"1.0","id":"7","source":"shop","type":"OrderPlaced","subject":"order-1","data":{"total":42}}"#;
+/// let (stream, event) = event(line, &mut Texts, TimeOf::Now, &mut Vec::new())?;
+/// assert_eq!((stream.as_str(), &event.data[..]), ("order-1", &br#"{"total":42}"#[..]));
+/// # Ok::<(), factum_json::Wrong>(())
+/// ```
+///
+/// # Errors
+/// It is no CloudEvent, or none that an event can be made of; the message names the member.
+pub fn event<N: Names>(
     line: &[u8],
     names: &mut N,
     time_of: TimeOf,
@@ -179,7 +194,12 @@ impl<'a> Attributes<'a> {
         let id = present("id", self.id.take())?;
         let source = present("source", self.source.take())?;
         let event_type = present("type", self.event_type.take())?;
-        let subject = present("subject, which would name the stream", self.subject.take())?;
+        const SUBJECT: &str = "subject, which would name the stream";
+        let stream = match self.subject.take() {
+            None => names.without_subject().map(Ok),
+            subject => Some(Err(present(SUBJECT, subject)?)),
+        };
+        let stream = stream.ok_or_else(|| format!("there is no {SUBJECT}"))?;
         let (data, content_type) = self.data()?;
         let usual = if content_type == ContentType::Json {
             JSON
@@ -207,8 +227,9 @@ impl<'a> Attributes<'a> {
         if let Some((what, size, limit)) = event.over_limit() {
             return Err(format!("{what} is {size}, more than the limit of {limit}").into());
         }
-        let stream = names
-            .stream(&subject)
+        let named = |subject: Cow<'_, str>| names.stream(&subject);
+        let stream = stream
+            .or_else(named)
             .map_err(|error| format!("subject: {error}"))?;
         Ok((stream, event))
     }
@@ -238,20 +259,12 @@ fn time(text: Option<&str>, time_of: TimeOf) -> Result<Option<Timestamp>, Wrong>
 }
 
 fn not_json(line: &[u8], error: &serde_json::Error) -> Wrong {
-    let message = if line.starts_with(b"[") {
-        "an array, not one event per line; `jq -c '.[]'` turns it into lines".to_owned()
-    } else {
-        // The text ends with a line number, which is always 1 here; the caller knows the true one.
-        let text = error.to_string();
-        text.split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    Wrong {
-        column: Some(error.column().max(1)),
-        message,
+    let mut wrong = Wrong::json(error);
+    if line.starts_with(b"[") {
+        "an array, not one event per line; `jq -c '.[]'` turns it into lines"
+            .clone_into(&mut wrong.message);
     }
+    wrong
 }
 
 fn required<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, Wrong> {

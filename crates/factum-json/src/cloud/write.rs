@@ -1,15 +1,35 @@
 //! A recorded event as one line of CloudEvents JSON.
+//!
+//! Relies on: `text`. Never: writes a line break.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use factum_types::{ContentType, RecordedEvent};
 
 use super::custom::Custom;
-use super::{JSON, OCTETS, SOURCE, json, tags};
-use crate::time;
+use super::{JSON, OCTETS, SOURCE, tags};
+use crate::{text as json, time};
 
 /// Adds `event` to `line`, without a line break at the end.
-pub(crate) fn event(line: &mut Vec<u8>, event: &RecordedEvent) {
+///
+/// ```
+/// # use factum_types::{EventId, EventType, NewEvent, Position, RecordKind, RecordedEvent, Revision, StreamName, Timestamp};
+/// # let NewEvent { id, event_type, data, content_type, schema_version, tags, metadata, personal, .. } =
+/// #     NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("OrderPlaced")?, "{}");
+/// # let event = RecordedEvent {
+/// #     id, event_type, data, content_type, schema_version, tags, metadata, personal,
+/// #     stream: StreamName::new("order-1")?,
+/// #     revision: Revision::FIRST,
+/// #     position: Position::START,
+/// #     time: Timestamp::default(),
+/// #     kind: RecordKind::Event,
+/// # };
+/// let mut line = Vec::new();
+/// factum_json::cloud::write::event(&mut line, &event);
+/// assert!(line.starts_with(br#"{"specversion":"1.0","id":"01010101-"#));
+/// # Ok::<(), factum_types::NameError>(())
+/// ```
+pub fn event(line: &mut Vec<u8>, event: &RecordedEvent) {
     let custom = Custom::of(event);
     line.extend_from_slice(b"{\"specversion\":\"1.0\"");
     kept_or(line, &custom, "id", |line| {

@@ -15,17 +15,15 @@
 //! | others                                          | custom metadata, if its members may be attributes; else `metadata`, as JSON in a string | as they were |
 //!
 //! What does not fit a field of the event is kept in its custom metadata, a JSON object that has `source`: that is how an imported
-//! event is known. Never: changes a byte of JSON data, except line breaks, which a line cannot hold.
+//! event is known. Relies on: `text`. Never: changes a byte of JSON data, except line breaks, which a line cannot hold.
 
-pub(crate) mod bring;
+pub mod bring;
 mod custom;
-pub(crate) mod json;
 mod tags;
-pub(crate) mod time;
-pub(crate) mod write;
+pub mod write;
 
 /// The source of events that were not imported.
-pub(crate) const SOURCE: &str = "/factum";
+pub const SOURCE: &str = "/factum";
 /// The content type of JSON data.
 pub(crate) const JSON: &str = "application/json";
 /// The content type of data that is not JSON and came without one.

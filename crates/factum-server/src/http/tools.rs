@@ -1,0 +1,143 @@
+//! What tools ask about a node: whether it lives, what it is, and how it does.
+//!
+//! Relies on: `monitoring` and `metrics` for numbers. Never: looks at an event.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use factum_types::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::problem::Problem;
+use crate::auth::{Caller, Mode, Operation, Target};
+use crate::features::PROTOCOL_VERSION;
+use crate::gossip::{SentTo, end_point};
+use crate::metrics::plain;
+use crate::node::Node;
+
+#[derive(Deserialize)]
+pub(super) struct Live {
+    #[serde(rename = "liveCode")]
+    code: Option<u16>,
+}
+
+pub(super) async fn live(Query(wanted): Query<Live>) -> Result<StatusCode, (StatusCode, String)> {
+    match wanted.code {
+        None => Ok(StatusCode::NO_CONTENT),
+        Some(code) => StatusCode::from_u16(code)
+            .map_err(|error| (StatusCode::BAD_REQUEST, format!("liveCode={code}: {error}"))),
+    }
+}
+
+pub(super) async fn ping() -> impl IntoResponse {
+    Json(json!({ "text": "Ping request successfully handled" }))
+}
+
+pub(super) async fn info(State(node): State<Arc<Node>>) -> impl IntoResponse {
+    let insecure = node.options.auth.mode == Mode::Insecure;
+    let authentication = if insecure { "insecure" } else { "internal" };
+    Json(json!({
+        "dbVersion": PROTOCOL_VERSION,
+        "esVersion": PROTOCOL_VERSION,
+        "server": concat!("Factum ", env!("CARGO_PKG_VERSION")),
+        "state": "leader",
+        "features": { "projections": false, "userManagement": !insecure, "atomPub": false },
+        "authentication": { "type": authentication, "properties": {} },
+    }))
+}
+
+pub(super) async fn gossip(
+    State(node): State<Arc<Node>>,
+    sent_to: Option<Extension<SentTo>>,
+) -> Result<impl IntoResponse, (StatusCode, String)> {
+    let (host, port) = end_point(&node, sent_to.as_ref().map(|sent| &sent.0.0));
+    let head = node.store.head().await.map_err(|error| {
+        tracing::error!(%error, "the end of the store could not be asked");
+        (StatusCode::SERVICE_UNAVAILABLE, "try again\n".to_owned())
+    })?;
+    let position = head.map_or(0, crate::wire::position::to_wire);
+    let member = json!({
+        "instanceId": node.instance.to_string(),
+        "timeStamp": time(node.now()),
+        "state": "Leader",
+        "isAlive": true,
+        // There is no other protocol; some clients refuse a member that does not say so.
+        "internalTcpIp": host,
+        "internalTcpPort": 0,
+        "internalSecureTcpPort": 0,
+        "externalTcpIp": host,
+        "externalTcpPort": 0,
+        "externalSecureTcpPort": 0,
+        "httpEndPointIp": host,
+        "httpEndPointPort": port,
+        "lastCommitPosition": position,
+        "writerCheckpoint": position,
+        "chaserCheckpoint": position,
+        "epochPosition": 0,
+        "epochNumber": 0,
+        "epochId": node.instance.to_string(),
+        "nodePriority": node.priority(),
+        "isReadOnlyReplica": false,
+        "esVersion": PROTOCOL_VERSION,
+    });
+    Ok(Json(
+        json!({ "members": [member], "serverIp": host, "serverPort": port }),
+    ))
+}
+
+pub(super) async fn stats(
+    State(node): State<Arc<Node>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    let allowed = node
+        .auth
+        .check(&caller, Operation::Statistics, Target::Server)
+        .await;
+    match allowed {
+        Ok(()) => Json(crate::monitoring::numbers(&node).await).into_response(),
+        Err(denied) => Problem::denied(&denied).into_response(),
+    }
+}
+
+pub(super) async fn metrics(
+    State(node): State<Arc<Node>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(denied) = node
+        .auth
+        .check(&caller, Operation::Metrics, Target::Server)
+        .await
+    {
+        return Problem::denied(&denied).into_response();
+    }
+    if let Ok(Some(head)) = node.store.head().await {
+        node.metrics.head.set(crate::wire::position::to_wire(head));
+    }
+    let (kind, text) = if accepts_open_metrics(&headers) {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        (kind, node.metrics.text())
+    } else {
+        (plain::CONTENT_TYPE, node.metrics.plain_text())
+    };
+    let headers = [(header::CONTENT_TYPE, kind), (header::VARY, "accept")];
+    (headers, text).into_response()
+}
+
+/// Whoever names the newer format prefers it: Prometheus does.
+fn accepts_open_metrics(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("application/openmetrics-text"))
+}
+
+/// A moment in RFC 3339, to the microsecond.
+fn time(at: Timestamp) -> String {
+    let at = crate::streams::timestamp(at);
+    at.to_string()
+}
