@@ -237,9 +237,7 @@ async fn a_replay_takes_no_more_memory_than_it_may() {
         ..served.event("T")
     };
     for _ in 0..20 {
-        served
-            .append_events("big", (0..5).map(big).collect())
-            .await;
+        served.append_events("big", (0..5).map(big).collect()).await;
     }
     let link = |number: usize| NewEvent {
         data: format!("{number}@big").into(),
