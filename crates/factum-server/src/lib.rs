@@ -21,6 +21,7 @@
 pub mod auth;
 mod body;
 mod features;
+mod filter;
 mod gossip;
 mod guard;
 mod http;
@@ -40,6 +41,7 @@ pub mod tls;
 mod users;
 mod v2;
 mod wire;
+mod world;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -19,7 +19,8 @@ use crate::auth::Auth;
 use crate::links::Links;
 use crate::metrics::{Metrics, Result as Counted};
 use crate::options::Options;
-use crate::persistent::{StoreFeed, Subscriptions, World};
+use crate::persistent::{StoreFeed, Subscriptions};
+use crate::world::{World, event_id};
 
 /// All that a server asks of what it serves.
 pub trait Store: EventStore + SnapshotStore + CheckpointStore {}
@@ -81,7 +82,7 @@ impl Node {
 
     /// An id that no event has.
     pub(crate) fn new_id(&self) -> EventId {
-        new_id(&self.env)
+        event_id(&*self.env.clock, &*self.env.random)
     }
 
     /// Appends `count` events to these streams within a time, and counts it. The append is handed to the store with the first look at
@@ -188,13 +189,6 @@ pub(crate) async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::O
         Poll::Pending => Poll::Ready(None),
     })
     .await
-}
-
-fn new_id(env: &Env) -> EventId {
-    let mut random = [0; 10];
-    env.random.fill(&mut random);
-    let ms = u64::try_from(env.clock.now_us() / 1_000).unwrap_or(0);
-    EventId::v7(ms, random)
 }
 
 impl fmt::Debug for Node {

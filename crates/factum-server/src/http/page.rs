@@ -13,9 +13,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue, LINK, VARY};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use factum_store::{Direction, EventStream, Kind, ReadFrom, ReadRequest, Source, StoreError};
-use factum_types::{
-    ContentType, EventType, Metadata, Position, RecordKind, RecordedEvent, Revision, StreamName,
-};
+use factum_types::{Position, Revision, StreamName};
 use futures_util::StreamExt;
 
 use super::format::{Format, Shown};
@@ -23,7 +21,7 @@ use super::problem::Problem;
 use super::query::{Given, encoded, wrong};
 use super::source::{self, FILTERS};
 use crate::auth::{Caller, Denied, Operation, Target};
-use crate::links::{LINK_TYPE, Link, LinkReader, LinkStream, LinksFrom};
+use crate::links::{Link, LinkReader, LinkStream, LinksFrom};
 use crate::log::metadata;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -359,7 +357,7 @@ impl Viewer {
             .check(&self.caller, Operation::ReadStream, target);
         let event = match checked.await {
             Ok(()) => None,
-            Err(Denied::Access { .. }) => Some(alone(&link)?),
+            Err(Denied::Access { .. }) => Some(link.as_event()),
             Err(Denied::Store(error)) => return Err(error),
         };
         let Link {
@@ -372,26 +370,6 @@ impl Viewer {
             link: Some((stream, number)),
         })
     }
-}
-
-/// A link as an event.
-fn alone(link: &Link) -> Result<RecordedEvent, StoreError> {
-    let event_type = EventType::new(LINK_TYPE);
-    Ok(RecordedEvent {
-        id: link.id(),
-        stream: link.stream.clone(),
-        revision: Revision::new(link.number),
-        position: link.position(),
-        time: link.time(),
-        event_type: event_type.map_err(|error| StoreError::invalid(error.to_string()))?,
-        data: link.data().into(),
-        content_type: ContentType::Binary,
-        schema_version: 1,
-        tags: Vec::new(),
-        metadata: Metadata::default(),
-        personal: bytes::Bytes::new(),
-        kind: RecordKind::Event,
-    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,44 @@
-//! A link: an event of a virtual stream, derived from the event it points to.
+//! What a link is: an event of type `$>` with `number@stream` as its data; and the links of virtual streams, derived from what they point to.
 //!
-//! Relies on: ring for a hash. Never: stored.
+//! Relies on: ring for a hash. Never: stores a link of a virtual stream.
 
-use factum_types::{EventId, Position, RecordedEvent, StreamName, Timestamp};
+use factum_types::{
+    Bytes, ContentType, EventId, EventType, Metadata, RecordKind, RecordedEvent, Revision,
+    StreamName,
+};
 use ring::digest;
 use uuid::Builder;
 
 /// The type of links.
 pub(crate) const LINK_TYPE: &str = "$>";
+
+/// The type of links, as one.
+pub(crate) fn link_type() -> EventType {
+    EventType::new(LINK_TYPE).expect("the type of links is a type")
+}
+
+/// What the data of a link says about the event that it points to.
+pub(crate) fn link_to(stream: &StreamName, revision: Revision) -> Bytes {
+    format!("{revision}@{stream}").into()
+}
+
+/// Whether an event is a link.
+pub(crate) fn is_link(event: &RecordedEvent) -> bool {
+    event.event_type.as_str() == LINK_TYPE
+}
+
+/// Where a link points; `None` for what is no link, or one that says nothing of use.
+pub(crate) fn points_to(event: &RecordedEvent) -> Option<(StreamName, Revision)> {
+    is_link(event).then(|| target(&event.data)).flatten()
+}
+
+fn target(data: &[u8]) -> Option<(StreamName, Revision)> {
+    let (number, stream) = std::str::from_utf8(data).ok()?.split_once('@')?;
+    Some((
+        StreamName::new(stream).ok()?,
+        Revision::new(number.parse().ok()?),
+    ))
+}
 
 /// An event of a virtual stream. Everything about it follows from the stream's name, its number and its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,19 +52,23 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Where it stands in the order of all: where its target does.
-    pub(crate) const fn position(&self) -> Position {
-        self.target.position
-    }
-
-    /// When it was made: when its target was recorded.
-    pub(crate) const fn time(&self) -> Timestamp {
-        self.target.time
-    }
-
-    /// What it says: `N@stream`, the revision and the stream of its target.
-    pub(crate) fn data(&self) -> String {
-        format!("{}@{}", self.target.revision, self.target.stream)
+    /// It as an event: where its target stands in the order of all, at the time when that was recorded.
+    pub(crate) fn as_event(&self) -> RecordedEvent {
+        RecordedEvent {
+            id: self.id(),
+            stream: self.stream.clone(),
+            revision: Revision::new(self.number),
+            position: self.target.position,
+            time: self.target.time,
+            event_type: link_type(),
+            data: link_to(&self.target.stream, self.target.revision),
+            content_type: ContentType::Binary,
+            schema_version: 1,
+            tags: Vec::new(),
+            metadata: Metadata::default(),
+            personal: Bytes::new(),
+            kind: RecordKind::Event,
+        }
     }
 
     /// Its id: always the same for a target in a virtual stream, and another in every other stream.
@@ -52,5 +87,26 @@ impl Link {
             *to = *from;
         }
         EventId::from_bytes(Builder::from_custom_bytes(bytes).into_uuid().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target;
+
+    #[test]
+    fn what_is_no_link_points_nowhere() {
+        let (stream, revision) = target(b"7@order-1@x").unwrap();
+        assert_eq!((stream.as_str(), revision.number()), ("order-1@x", 7));
+        for wrong in [
+            &b""[..],
+            b"@",
+            b"7@",
+            b"x@order",
+            b"-1@order",
+            b"\xFF@order",
+        ] {
+            assert!(target(wrong).is_none(), "{wrong:?}");
+        }
     }
 }

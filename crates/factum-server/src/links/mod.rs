@@ -25,15 +25,15 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use factum_store::{Direction, EventStore, StoreError};
-use factum_types::StreamName;
+use factum_store::{Direction, EventStore, Kind, ReadFrom, ReadRequest, StoreError};
+use factum_types::{RecordedEvent, Revision, StreamName};
 use futures_core::Stream;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 use counts::{Counted, Counts, Limits, Point, Until};
 use walk::Walk;
 
-pub(crate) use link::{LINK_TYPE, Link};
+pub(crate) use link::{Link, is_link, link_to, link_type, points_to};
 pub(crate) use subscription::{LinkItem, LinkSubscription};
 pub(crate) use virtual_stream::VirtualStream;
 
@@ -92,6 +92,32 @@ impl Links {
     /// A reader of the stream of this name, `None` when it is not a virtual one.
     pub(crate) fn named(&self, name: &StreamName) -> Option<LinkReader> {
         VirtualStream::parse(name).map(|stream| self.reader(stream))
+    }
+
+    /// One event, of a stored stream or of a virtual one; `None` when it is not there to be read.
+    ///
+    /// # Errors
+    /// As for a read; of kind [`Corrupt`](Kind::Corrupt) for a damaged one.
+    pub(crate) async fn event(
+        &self,
+        stream: StreamName,
+        revision: Revision,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        if let Some(reader) = self.named(&stream) {
+            let from = LinksFrom::Number(revision.number());
+            let link = reader.read(from, Direction::Forward, Some(1)).next().await;
+            return Ok(link.transpose()?.map(|link| link.as_event()));
+        }
+        let request = ReadRequest::stream(stream)
+            .from(ReadFrom::Revision(revision))
+            .limit(1);
+        match self.store.read(request).next().await {
+            Some(Ok(event)) if event.revision == revision => Ok(Some(event)),
+            Some(Err(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Deleted) => {
+                Err(error)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// A reader of this stream.

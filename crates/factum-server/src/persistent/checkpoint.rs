@@ -5,7 +5,7 @@ use factum_types::{EventType, ExpectedRevision, NameError, NewEvent, StreamName,
 
 use super::feed::is_gone;
 use super::settings::{GroupKey, SourceName};
-use super::world::World;
+use crate::world::World;
 
 /// The beginning of the names of streams that persistent subscriptions keep for themselves. Groups that follow all are not given
 /// what stands there: noting where they are would give them something new to note.

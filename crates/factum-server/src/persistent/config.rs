@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{keeping, own_type};
 use super::feed::is_gone;
-use super::filter::{Filter, FilterBy, FilterOn};
 use super::settings::{GroupKey, Settings, SourceName, StartFrom, Strategy};
-use super::world::World;
+use crate::filter::{Filter, FilterBy, FilterOn};
+use crate::world::World;
 
 const STREAM: &str = "$persistentSubscriptionConfig";
 const TYPE: &str = "$PersistentConfig";

@@ -4,13 +4,14 @@
 //! are dropped it is given nothing more.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
 use super::command::Command;
 use super::delivered::Delivered;
 use super::group::{Action, ConsumerId, Delivery};
+use super::settings::REASON_BYTES_MAX;
 
 /// Why a group gives a consumer nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,17 @@ pub struct Outgoing {
 /// What both ends know.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The group waits until there is room in the queue.
-    starved: AtomicBool,
+    /// The group waits until there is room in the queue. It finds the queue full and says so here under the lock, and the lock is taken after
+    /// something was taken from the queue: one of the two sees what the other did.
+    starved: Mutex<bool>,
     gone: AtomicBool,
     end: OnceLock<End>,
+}
+
+impl Shared {
+    fn starved(&self) -> MutexGuard<'_, bool> {
+        self.starved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The events of a consumer.
@@ -59,7 +67,7 @@ impl Outbox {
     /// Dropping the future before it is ready loses nothing.
     pub async fn next(&mut self) -> Result<Outgoing, End> {
         let next = self.queue.recv().await;
-        if self.shared.starved.swap(false, Ordering::AcqRel) {
+        if std::mem::take(&mut *self.shared.starved()) {
             self.wake.notify_one();
         }
         next.ok_or_else(|| self.shared.end.get().copied().unwrap_or(End::Left))
@@ -85,8 +93,9 @@ impl Answers {
         .await;
     }
 
-    /// Events are not done, and why. Otherwise as [`ack`](Self::ack).
+    /// Events are not done, and why; of a reason only the first 4 KiB are kept. Otherwise as [`ack`](Self::ack).
     pub async fn nack(&self, ids: Vec<u128>, action: Action, reason: String) {
+        let reason = shortened(reason);
         self.send(Command::Nack {
             consumer: self.id,
             ids,
@@ -123,10 +132,10 @@ impl Inbox {
         if self.queue.is_closed() {
             return 0;
         }
-        if self.queue.capacity() == 0 {
-            self.shared.starved.store(true, Ordering::Release);
-        }
-        self.queue.capacity()
+        let mut starved = self.shared.starved();
+        let window = self.queue.capacity();
+        *starved = window == 0;
+        window
     }
 
     pub(crate) fn send(&self, delivery: Delivery<Arc<Delivered>>) {
@@ -148,6 +157,15 @@ impl Inbox {
     pub(crate) fn end(self, why: End) {
         self.shared.end.get_or_init(|| why);
     }
+}
+
+/// The beginning of a reason, as much of it as is kept. What is left out takes no memory either.
+fn shortened(mut reason: String) -> String {
+    if reason.len() > REASON_BYTES_MAX {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        reason.shrink_to_fit();
+    }
+    reason
 }
 
 /// Both ends.
@@ -175,4 +193,19 @@ pub(crate) fn connect(
         wake: Arc::clone(wake),
     };
     (inbox, outbox, answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{REASON_BYTES_MAX, shortened};
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let long = shortened("ä".repeat(REASON_BYTES_MAX));
+        assert_eq!(long.len(), REASON_BYTES_MAX);
+        let odd = shortened(format!("x{}", "ä".repeat(REASON_BYTES_MAX)));
+        assert_eq!(odd.len(), REASON_BYTES_MAX - 1);
+        assert!(odd.capacity() < 2 * REASON_BYTES_MAX);
+    }
 }

@@ -1,14 +1,13 @@
 //! What a consumer is given: an event, or a link with what it points to.
 
 use factum_store::{Kind, StoreError};
-use factum_types::{RecordedEvent, StreamName};
+use factum_types::RecordedEvent;
 
+use super::damage::Damage;
 use super::feed::Feed;
 use super::group::{Arrival, bucket_of};
 use super::settings::{Settings, Strategy};
-
-/// The type of a link, whose data is `number@stream`.
-pub(crate) const LINK_TYPE: &str = "$>";
+use crate::links::{is_link, points_to};
 
 /// An event as a consumer is given it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +77,8 @@ impl Delivered {
 
 /// The stream that an event is about: a link that was not resolved is about the one it points to.
 fn stream_of(event: &RecordedEvent) -> String {
-    let target = link_target(event).map(|(_, stream)| stream);
-    target.unwrap_or_else(|| event.stream.as_str()).to_owned()
+    let stream = points_to(event).map_or_else(|| event.stream.clone(), |(stream, _)| stream);
+    stream.as_str().to_owned()
 }
 
 fn correlation(event: &RecordedEvent) -> Option<String> {
@@ -90,16 +89,8 @@ fn correlation(event: &RecordedEvent) -> Option<String> {
     metadata.get("$correlationId")?.as_str().map(str::to_owned)
 }
 
-/// What a link says: a number and a stream.
-pub(crate) fn link_target(event: &RecordedEvent) -> Option<(u64, &str)> {
-    if event.event_type.as_str() != LINK_TYPE {
-        return None;
-    }
-    let (number, stream) = std::str::from_utf8(&event.data).ok()?.split_once('@')?;
-    Some((number.parse().ok()?, stream))
-}
-
-fn size(event: &RecordedEvent) -> usize {
+/// About how much memory an event takes.
+pub(crate) fn size(event: &RecordedEvent) -> usize {
     const FIXED: usize = 256;
     FIXED + event.data.len() + event.metadata.byte_len() + event.personal.len()
 }
@@ -112,18 +103,19 @@ pub(crate) async fn resolve(
     feed: &dyn Feed,
     event: Box<RecordedEvent>,
     resolve_links: bool,
+    damage: &Damage,
 ) -> Result<Delivered, StoreError> {
-    if !resolve_links || event.event_type.as_str() != LINK_TYPE {
+    if !resolve_links || !is_link(&event) {
         return Ok(Delivered::Event(event));
     }
     // Whoever may write a stream could else have a group read them what the system keeps to itself.
-    let closed = link_target(&event).is_some_and(|(_, stream)| {
-        stream.starts_with('$') && !event.stream.as_str().starts_with('$')
+    let closed = points_to(&event).is_some_and(|(stream, _)| {
+        stream.as_str().starts_with('$') && !event.stream.as_str().starts_with('$')
     });
     let target = if closed {
         None
     } else {
-        follow(feed, &event).await?
+        follow(feed, &event, damage).await?
     };
     Ok(Delivered::Link {
         link: event,
@@ -131,19 +123,23 @@ pub(crate) async fn resolve(
     })
 }
 
-/// What a link points to.
+/// What a link points to. What is damaged is noted, and counts as no longer there.
+///
+/// # Errors
+/// The store could not say.
 pub(crate) async fn follow(
     feed: &dyn Feed,
     link: &RecordedEvent,
+    damage: &Damage,
 ) -> Result<Option<RecordedEvent>, StoreError> {
-    let Some((number, stream)) = link_target(link) else {
+    let Some((stream, revision)) = points_to(link) else {
         return Ok(None);
     };
-    let Ok(stream) = StreamName::new(stream) else {
-        return Ok(None);
-    };
-    match feed.event(&stream, number).await {
-        Err(error) if error.kind() == Kind::Corrupt => Ok(None),
+    match feed.event(&stream, revision.number()).await {
+        Err(error) if error.kind() == Kind::Corrupt => {
+            damage.pass_over(&error);
+            Ok(None)
+        }
         found => found,
     }
 }

@@ -9,8 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use factum_store::{
-    EventStore, Kind, ReadFrom, ReadRequest, Source, StoreError, SubscribeFrom, SubscribeRequest,
-    SubscriptionItem,
+    EventStore, Kind, Source, StoreError, SubscribeFrom, SubscribeRequest, SubscriptionItem,
 };
 use factum_types::{Position, RecordedEvent, Revision, StreamName};
 use futures_core::future::BoxFuture;
@@ -140,21 +139,7 @@ impl Feed for StoreFeed {
         stream: &'a StreamName,
         number: u64,
     ) -> BoxFuture<'a, Result<Option<RecordedEvent>, StoreError>> {
-        Box::pin(async move {
-            if let Some(reader) = self.links.named(stream) {
-                return virtual_streams::event(reader, number).await;
-            }
-            let revision = Revision::new(number);
-            let request = ReadRequest::stream(stream.clone())
-                .from(ReadFrom::Revision(revision))
-                .limit(1);
-            match self.store.read(request).next().await {
-                Some(Ok(event)) => Ok(Some(event).filter(|event| event.revision == revision)),
-                None => Ok(None),
-                Some(Err(error)) if is_gone(&error) => Ok(None),
-                Some(Err(error)) => Err(error),
-            }
-        })
+        Box::pin(self.links.event(stream.clone(), Revision::new(number)))
     }
 }
 

@@ -343,13 +343,15 @@ impl<T: Clone> Group<T> {
         })
     }
 
-    /// When something must be done at the latest.
-    pub(crate) fn wake_at(&self) -> Option<Moment> {
+    /// When something must be done at the latest, after `now`. What is due by then has been begun: its end is waited for, not its time.
+    pub(crate) fn wake_at(&self, now: Moment) -> Option<Moment> {
         let timeout = self.deadlines.first().map(|(deadline, _)| *deadline);
         let enough =
             self.source.unwritten() >= u64::from(self.settings.min_checkpoint_count.max(1));
-        let checkpoint = enough.then(|| self.checkpoint_at + self.settings.checkpoint_after);
-        timeout.into_iter().chain(checkpoint).min()
+        let after = self.settings.checkpoint_after;
+        let checkpoint = enough.then(|| self.checkpoint_at.saturating_add(after));
+        let times = timeout.into_iter().chain(checkpoint);
+        times.filter(|at| *at > now).min()
     }
 
     /// The checkpoint that is due: enough is done, and enough time has passed or very much is done.
@@ -357,7 +359,7 @@ impl<T: Clone> Group<T> {
         let done = self.source.unwritten();
         let settings = &self.settings;
         let by_time = done >= u64::from(settings.min_checkpoint_count)
-            && now >= self.checkpoint_at + settings.checkpoint_after;
+            && now >= self.checkpoint_at.saturating_add(settings.checkpoint_after);
         let by_count = done >= u64::from(settings.max_checkpoint_count.max(1));
         if by_time || by_count {
             self.checkpoint()

@@ -4,23 +4,17 @@
 
 use std::sync::Arc;
 
-use factum_store::{
-    AppendBatch, Change, EventStore, Kind, ReadFrom, ReadRequest, StoreError, StreamState,
-};
+use factum_store::{AppendBatch, Change, EventStore, StoreError, StreamState};
 use factum_types::{
-    ExpectedRevision, Metadata, NameError, NewEvent, RecordedEvent, Revision, StreamName,
-    StreamSettings,
+    ExpectedRevision, Metadata, NameError, NewEvent, Revision, StreamName, StreamSettings,
 };
 
-use super::checkpoint::{OWN_STREAMS, own_type};
-use super::delivered::{Delivered, LINK_TYPE};
-use super::feed::is_gone;
+use super::checkpoint::OWN_STREAMS;
+use super::delivered::Delivered;
 use super::group::ToPark;
 use super::settings::GroupKey;
-use super::world::World;
-
-/// The longest reason that is kept, in bytes.
-const REASON_BYTES_MAX: usize = 4 << 10;
+use crate::links::{link_to, link_type};
+use crate::world::World;
 
 /// The stream of a group's parked events.
 ///
@@ -60,83 +54,33 @@ pub(crate) async fn extent(
 }
 
 /// The append that parks the events. Appending it again is safe.
-///
-/// # Errors
-/// None that the events can cause.
 pub(crate) fn batch(
     world: &World,
     stream: &StreamName,
     events: &[ToPark<Arc<Delivered>>],
-) -> Result<AppendBatch, StoreError> {
-    let links = events
-        .iter()
-        .map(|event| link(world, stream, event))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(AppendBatch::events(
-        stream.clone(),
-        ExpectedRevision::Any,
-        links,
-    ))
+) -> AppendBatch {
+    let links = events.iter().map(|event| link(world, stream, event));
+    AppendBatch::events(stream.clone(), ExpectedRevision::Any, links.collect())
 }
 
-fn link(
-    world: &World,
-    stream: &StreamName,
-    event: &ToPark<Arc<Delivered>>,
-) -> Result<NewEvent, StoreError> {
+fn link(world: &World, stream: &StreamName, event: &ToPark<Arc<Delivered>>) -> NewEvent {
     let original = event.payload.original();
     // A replayed event is parked again as what it was, not as a link to its link.
     let data = if original.stream == *stream {
         original.data.clone()
     } else {
-        format!("{}@{}", original.revision, original.stream).into()
+        link_to(&original.stream, original.revision)
     };
     let metadata = serde_json::json!({
         "added": world.unix_ms(),
-        "reason": shortened(&event.reason),
+        "reason": event.reason,
         "subscriptionEventNumber": original.revision.number(),
     });
-    let link = NewEvent::binary(world.event_id(), own_type(LINK_TYPE)?, data);
-    Ok(link.with_metadata(Metadata {
+    let link = NewEvent::binary(world.event_id(), link_type(), data);
+    link.with_metadata(Metadata {
         custom: metadata.to_string().into(),
         ..Metadata::default()
-    }))
-}
-
-fn shortened(reason: &str) -> &str {
-    let mut end = reason.len().min(REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.get(..end).unwrap_or_default()
-}
-
-/// Up to `limit` parked events from a revision on. Damaged ones are left out.
-///
-/// # Errors
-/// Those of a read.
-pub(crate) async fn page(
-    store: &dyn EventStore,
-    stream: &StreamName,
-    from: u64,
-    limit: usize,
-) -> Result<Vec<RecordedEvent>, StoreError> {
-    let request = ReadRequest::stream(stream.clone())
-        .from(ReadFrom::Revision(Revision::new(from)))
-        .limit(u64::try_from(limit).unwrap_or(u64::MAX));
-    let mut reading = store.read(request);
-    let mut events = Vec::new();
-    while let Some(event) = reading.next().await {
-        match event {
-            Ok(event) => events.push(event),
-            Err(error) if error.kind() == Kind::Corrupt => {
-                tracing::error!(%stream, %error, "a parked event is damaged and cannot be replayed");
-            }
-            Err(error) if is_gone(&error) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(events)
+    })
 }
 
 /// Hides everything before a revision.

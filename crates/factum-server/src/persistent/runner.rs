@@ -4,37 +4,40 @@
 //! asked again later while consumers go on. What goes wrong is said in the group's status, and logged where it is handled.
 
 mod jobs;
+mod reading;
+mod replay;
 mod start;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use factum_store::{EventStore, Kind, StoreError};
+use factum_store::{EventStore, StoreError};
 use factum_types::StreamName;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 
-use super::checkpoint::OWN_STREAMS;
 use super::command::{Command, Reply, Status, answer};
 use super::config::GroupConfig;
 use super::connection::{Answers, End, Inbox, Outbox, connect};
-use super::delivered::{Delivered, resolve};
+use super::damage::Damage;
+use super::delivered::Delivered;
 use super::error::SubscriptionError;
-use super::feed::{Feed, FeedItem};
+use super::feed::Feed;
 use super::group::{ConsumerId, Group, Identity};
-use super::settings::{CREDIT_MAX, GroupKey, SourceName};
-use super::world::World;
+use super::settings::{CREDIT_MAX, GroupKey};
+use crate::world::World;
 use jobs::{Busy, Done};
+use reading::Read;
 use start::Started;
+use trouble::Troubles;
 
 /// How many requests and answers wait for a group.
 pub(crate) const COMMANDS_MAX: usize = 256;
-/// How many events are taken from the feed before something else has its turn.
-const TAKEN_AT_ONCE: usize = 64;
 /// How long a group waits after the store refused something.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a group may take to note where it is when it ends.
@@ -55,7 +58,7 @@ pub(crate) struct OwnStreams {
     pub(crate) parked: StreamName,
 }
 
-type Read = Result<(FeedItem, Option<Delivered>), StoreError>;
+type Reads = BoxStream<'static, Result<Read, StoreError>>;
 
 pub(crate) struct Runner {
     around: Surroundings,
@@ -70,7 +73,7 @@ pub(crate) struct Runner {
     inboxes: BTreeMap<ConsumerId, Inbox>,
     next_consumer: u64,
     /// `None` while the feed is broken, or for ever once its stream is closed.
-    feed: Option<BoxStream<'static, Read>>,
+    feed: Option<Reads>,
     closed: bool,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     busy: Busy,
@@ -81,8 +84,8 @@ pub(crate) struct Runner {
     truncated: u64,
     /// It ends, and notes what is done however little it is.
     ending: bool,
-    /// What the store refused last and has not done since.
-    trouble: Option<StoreError>,
+    troubles: Troubles,
+    damage: Arc<Damage>,
 }
 
 impl Runner {
@@ -125,6 +128,8 @@ impl Runner {
         if started.checkpointed {
             group.resumed();
         }
+        let troubles = Troubles::new(key.clone());
+        let damage = Arc::new(Damage::new(key.clone()));
         let mut runner = Self {
             around,
             key,
@@ -145,41 +150,11 @@ impl Runner {
             replay_until: None,
             truncated: started.parked.first,
             ending: false,
-            trouble: None,
+            troubles,
+            damage,
         };
         runner.follow();
         runner
-    }
-
-    /// Begins to read after what was seen last.
-    fn follow(&mut self) {
-        let items = self.around.feed.follow(&self.key.source, self.group.seen());
-        let feed = Arc::clone(&self.around.feed);
-        let resolve_links = self.config.settings.resolve_links;
-        let resolved = items.then(move |item| {
-            let feed = Arc::clone(&feed);
-            async move {
-                match item? {
-                    FeedItem::Event(point, event) => {
-                        let delivered = resolve(&*feed, event, resolve_links).await?;
-                        Ok((FeedItem::Passed(point), Some(delivered)))
-                    }
-                    FeedItem::Link(point, link, target) => {
-                        let delivered = if resolve_links {
-                            Delivered::Link {
-                                link,
-                                target: Some(target),
-                            }
-                        } else {
-                            Delivered::Event(link)
-                        };
-                        Ok((FeedItem::Passed(point), Some(delivered)))
-                    }
-                    other => Ok((other, None)),
-                }
-            }
-        });
-        self.feed = Some(resolved.boxed());
     }
 
     /// Waits for something to happen and does what follows from it.
@@ -190,10 +165,8 @@ impl Runner {
         self.end_stopped();
         self.begin_jobs();
         self.group.check();
-        let sleep = self
-            .group
-            .wake_at()
-            .map(|at| tokio::time::sleep(at.saturating_sub(now)));
+        let wake_at = self.group.wake_at(now);
+        let sleep = wake_at.map(|at| tokio::time::sleep(at.saturating_sub(now)));
         let has_room = self.group.room() > 0;
         let feed = self.feed.as_mut().filter(|_| has_room);
         tokio::select! {
@@ -209,13 +182,21 @@ impl Runner {
         None
     }
 
+    /// Gives out until there is nothing more to give, or nobody to take it: a queue that was filled is found full by that, and whoever takes
+    /// from it then says so.
     fn give_out(&mut self) {
         let now = self.around.world.now();
         let inboxes = &self.inboxes;
         let window = |id| inboxes.get(&id).map_or(0, Inbox::window);
-        for delivery in self.group.dispatch(now, window) {
-            if let Some(inbox) = self.inboxes.get(&delivery.consumer) {
-                inbox.send(delivery);
+        loop {
+            let deliveries = self.group.dispatch(now, window);
+            if deliveries.is_empty() {
+                return;
+            }
+            for delivery in deliveries {
+                if let Some(inbox) = inboxes.get(&delivery.consumer) {
+                    inbox.send(delivery);
+                }
             }
         }
     }
@@ -313,7 +294,7 @@ impl Runner {
         if self.closed {
             words.push("StreamDeleted");
         }
-        if self.trouble.is_some() {
+        if self.troubles.has_any() {
             words.push("StoreRefuses");
         }
         Status {
@@ -321,62 +302,6 @@ impl Runner {
             statistics,
             parked: self.parked_next.saturating_sub(self.replay_next),
         }
-    }
-
-    /// Takes from the feed what is there, as long as there is room.
-    fn take(&mut self, first: Option<Read>) {
-        self.take_one(first);
-        for _ in 1..TAKEN_AT_ONCE {
-            let has_room = self.group.room() > 0;
-            let feed = self.feed.as_mut().filter(|_| has_room);
-            let Some(next) = feed.and_then(|feed| feed.next().now_or_never()) else {
-                return;
-            };
-            self.take_one(next);
-        }
-    }
-
-    fn take_one(&mut self, item: Option<Read>) {
-        match item {
-            Some(Ok((FeedItem::Passed(point), Some(delivered)))) => self.arrive(point, delivered),
-            Some(Ok((FeedItem::Passed(point), None))) => self.group.pass(point, false),
-            Some(Ok((FeedItem::Live, _))) => {
-                self.group.set_live(true);
-                self.trouble = None;
-            }
-            Some(Ok((FeedItem::Event(..) | FeedItem::Link(..), _))) => {}
-            Some(Err(error)) if error.kind() == Kind::Corrupt => {
-                tracing::error!(group = %self.key, %error, "a damaged event was passed over");
-            }
-            Some(Err(error)) if error.kind() == Kind::Deleted => {
-                tracing::info!(group = %self.key, "the stream is closed for ever");
-                self.closed = true;
-                self.feed = None;
-            }
-            broken @ (Some(Err(_)) | None) => {
-                let error = broken.and_then(Result::err);
-                tracing::error!(group = %self.key, ?error, "reading was interrupted");
-                self.group.set_live(false);
-                self.feed = None;
-                self.trouble = error;
-                self.begin_pause();
-            }
-        }
-    }
-
-    fn arrive(&mut self, point: u64, delivered: Delivered) {
-        if self.key.source == SourceName::All {
-            let event = delivered.original();
-            if event.stream.as_str().starts_with(OWN_STREAMS) {
-                return self.group.pass(point, false);
-            }
-            let filter = self.config.filter.as_ref();
-            if filter.is_some_and(|filter| !filter.takes(event)) {
-                return self.group.pass(point, true);
-            }
-        }
-        let arrival = delivered.arrival(point, &self.config.settings);
-        self.group.arrive(arrival);
     }
 
     /// Notes where the group is, as far as the store does it in time, and ends its consumers.
@@ -403,7 +328,7 @@ impl Runner {
     }
 }
 
-async fn next(feed: Option<&mut BoxStream<'static, Read>>) -> Option<Read> {
+async fn next(feed: Option<&mut Reads>) -> Option<Result<Read, StoreError>> {
     match feed {
         Some(feed) => feed.next().await,
         None => std::future::pending().await,

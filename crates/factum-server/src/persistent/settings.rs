@@ -15,6 +15,10 @@ pub(crate) const HELD_BYTES_MAX: usize = 64 << 20;
 pub(crate) const CREDIT_MAX: usize = 10_000;
 /// Most consumers of one group, also when its settings name no limit.
 pub(crate) const CONSUMERS_MAX: usize = 1_024;
+/// The longest reason for refusing an event that is kept, in bytes.
+pub(crate) const REASON_BYTES_MAX: usize = 4 << 10;
+/// Bytes of parked events that are read at once when they are replayed; one event more may come over it.
+pub(crate) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// The longest time for an answer; also what "no timeout" means.
 pub(crate) const MESSAGE_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 

@@ -2,31 +2,25 @@
 //!
 //! Relies on: a runtime of tokio. Never: changes a group before the change is in the store.
 
-use std::collections::BTreeMap;
+mod change;
+mod state;
+
 use std::fmt;
 use std::sync::Arc;
 
-use factum_store::{Change, EventStore, Kind, StreamState, StreamWrite};
-use factum_types::{ExpectedRevision, StreamName};
+use factum_store::{EventStore, Kind, StoreError};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
-use super::checkpoint::checkpoint_stream;
 use super::command::{Command, Reply, Status};
-use super::config::{self, Config, GroupConfig};
-use super::connection::{Answers, End, Outbox};
+use super::config::GroupConfig;
+use super::connection::{Answers, Outbox};
 use super::error::SubscriptionError;
 use super::feed::Feed;
 use super::group::Identity;
-use super::parked::parked_stream;
-use super::runner::{COMMANDS_MAX, OwnStreams, Runner, Surroundings};
-use super::settings::{GroupKey, SourceName, StartFrom};
-use super::world::World;
-
-/// The most groups of a server.
-const GROUPS_MAX: usize = 4_096;
-/// How often a change is tried again because another server changed something.
-const TRIES: usize = 5;
+use super::runner::Surroundings;
+use super::settings::{GroupKey, SourceName};
+use crate::world::World;
+use state::State;
 
 /// All persistent subscriptions of a server. Cloning shares them; when the last is dropped the groups end with their last consumers.
 ///
@@ -57,17 +51,6 @@ const TRIES: usize = 5;
 pub struct Subscriptions {
     around: Surroundings,
     state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    config: Config,
-    running: BTreeMap<GroupKey, Running>,
-}
-
-struct Running {
-    commands: mpsc::Sender<Command>,
-    task: JoinHandle<()>,
 }
 
 /// What is known of a group.
@@ -108,9 +91,7 @@ impl Subscriptions {
             around: Surroundings { store, feed, world },
             state: Arc::default(),
         };
-        let mut state = subscriptions.state.lock().await;
-        subscriptions.reload(&mut state).await?;
-        drop(state);
+        subscriptions.load().await?;
         Ok(subscriptions)
     }
 
@@ -118,119 +99,47 @@ impl Subscriptions {
     ///
     /// # Errors
     /// [`SubscriptionError::Exists`], [`SubscriptionError::Failed`] when the settings or the names cannot be, or those of the store.
+    ///
+    /// # Cancel safety
+    /// It is done to its end also when the future is dropped.
     pub async fn create(
         &self,
         key: GroupKey,
         config: GroupConfig,
         by: &str,
     ) -> Result<(), SubscriptionError> {
-        check(&key, &config)?;
-        let mut state = self.state.lock().await;
-        for _ in 0..TRIES {
-            if state.config.groups.contains_key(&key) {
-                return Err(SubscriptionError::Exists(key));
-            }
-            if state.config.groups.len() >= GROUPS_MAX {
-                let reason = format!("there are {GROUPS_MAX} groups, which is the limit");
-                return Err(SubscriptionError::failed(&key, reason));
-            }
-            let config = self.with_end(&key, config.clone()).await?;
-            let mut groups = state.config.groups.clone();
-            groups.insert(key.clone(), config.clone());
-            if self.save(&mut state, groups, by, Vec::new()).await? {
-                let running = self.start(&key, config)?;
-                state.running.insert(key, running);
-                return Ok(());
-            }
-        }
-        Err(busy(&key))
+        let (all, by) = (self.clone(), by.to_owned());
+        to_the_end(async move { all.create_one(key, config, &by).await }).await
     }
 
     /// Changes a group: it notes where it is, its consumers are dropped, and it goes on from there. Its filter stays.
     ///
     /// # Errors
     /// [`SubscriptionError::NotFound`], and those of [`create`](Self::create).
+    ///
+    /// # Cancel safety
+    /// It is done to its end also when the future is dropped.
     pub async fn update(
         &self,
         key: GroupKey,
         config: GroupConfig,
         by: &str,
     ) -> Result<(), SubscriptionError> {
-        let mut state = self.state.lock().await;
-        for _ in 0..TRIES {
-            let Some(old) = state.config.groups.get(&key).cloned() else {
-                return Err(SubscriptionError::NotFound(key));
-            };
-            check(&key, &config)?;
-            let mut new = config.clone();
-            new.filter = old.filter;
-            // One that began at the end still begins where the end was then.
-            new = if (old.start, new.start) == (StartFrom::End, StartFrom::End) {
-                new.end = old.end;
-                new
-            } else {
-                self.with_end(&key, new).await?
-            };
-            let mut groups = state.config.groups.clone();
-            groups.insert(key.clone(), new.clone());
-            if self.save(&mut state, groups, by, Vec::new()).await? {
-                if let Some(running) = state.running.remove(&key) {
-                    running.stop(End::Dropped).await;
-                }
-                let running = self.start(&key, new)?;
-                state.running.insert(key, running);
-                return Ok(());
-            }
-        }
-        Err(busy(&key))
+        let (all, by) = (self.clone(), by.to_owned());
+        to_the_end(async move { all.update_one(key, config, &by).await }).await
     }
 
     /// Deletes a group, its checkpoint and its parked events. Its consumers are dropped.
     ///
     /// # Errors
-    /// [`SubscriptionError::NotFound`], or those of the store; then the group runs on.
+    /// [`SubscriptionError::NotFound`], or those of the store; then the group runs on, unless it is not known whether it is deleted and cannot be
+    /// read: then it is "not ready" until it can.
+    ///
+    /// # Cancel safety
+    /// It is done to its end also when the future is dropped.
     pub async fn delete(&self, key: GroupKey, by: &str) -> Result<(), SubscriptionError> {
-        let mut state = self.state.lock().await;
-        for _ in 0..TRIES {
-            let Some(config) = state.config.groups.get(&key).cloned() else {
-                return Err(SubscriptionError::NotFound(key));
-            };
-            // First it stops, or it could write to what is deleted.
-            if let Some(running) = state.running.remove(&key) {
-                running.stop(End::Dropped).await;
-            }
-            let mut groups = state.config.groups.clone();
-            groups.remove(&key);
-            let deleted = self.delete_streams(&mut state, &key, groups, by).await;
-            match deleted {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(error) => {
-                    let running = self.start(&key, config)?;
-                    state.running.insert(key, running);
-                    return Err(error);
-                }
-            }
-        }
-        Err(busy(&key))
-    }
-
-    async fn delete_streams(
-        &self,
-        state: &mut State,
-        key: &GroupKey,
-        groups: BTreeMap<GroupKey, GroupConfig>,
-        by: &str,
-    ) -> Result<bool, SubscriptionError> {
-        let streams = own_streams(key)?;
-        let mut with = Vec::new();
-        for stream in [streams.checkpoint, streams.parked] {
-            let info = self.around.store.stream_info(stream.clone()).await?;
-            if info.state == StreamState::Live && info.last_revision.is_some() {
-                with.push(delete(stream));
-            }
-        }
-        self.save(state, groups, by, with).await
+        let (all, by) = (self.clone(), by.to_owned());
+        to_the_end(async move { all.delete_one(key, &by).await }).await
     }
 
     /// A consumer of a group that takes up to `credit` events before it answers.
@@ -264,13 +173,12 @@ impl Subscriptions {
             .await
     }
 
-    /// What is known of a group.
+    /// What is known of a group. One that is just being changed has no status.
     pub(crate) async fn info(&self, key: &GroupKey) -> Result<Info, SubscriptionError> {
-        let config = self.state.lock().await.config.groups.get(key).cloned();
-        let config = config.ok_or_else(|| SubscriptionError::NotFound(key.clone()))?;
+        let config = self.state().await?.config_of(key)?;
         let status = match self.ask(key, |reply| Command::Status { reply }).await {
             Ok(status) => Some(status),
-            Err(SubscriptionError::NotReady) => None,
+            Err(SubscriptionError::NotReady | SubscriptionError::Dropped(_)) => None,
             Err(error) => return Err(error),
         };
         Ok(Info {
@@ -282,14 +190,7 @@ impl Subscriptions {
 
     /// What is known of groups, in the order of their sources and names.
     pub(crate) async fn list(&self, selection: &Selection) -> Result<Vec<Info>, SubscriptionError> {
-        let keys: Vec<GroupKey> = {
-            let state = self.state.lock().await;
-            let meant = |key: &&GroupKey| match selection {
-                Selection::Every => true,
-                Selection::Of(source) => key.source == *source,
-            };
-            state.config.groups.keys().filter(meant).cloned().collect()
-        };
+        let keys = self.state().await?.keys(selection);
         let mut infos = Vec::with_capacity(keys.len());
         for key in keys {
             match self.info(&key).await {
@@ -305,16 +206,24 @@ impl Subscriptions {
     /// Ends all groups and begins again with what the store knows.
     ///
     /// # Errors
-    /// [`SubscriptionError::Store`] when that cannot be read; then none runs until it is asked again.
+    /// [`SubscriptionError::Store`] when that cannot be read; then all run on.
+    ///
+    /// # Cancel safety
+    /// It is done to its end also when the future is dropped.
     pub async fn restart(&self) -> Result<(), SubscriptionError> {
-        let mut state = self.state.lock().await;
-        stop_all(&mut state, End::Dropped).await;
-        self.reload(&mut state).await
+        let all = self.clone();
+        to_the_end(async move { all.restart_all().await }).await
     }
 
-    /// Ends all groups, each after noting where it is.
+    /// Ends all groups, each after noting where it is. After that none is given out, changed or started.
+    ///
+    /// # Cancel safety
+    /// It is done to its end also when the future is dropped.
     pub async fn shutdown(&self) {
-        stop_all(&mut *self.state.lock().await, End::Shutdown).await;
+        let all = self.clone();
+        if let Err(error) = to_the_end(async move { all.stop_for_good().await }).await {
+            tracing::error!(%error, "groups ended badly");
+        }
     }
 
     async fn ask<T>(
@@ -332,147 +241,29 @@ impl Subscriptions {
 
     /// Where a group is asked. One that ended without being told to, which is a bug, begins again.
     async fn sender(&self, key: &GroupKey) -> Result<mpsc::Sender<Command>, SubscriptionError> {
-        let mut state = self.state.lock().await;
-        let config = state.config.groups.get(key).cloned();
-        let config = config.ok_or_else(|| SubscriptionError::NotFound(key.clone()))?;
-        let running = state.running.get(key).ok_or(SubscriptionError::NotReady)?;
-        if !running.task.is_finished() {
-            return Ok(running.commands.clone());
-        }
-        tracing::error!(group = %key, "a group had ended by itself and begins again");
-        let running = self.start(key, config)?;
-        let sender = running.commands.clone();
-        state.running.insert(key.clone(), running);
-        Ok(sender)
-    }
-
-    /// What the end is now, when the group is to begin there.
-    async fn with_end(
-        &self,
-        key: &GroupKey,
-        mut config: GroupConfig,
-    ) -> Result<GroupConfig, SubscriptionError> {
-        config.end = match config.start {
-            StartFrom::End => self.around.feed.end(&key.source).await?,
-            StartFrom::Start | StartFrom::At(_) => None,
-        };
-        Ok(config)
-    }
-
-    /// Notes the groups. `false` when another server had noted others; then these are known, and the caller decides again.
-    async fn save(
-        &self,
-        state: &mut State,
-        groups: BTreeMap<GroupKey, GroupConfig>,
-        by: &str,
-        with: Vec<StreamWrite>,
-    ) -> Result<bool, SubscriptionError> {
-        let config = Config {
-            groups,
-            revision: state.config.revision,
-        };
-        let Surroundings { store, world, .. } = &self.around;
-        match config::save(&**store, world, &config, by, with).await {
-            Ok(revision) => {
-                state.config = Config {
-                    revision: Some(revision),
-                    ..config
-                };
-                Ok(true)
+        let mut state = self.state().await?;
+        let config = state.config_of(key)?;
+        match state.sender(key) {
+            Some(Some(sender)) => Ok(sender),
+            Some(None) => {
+                tracing::error!(group = %key, "a group had ended by itself and begins again");
+                state.start(&self.around, key.clone(), config)
             }
-            Err(error) if error.kind() == Kind::Conflict => {
-                self.reload(state).await?;
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Reads which groups there are, and lets those run and no others.
-    async fn reload(&self, state: &mut State) -> Result<(), SubscriptionError> {
-        let config = config::load(&*self.around.store).await?;
-        let old = std::mem::replace(&mut state.config, config);
-        let changed: Vec<GroupKey> = state
-            .running
-            .keys()
-            .filter(|key| old.groups.get(*key) != state.config.groups.get(*key))
-            .cloned()
-            .collect();
-        for key in changed {
-            if let Some(running) = state.running.remove(&key) {
-                running.stop(End::Dropped).await;
-            }
-        }
-        for (key, config) in &state.config.groups {
-            if !state.running.contains_key(key) {
-                let running = self.start(key, config.clone())?;
-                state.running.insert(key.clone(), running);
-            }
-        }
-        Ok(())
-    }
-
-    fn start(&self, key: &GroupKey, config: GroupConfig) -> Result<Running, SubscriptionError> {
-        let streams = own_streams(key)?;
-        let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-        let run = Runner::run(
-            self.around.clone(),
-            key.clone(),
-            config,
-            streams,
-            receiver,
-            sender.downgrade(),
-        );
-        Ok(Running {
-            commands: sender,
-            task: tokio::spawn(run),
-        })
-    }
-}
-
-impl Running {
-    /// Ends the group and waits until it has.
-    async fn stop(self, why: End) {
-        if self.commands.send(Command::Stop { why }).await.is_err() {
-            tracing::debug!("a group had ended already");
-        }
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "a group ended badly");
+            None => Err(SubscriptionError::NotReady),
         }
     }
 }
 
-async fn stop_all(state: &mut State, why: End) {
-    let stopping = std::mem::take(&mut state.running);
-    let ends = stopping.into_values().map(|one| one.stop(why));
-    futures_util::future::join_all(ends).await;
-}
-
-fn check(key: &GroupKey, config: &GroupConfig) -> Result<(), SubscriptionError> {
-    let failed = |reason| SubscriptionError::failed(key, reason);
-    config.settings.validate().map_err(failed)?;
-    if key.group.is_empty() {
-        return Err(failed("the group has no name".to_owned()));
-    }
-    own_streams(key).map(|_| ())
-}
-
-fn own_streams(key: &GroupKey) -> Result<OwnStreams, SubscriptionError> {
-    let failed = |error: factum_types::NameError| SubscriptionError::failed(key, error.to_string());
-    Ok(OwnStreams {
-        checkpoint: checkpoint_stream(key).map_err(failed)?,
-        parked: parked_stream(key).map_err(failed)?,
-    })
-}
-
-fn delete(stream: StreamName) -> StreamWrite {
-    StreamWrite {
-        stream,
-        expected: ExpectedRevision::Any,
-        change: Change::Delete,
-    }
-}
-
-fn busy(key: &GroupKey) -> SubscriptionError {
-    SubscriptionError::failed(key, "other servers changed their groups at the same time")
+/// Does work to its end, also when who asked for it is gone: a change that is cut half way would leave a group noted and not running.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, SubscriptionError>> + Send + 'static,
+) -> Result<T, SubscriptionError> {
+    let cut = |error| {
+        StoreError::new(
+            Kind::Unknown,
+            "the server stopped during a change of groups",
+        )
+        .because(error)
+    };
+    tokio::spawn(work).await.map_err(cut)?
 }

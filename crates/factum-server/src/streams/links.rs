@@ -1,4 +1,4 @@
-//! Events that point to events, of type `$>` with `number@stream` as their data, and showing what they point to.
+//! Showing what links point to.
 //!
 //! Relies on: the policy, since a link may be read by more people than what it points to. Never: shows an event of a stream that the
 //! caller may not read; a link is then given without its event, as one is that points to nothing.
@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use factum_proto::kurrent::streams::read_resp::ReadEvent;
-use factum_proto::kurrent::streams::read_resp::read_event::Position;
-use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, StoreError};
-use factum_types::{RecordedEvent, Revision, StreamName};
+use factum_store::StoreError;
+use factum_types::{RecordedEvent, StreamName};
 
 use crate::auth::{Caller, Denied, Operation, Target};
-use crate::links::{LINK_TYPE, Link};
+use crate::links::{Link, is_link, points_to};
 use crate::node::Node;
 use crate::wire::event::Shape;
 
@@ -31,12 +30,12 @@ impl Viewer {
     /// # Errors
     /// As for a read; a link that points to nothing is no error.
     pub(super) async fn event(&self, event: RecordedEvent) -> Result<ReadEvent, StoreError> {
-        if !self.resolve || event.event_type.as_str() != LINK_TYPE {
+        if !self.resolve || !is_link(&event) {
             return Ok(self.shape.event(event));
         }
-        let target = match points_to(&event.data) {
+        let target = match points_to(&event) {
             Some((stream, revision)) if self.may_read(&stream).await? => {
-                find(&*self.node.store, stream, revision).await?
+                self.node.links.event(stream, revision).await?
             }
             _ => None,
         };
@@ -48,17 +47,13 @@ impl Viewer {
     /// # Errors
     /// It cannot be found out who may read what it points to.
     pub(super) async fn link(&self, link: Link) -> Result<ReadEvent, StoreError> {
-        let shown = self.shape.made_link(&link);
-        if self.resolve {
-            let may_read = self.may_read(&link.target.stream).await?;
-            return Ok(self.shape.link(shown, may_read.then_some(link.target)));
+        let event = link.as_event();
+        if !self.resolve {
+            return Ok(self.shape.event(event));
         }
-        let position = shown.commit_position;
-        Ok(ReadEvent {
-            event: Some(shown),
-            link: None,
-            position: Some(Position::CommitPosition(position)),
-        })
+        let may_read = self.may_read(&link.target.stream).await?;
+        let target = may_read.then_some(link.target);
+        Ok(self.shape.link(self.shape.recorded(event), target))
     }
 
     async fn may_read(&self, stream: &StreamName) -> Result<bool, StoreError> {
@@ -70,55 +65,6 @@ impl Viewer {
             Ok(()) => Ok(true),
             Err(Denied::Access { .. }) => Ok(false),
             Err(Denied::Store(error)) => Err(error),
-        }
-    }
-}
-
-/// Where the data of a link points.
-fn points_to(data: &[u8]) -> Option<(StreamName, Revision)> {
-    let (number, stream) = std::str::from_utf8(data).ok()?.split_once('@')?;
-    Some((
-        StreamName::new(stream).ok()?,
-        Revision::new(number.parse().ok()?),
-    ))
-}
-
-/// One event of a stream, `None` when it is not there to be read.
-///
-/// # Errors
-/// As for a read.
-async fn find(
-    store: &dyn EventStore,
-    stream: StreamName,
-    revision: Revision,
-) -> Result<Option<RecordedEvent>, StoreError> {
-    let request = ReadRequest::stream(stream)
-        .from(ReadFrom::Revision(revision))
-        .limit(1);
-    match store.read(request).next().await {
-        Some(Ok(event)) if event.revision == revision => Ok(Some(event)),
-        Some(Err(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Deleted) => Err(error),
-        _ => Ok(None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::points_to;
-
-    #[test]
-    fn what_is_no_link_points_nowhere() {
-        let (stream, revision) = points_to(b"7@order-1@x").unwrap();
-        assert_eq!((stream.as_str(), revision.number()), ("order-1@x", 7));
-        for wrong in [
-            &b""[..],
-            b"@",
-            b"7@",
-            b"x@order",
-            b"-1@order",
-            b"\xFF@order",
-        ] {
-            assert!(points_to(wrong).is_none(), "{wrong:?}");
         }
     }
 }

@@ -5,7 +5,6 @@
 mod append;
 mod batch;
 mod delete;
-mod filter;
 mod links;
 mod read;
 mod request;

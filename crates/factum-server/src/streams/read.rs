@@ -10,9 +10,8 @@ use futures_util::{StreamExt, stream};
 use tonic::Status;
 
 use super::Answers;
-use super::filter::Filter;
 use super::links::Viewer;
-use super::request::{From, Target, Wanted};
+use super::request::{Filtered, From, Target, Wanted};
 use crate::auth::Caller;
 use crate::links::LinkReader;
 use crate::log::metadata;
@@ -198,7 +197,7 @@ fn resolved(
 fn read_all(
     viewer: Viewer,
     wanted: &Wanted,
-    filter: Option<Filter>,
+    filter: Option<Filtered>,
     count: u64,
 ) -> Answers<ReadResp> {
     let request = ReadRequest {
@@ -235,7 +234,7 @@ fn read_all(
 /// Events of `$all` that are shown, and how many others came before.
 struct Passed {
     events: EventStream,
-    filter: Option<Filter>,
+    filter: Option<Filtered>,
     count: u32,
 }
 
@@ -266,7 +265,10 @@ pub(super) async fn pass(count: &mut u32) {
 }
 
 /// Whether `$all` shows an event: of control records only tombstones, and of those only what the filter wants.
-pub(super) fn shown(event: &RecordedEvent, filter: Option<&Filter>) -> Option<Result<(), Status>> {
+pub(super) fn shown(
+    event: &RecordedEvent,
+    filter: Option<&Filtered>,
+) -> Option<Result<(), Status>> {
     if !matches!(event.kind, RecordKind::Event | RecordKind::Tombstone) {
         return None;
     }

@@ -3,19 +3,24 @@
 use factum_proto::kurrent::streams::ReadReq;
 use factum_proto::kurrent::streams::read_req::Options;
 use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
+use factum_proto::kurrent::streams::read_req::options::filter_options::{Filter as By, Window};
 use factum_proto::kurrent::streams::read_req::options::stream_options::RevisionOption;
 use factum_proto::kurrent::streams::read_req::options::{
-    AllOptions, CountOption, FilterOption, ReadDirection, StreamOption, StreamOptions, uuid_option,
+    AllOptions, CountOption, FilterOption, FilterOptions, ReadDirection, StreamOption,
+    StreamOptions, uuid_option,
 };
 use factum_store::{Direction, ReadFrom, SubscribeFrom};
-use factum_types::{Revision, StreamName};
+use factum_types::{RecordedEvent, Revision, StreamName};
 use tonic::Status;
 
-use super::filter::Filter;
+use crate::filter::{Filter, FilterOn};
 use crate::links::{LinksAfter, LinksFrom};
 use crate::wire::event::Shape;
 use crate::wire::id::IdKind;
 use crate::wire::{position, stream_name};
+
+/// How many events are looked at between two checkpoints where the client does not say.
+const WINDOW_DEFAULT: u32 = 32;
 
 /// What is wanted.
 #[derive(Debug)]
@@ -35,7 +40,7 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) enum Target {
     Stream(StreamName),
-    All(Option<Filter>),
+    All(Option<Filtered>),
 }
 
 /// From where: for reads that event included, for subscriptions excluded.
@@ -45,6 +50,54 @@ pub(super) enum From {
     End,
     Revision(u64),
     Position(u64),
+}
+
+/// A filter over `$all`.
+#[derive(Debug, Clone)]
+pub(super) struct Filtered {
+    filter: Filter,
+    /// After so many events that were looked at, a subscription is told where it is.
+    pub(super) checkpoint_every: u64,
+}
+
+impl Filtered {
+    /// The filter that a client asks for.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`: there is nothing to filter by, or the pattern is none.
+    fn parse(options: FilterOptions) -> Result<Self, Status> {
+        let (on, expression) = match options.filter {
+            Some(By::StreamIdentifier(expression)) => (FilterOn::StreamName, expression),
+            Some(By::EventType(expression)) => (FilterOn::EventType, expression),
+            None => {
+                return Err(Status::invalid_argument(
+                    "the filter names neither streams nor types",
+                ));
+            }
+        };
+        let window = match options.window {
+            Some(Window::Max(0)) => {
+                return Err(Status::invalid_argument(
+                    "the window of the filter is 0 events",
+                ));
+            }
+            Some(Window::Max(max)) => max,
+            Some(Window::Count(_)) | None => WINDOW_DEFAULT,
+        };
+        let filter = Filter::asked(on, expression.regex, expression.prefix);
+        Ok(Self {
+            filter: filter.map_err(Status::invalid_argument)?,
+            checkpoint_every: u64::from(window) * u64::from(options.checkpoint_interval_multiplier),
+        })
+    }
+
+    /// Whether an event is wanted.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`: the pattern takes too long on this name.
+    pub(super) fn wants(&self, event: &RecordedEvent) -> Result<bool, Status> {
+        self.filter.wants(event).map_err(Status::invalid_argument)
+    }
 }
 
 impl Wanted {
@@ -77,7 +130,7 @@ impl Wanted {
         let (target, from) = match (options.stream_option, filter) {
             (Some(StreamOption::Stream(stream)), None) => stream_target(stream, direction)?,
             (Some(StreamOption::All(all)), filter) => (
-                Target::All(filter.map(Filter::parse).transpose()?),
+                Target::All(filter.map(Filtered::parse).transpose()?),
                 all_from(&all),
             ),
             (Some(StreamOption::Stream(_)), Some(_)) => {

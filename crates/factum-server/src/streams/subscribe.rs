@@ -12,10 +12,9 @@ use futures_util::{StreamExt, stream};
 use tonic::Status;
 
 use super::Answers;
-use super::filter::Filter;
 use super::links::Viewer;
 use super::read::{answer, pass, shown};
-use super::request::{From, Target, Wanted};
+use super::request::{Filtered, From, Target, Wanted};
 use crate::auth::Caller;
 use crate::links::{Link, LinkItem, LinkSubscription};
 use crate::metrics::Counted;
@@ -27,7 +26,7 @@ struct Following {
     node: Arc<Node>,
     items: Items,
     stream: Option<StreamName>,
-    filter: Option<Filter>,
+    filter: Option<Filtered>,
     viewer: Viewer,
     /// The last revision given, of a stream.
     revision: Option<u64>,

@@ -18,7 +18,6 @@ use tonic::Status;
 use super::id::{self, IdKind};
 use super::position::{self, TOMBSTONE_REVISION};
 use super::{errors, identifier};
-use crate::links::{LINK_TYPE, Link};
 
 /// The key of the tag that finds the events of a conversation (decision 0030).
 pub(crate) const CORRELATION_TAG: &str = "$correlationId";
@@ -156,22 +155,6 @@ impl Shape {
             event: target.map(|target| self.recorded(target)),
             link: Some(link),
             position: Some(EventPosition::CommitPosition(position)),
-        }
-    }
-
-    /// A link that was made of the index, as an event.
-    pub(crate) fn made_link(self, link: &Link) -> Wire {
-        let at = position::to_wire(link.position());
-        let created = link.time().as_micros().saturating_mul(TICKS_PER_MICRO);
-        Wire {
-            id: Some(id::write(link.id(), self.ids)),
-            stream_identifier: Some(identifier(&link.stream)),
-            stream_revision: link.number,
-            prepare_position: at,
-            commit_position: at,
-            metadata: properties(LINK_TYPE, created, BYTES),
-            custom_metadata: Bytes::new(),
-            data: link.data().into(),
         }
     }
 

@@ -19,7 +19,7 @@ use factum_store::{
     StreamWrite, StreamsRequest,
 };
 use factum_types::{
-    EventId, EventType, ExpectedRevision, NewEvent, Revision, StreamName, StreamSettings, Timestamp,
+    EventType, ExpectedRevision, NewEvent, Revision, StreamName, StreamSettings, Timestamp,
 };
 
 use super::DEFAULT_PASSWORD;
@@ -27,6 +27,7 @@ use super::error::UserError;
 use super::limits::{CHANGE_ATTEMPTS, USERS_LISTED_MAX};
 use super::password::{Busy, PasswordHash, Passwords};
 use super::verified::Verified;
+use crate::world::event_id;
 use record::{Found, Record, STREAM_PREFIX, Stored, find, stream_of};
 
 /// How many streams are listed at once.
@@ -403,10 +404,7 @@ impl Users {
 
     fn event(&self, event_type: &str, data: &[u8]) -> Result<NewEvent, UserError> {
         let event_type = name(EventType::new(event_type))?;
-        let mut random = [0; 10];
-        self.random.fill(&mut random);
-        let now_ms = u64::try_from(self.clock.now_us() / 1_000).unwrap_or(0);
-        let id = EventId::v7(now_ms, random);
+        let id = event_id(&*self.clock, &*self.random);
         Ok(NewEvent::json(id, event_type, data.to_vec()))
     }
 }

@@ -15,7 +15,7 @@ async fn shown(links: LinkStream) -> Vec<(Option<u64>, u64)> {
 
 fn show(item: &Result<Link, StoreError>) -> (Option<u64>, u64) {
     match item {
-        Ok(link) => (Some(link.number), link.position().raw()),
+        Ok(link) => (Some(link.number), link.target.position.raw()),
         Err(error) => {
             assert_eq!(error.kind(), Kind::Corrupt, "{error}");
             (None, error.as_damage().unwrap().first.raw())
@@ -38,7 +38,7 @@ async fn damage_moves_no_number() {
             let mut expected: Vec<(Option<u64>, u64)> = whole
                 .iter()
                 .map(|link| {
-                    let position = link.position().raw();
+                    let position = link.target.position.raw();
                     (
                         Some(link.number).filter(|_| !bad.contains(&position)),
                         position,

@@ -144,15 +144,9 @@ async fn a_link_is_made_of_its_target() {
     for name in ["$ce-order", "$et-A", "$streams", "$category-order"] {
         let all = reader(&links, name).read(LinksFrom::Start, Direction::Forward, None);
         for link in collect(all).await {
-            let target = &link.target;
-            assert_eq!(
-                link.data(),
-                format!("{}@{}", target.revision, target.stream)
-            );
-            assert_eq!(
-                (link.position(), link.time()),
-                (target.position, target.time)
-            );
+            let (event, target) = (link.as_event(), &link.target);
+            assert_eq!(event.data, format!("{}@{}", target.revision, target.stream));
+            assert_eq!((event.position, event.time), (target.position, target.time));
             assert_eq!(link.id().to_string().as_bytes()[14], b'8');
             assert!(ids.insert(link.id()), "{link:?}");
         }

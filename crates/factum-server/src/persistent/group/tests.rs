@@ -177,7 +177,7 @@ fn a_timeout_gives_again_first_and_parks_in_the_end() {
     for (retry, now) in [(0, 0), (1, 100), (2, 200)] {
         group.expire(at(now));
         assert_eq!(give(&mut group, now), [(1, 0, retry)]);
-        assert_eq!(group.wake_at(), Some(at(now + 100)));
+        assert_eq!(group.wake_at(at(now)), Some(at(now + 100)));
         group.expire(at(now + 99));
         assert_eq!(give(&mut group, now + 99), []);
     }
@@ -344,6 +344,23 @@ fn checkpoints_are_written_by_time_or_by_count() {
         group.checkpoint_due(at(1_002)).map(|due| due.point),
         Some(6)
     );
+}
+
+#[test]
+fn a_checkpoint_that_is_due_is_not_waited_for() {
+    let mut group = group(Strategy::RoundRobin);
+    for point in 0..4 {
+        group.pass(point, true);
+    }
+    assert_eq!(group.wake_at(at(10)), Some(at(1_000)));
+    // It is being written by now, however long that takes.
+    assert_eq!(group.wake_at(at(1_000)), None);
+    let due = group.checkpoint_due(at(1_000)).unwrap();
+    assert_eq!(group.wake_at(at(5_000)), None);
+    group.checkpointed(due, at(5_000));
+    group.pass(4, true);
+    group.pass(5, true);
+    assert_eq!(group.wake_at(at(5_000)), Some(at(6_000)));
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use factum_store::{AppendBatch, Receipt, StoreError};
-use factum_types::{RecordedEvent, Revision};
+use factum_types::Revision;
 
+use super::replay::Page;
+use super::trouble::Work;
 use super::{PAUSE, Runner, Surroundings};
 use crate::persistent::checkpoint;
-use crate::persistent::delivered::{self, Delivered};
+use crate::persistent::delivered::Delivered;
 use crate::persistent::group::{Checkpoint, ToPark};
 use crate::persistent::parked;
 
@@ -21,7 +23,7 @@ const TRUNCATED_AT_ONCE: u64 = 64;
 pub(super) struct Busy {
     parking: bool,
     checkpoint: bool,
-    page: bool,
+    pub(super) page: bool,
     truncating: bool,
 }
 
@@ -46,12 +48,6 @@ pub(super) enum Done {
     Paused,
 }
 
-/// Parked events with their targets, and the revision after them.
-pub(super) struct Page {
-    events: Vec<(Box<RecordedEvent>, Option<Box<RecordedEvent>>)>,
-    next: u64,
-}
-
 impl Runner {
     /// Begins what is to be done and is not under way.
     pub(super) fn begin_jobs(&mut self) {
@@ -69,13 +65,8 @@ impl Runner {
             return;
         }
         let events = self.group.take_to_park(PARKED_AT_ONCE);
-        match parked::batch(&self.around.world, &self.streams.parked, &events) {
-            Ok(batch) => self.park(events, batch),
-            Err(error) => {
-                // The names of our own types are valid.
-                tracing::error!(group = %self.key, %error, "events cannot be parked");
-            }
-        }
+        let batch = parked::batch(&self.around.world, &self.streams.parked, &events);
+        self.park(events, batch);
     }
 
     fn park(&mut self, events: Parking, batch: AppendBatch) {
@@ -117,34 +108,6 @@ impl Runner {
         });
     }
 
-    fn begin_page(&mut self) {
-        let Some(until) = self.replay_until else {
-            return;
-        };
-        if self.replay_next >= until {
-            self.replay_until = None;
-            return;
-        }
-        let limit = self.group.replay_room();
-        if self.busy.page || limit == 0 {
-            return;
-        }
-        self.busy.page = true;
-        let around = self.around.clone();
-        let stream = self.streams.parked.clone();
-        let resolve_links = self.config.settings.resolve_links;
-        let from = self.replay_next;
-        let left = usize::try_from(until - from).unwrap_or(usize::MAX);
-        self.job(async move {
-            let read = parked::page(&*around.store, &stream, from, limit.min(left)).await;
-            let page = match read {
-                Ok(events) => page(&around, events, until, resolve_links).await,
-                Err(error) => Err(error),
-            };
-            Done::Page(or_pause(page).await)
-        });
-    }
-
     fn begin_truncating(&mut self) {
         let before = self.group.replayed().map_or(0, |done| done + 1);
         let is_worth_it = if self.ending || self.group.has_replayed_all() {
@@ -175,7 +138,7 @@ impl Runner {
         });
     }
 
-    fn job(&self, job: impl Future<Output = Done> + Send + 'static) {
+    pub(super) fn job(&self, job: impl Future<Output = Done> + Send + 'static) {
         self.jobs.push(Box::pin(job));
     }
 
@@ -193,10 +156,7 @@ impl Runner {
             } => {
                 self.busy.checkpoint = false;
                 let now = self.around.world.now();
-                if self
-                    .heard(outcome, "a checkpoint cannot be noted")
-                    .is_some()
-                {
+                if self.heard(outcome, Work::Checkpoint).is_some() {
                     self.group.checkpointed(checkpoint, now);
                 } else {
                     self.group.checkpoint_failed(now);
@@ -204,16 +164,13 @@ impl Runner {
             }
             Done::Page(page) => {
                 self.busy.page = false;
-                if let Some(page) = self.heard(page, "parked events cannot be read") {
+                if let Some(page) = self.heard(page, Work::Replay) {
                     self.replay(page);
                 }
             }
             Done::Truncated { before, outcome } => {
                 self.busy.truncating = false;
-                if self
-                    .heard(outcome, "the parked stream cannot be truncated")
-                    .is_some()
-                {
+                if self.heard(outcome, Work::Truncation).is_some() {
                     self.truncated = before;
                 }
             }
@@ -228,7 +185,7 @@ impl Runner {
         batch: AppendBatch,
         outcome: Result<Receipt, StoreError>,
     ) {
-        let Some(receipt) = self.heard(outcome, "events cannot be parked") else {
+        let Some(receipt) = self.heard(outcome, Work::Parking) else {
             return self.park(events, batch);
         };
         self.busy.parking = false;
@@ -237,33 +194,14 @@ impl Runner {
         self.parked_next = last.map_or(self.parked_next, |last| Revision::number(last) + 1);
     }
 
-    fn replay(&mut self, page: Page) {
-        for (link, target) in page.events {
-            let revision = link.revision.number();
-            if target.is_none() {
-                // What it points to was deleted, so that there is nothing to give.
-                self.group.pass_parked(revision);
-                continue;
-            }
-            let delivered = Delivered::Link { link, target };
-            let arrival = delivered.arrival(revision, &self.config.settings);
-            self.group.replay(arrival);
-        }
-        if let Some(before) = page.next.checked_sub(1) {
-            self.group.pass_parked(before);
-        }
-        self.replay_next = page.next;
-    }
-
-    fn heard<T>(&mut self, outcome: Result<T, StoreError>, what: &str) -> Option<T> {
+    fn heard<T>(&mut self, outcome: Result<T, StoreError>, work: Work) -> Option<T> {
         match outcome {
             Ok(value) => {
-                self.trouble = None;
+                self.troubles.end(work);
                 Some(value)
             }
             Err(error) => {
-                tracing::error!(group = %self.key, %error, "{what}");
-                self.trouble = Some(error);
+                self.troubles.begin(work, &error);
                 None
             }
         }
@@ -271,32 +209,9 @@ impl Runner {
 }
 
 /// The outcome, after a pause when it is an error, so that what follows from it is not tried again at once.
-async fn or_pause<T>(outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) async fn or_pause<T>(outcome: Result<T, StoreError>) -> Result<T, StoreError> {
     if outcome.is_err() {
         tokio::time::sleep(PAUSE).await;
     }
     outcome
-}
-
-async fn page(
-    around: &Surroundings,
-    links: Vec<RecordedEvent>,
-    until: u64,
-    resolve_links: bool,
-) -> Result<Page, StoreError> {
-    let feed = &*around.feed;
-    let mut events = Vec::with_capacity(links.len());
-    let mut next = until;
-    for link in links {
-        next = link.revision.number() + 1;
-        let target = match delivered::follow(feed, &link).await? {
-            None => None,
-            Some(event) => match delivered::resolve(feed, Box::new(event), resolve_links).await? {
-                Delivered::Event(event) => Some(event),
-                Delivered::Link { target, .. } => target,
-            },
-        };
-        events.push((Box::new(link), target));
-    }
-    Ok(Page { events, next })
 }

@@ -1,8 +1,9 @@
-//! How a group begins: it reads where it was, and says "not ready" while it cannot.
+//! How a group begins: it reads where it was, and says "not ready" while it cannot. A store that does not answer holds up nobody who asks.
 
 use factum_store::StoreError;
 use tokio::sync::mpsc;
 
+use super::trouble::{Troubles, Work};
 use super::{OwnStreams, PAUSE, Surroundings};
 use crate::persistent::checkpoint;
 use crate::persistent::command::{Command, answer};
@@ -28,16 +29,24 @@ pub(super) async fn start(
     streams: &OwnStreams,
     commands: &mut mpsc::Receiver<Command>,
 ) -> Option<Started> {
-    loop {
-        match load(around, key, config, streams).await {
-            Ok(started) => return Some(started),
-            Err(error) => {
-                tracing::error!(group = %key, %error, "a group cannot read where it was");
+    let mut troubles = Troubles::new(key.clone());
+    let started = async {
+        loop {
+            match load(around, key, config, streams).await {
+                Ok(started) => return started,
+                Err(error) => troubles.begin(Work::Beginning, &error),
             }
+            tokio::time::sleep(PAUSE).await;
         }
-        if refuse_for_a_while(commands).await {
-            return None;
+    };
+    tokio::select! {
+        // Who asks a group that has just begun need not ask again.
+        biased;
+        started = started => {
+            troubles.end(Work::Beginning);
+            Some(started)
         }
+        () = refuse(commands) => None,
     }
 }
 
@@ -56,16 +65,12 @@ async fn load(
     })
 }
 
-/// Refuses what is asked until it is time to try again. Says whether the group is to stop.
-async fn refuse_for_a_while(commands: &mut mpsc::Receiver<Command>) -> bool {
-    let mut pause = std::pin::pin!(tokio::time::sleep(PAUSE));
+/// After a while, refuses what is asked, until the group is to stop.
+async fn refuse(commands: &mut mpsc::Receiver<Command>) {
+    tokio::time::sleep(PAUSE).await;
     loop {
-        let command = tokio::select! {
-            () = &mut pause => return false,
-            command = commands.recv() => command,
-        };
-        match command {
-            None | Some(Command::Stop { .. }) => return true,
+        match commands.recv().await {
+            None | Some(Command::Stop { .. }) => return,
             Some(Command::Connect { reply, .. }) => {
                 answer(reply, Err(SubscriptionError::NotReady));
             }

@@ -9,14 +9,15 @@ use factum_proto::kurrent::{StreamIdentifier, Uuid};
 use factum_types::EventId;
 use tonic::Status;
 
+use crate::filter::{Filter, FilterOn};
 use crate::persistent::config::GroupConfig;
 use crate::persistent::error::SubscriptionError;
-use crate::persistent::filter::{Filter, FilterBy, FilterOn};
 use crate::persistent::group::Action;
 use crate::persistent::settings::{GroupKey, Settings, SourceName, StartFrom, Strategy};
 use crate::persistent::subscriptions::Selection;
 use crate::wire;
 use crate::wire::id::{self, IdKind};
+use crate::wire::position;
 
 /// A duration as the wire has it.
 enum Time {
@@ -168,11 +169,11 @@ pub(super) fn update(options: update_req::Options) -> Result<(GroupKey, GroupCon
     Ok((key, GroupConfig::new(settings, start)))
 }
 
-/// Where to begin; the greatest number is how old clients write −1.
+/// Where to begin; the greatest numbers are how clients write −1.
 const fn at(number: u64) -> StartFrom {
     match number {
         0 => StartFrom::Start,
-        u64::MAX => StartFrom::End,
+        number if position::is_end(number) => StartFrom::End,
         number => StartFrom::At(number),
     }
 }
@@ -197,12 +198,7 @@ fn parse_filter(options: create_req::all_options::FilterOptions) -> Result<Filte
         Some(By::EventType(expression)) => (FilterOn::EventType, expression),
         None => return Err("the filter names neither streams nor types".to_owned()),
     };
-    let by = if expression.prefix.is_empty() {
-        FilterBy::Regex(expression.regex)
-    } else {
-        FilterBy::Prefixes(expression.prefix)
-    };
-    Filter::new(on, by)
+    Filter::asked(on, expression.regex, expression.prefix)
 }
 
 /// The group to delete.
@@ -389,6 +385,7 @@ mod tests {
         assert_eq!(at(0), StartFrom::Start);
         assert_eq!(at(7), StartFrom::At(7));
         assert_eq!(at(u64::MAX), StartFrom::End);
+        assert_eq!(at(u64::MAX >> 1), StartFrom::End);
         assert_eq!(action(9), Action::Unknown);
         assert_eq!(action(4), Action::Stop);
     }

@@ -6,7 +6,9 @@ use factum_proto::kurrent::persistent_subscriptions::create_req::settings::Messa
 use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
 use tonic::Code;
 
-use super::support::{Served, check_refused, settings};
+use factum_server::persistent::{GroupKey, Identity, SourceName};
+
+use super::support::{Served, check_refused, name, settings};
 
 const SHORT: Duration = Duration::from_millis(500);
 
@@ -137,4 +139,25 @@ async fn a_consumer_that_never_reads_holds_no_more_than_it_asked_for() {
         seen += 1;
     }
     assert_eq!(seen, 1_000);
+}
+
+/// A queue that is full of what nobody answered for in time has room as soon as something is taken from it, and is filled again at once.
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_again_after_a_pause_is_given_all_at_once() {
+    let served = Served::memory().await;
+    served.create("s", settings()).await;
+    let key = GroupKey {
+        source: SourceName::Stream(name("s")),
+        group: "group".to_owned(),
+    };
+    let connected = served.subscriptions.connect(&key, Identity::default(), 5);
+    let (mut events, _answers) = connected.await.unwrap();
+    served.append("s", 20).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    for taken in 0..10 {
+        let next = tokio::time::timeout(Duration::from_secs(1), events.next()).await;
+        assert!(next.is_ok_and(|next| next.is_ok()), "{taken} came");
+        // The group is given its turn.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -11,6 +11,17 @@ use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
 
 use super::support::{Served, id, retries, settings};
 
+/// Waits until something is so.
+async fn in_time(is_so: impl AsyncFn() -> bool) {
+    for _ in 0..6_000 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it is not so after a minute");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_outlives_the_engine() {
     let dir = tempfile::tempdir().unwrap();
@@ -35,9 +46,7 @@ async fn a_group_outlives_the_engine() {
     // The last one is not answered for, is given once more, and parked.
     let again = consumer.next().await;
     assert_eq!((id(&again), retries(&again)), (ids[29], 1));
-    while served.info("s").await.parked_message_count < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    in_time(async || served.info("s").await.parked_message_count == 2).await;
     served.subscriptions.shutdown().await;
     drop(consumer);
     drop(served);
@@ -57,12 +66,7 @@ async fn a_group_outlives_the_engine() {
         let event = consumer.next().await;
         consumer.ack(&[id(&event)]).await;
     }
-    while !served
-        .read("$persistentsubscription-s::group-parked")
-        .await
-        .is_empty()
-    {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let parked = "$persistentsubscription-s::group-parked";
+    in_time(async || served.read(parked).await.is_empty()).await;
     served.subscriptions.shutdown().await;
 }

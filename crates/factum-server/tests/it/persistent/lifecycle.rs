@@ -6,24 +6,13 @@ use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::persistent_subscriptions::list_req::{self, options::ListOption};
 use factum_proto::kurrent::persistent_subscriptions::read_req::Content;
 use factum_proto::kurrent::persistent_subscriptions::{
-    DeleteReq, ListReq, UpdateReq, create_req, delete_req, read_req, update_req,
+    ListReq, UpdateReq, create_req, read_req, update_req,
 };
 use tonic::Code;
 
-use super::support::{Served, check_refused, creation, identifier, settings};
+use super::support::{Served, check_refused, creation, deletion, identifier, settings};
 
 const SHORT: Duration = Duration::from_millis(500);
-
-fn deletion(stream: &str) -> DeleteReq {
-    DeleteReq {
-        options: Some(delete_req::Options {
-            stream_option: Some(delete_req::options::StreamOption::StreamIdentifier(
-                identifier(stream),
-            )),
-            group_name: "group".to_owned(),
-        }),
-    }
-}
 
 fn change(stream: &str, history: i32) -> UpdateReq {
     use update_req::stream_options::RevisionOption;
@@ -69,6 +58,54 @@ async fn a_group_from_the_end_is_given_what_came_after_it_was_created() {
     let served = served.restarted().await;
     let mut consumer = served.join("s", 10).await;
     assert_eq!(consumer.ids_within(SHORT).await, ids);
+}
+
+/// The greatest signed number is how some clients write the end.
+#[tokio::test(start_paused = true)]
+async fn the_greatest_revision_is_the_end() {
+    let served = Served::memory().await;
+    served.append("s", 3).await;
+    for revision in [u64::MAX, u64::MAX >> 1] {
+        use create_req::stream_options::RevisionOption;
+        let group = format!("from-{revision}");
+        let mut request = creation("s", &group, settings());
+        let options = request.options.as_mut().unwrap();
+        options.stream_option = Some(create_req::options::StreamOption::Stream(
+            create_req::StreamOptions {
+                stream_identifier: Some(identifier("s")),
+                revision_option: Some(RevisionOption::Revision(revision)),
+            },
+        ));
+        served.client.clone().create(request).await.unwrap();
+        let ids = served.append("s", 1).await;
+        let mut consumer = served.try_join("s", &group, 10).await.unwrap();
+        assert_eq!(consumer.next_id().await, (ids[0], 0), "{revision}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_are_listed_while_one_is_changed() {
+    let served = Served::memory().await;
+    served.create("s", settings()).await;
+    let mut client = served.client.clone();
+    let changing = tokio::spawn(async move {
+        for _ in 0..200 {
+            client.update(change("s", 10)).await.unwrap();
+        }
+    });
+    let list = ListReq {
+        options: Some(list_req::Options {
+            list_option: Some(ListOption::ListAllSubscriptions(Empty {})),
+        }),
+    };
+    while !changing.is_finished() {
+        let mut asking = served.client.clone();
+        let listed = asking.list(list.clone());
+        let listed = tokio::time::timeout(Duration::from_secs(30), listed).await;
+        let listed = listed.expect("it is not answered").unwrap().into_inner();
+        assert_eq!(listed.subscriptions.len(), 1);
+    }
+    changing.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

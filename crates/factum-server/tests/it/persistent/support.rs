@@ -15,8 +15,8 @@ use factum_proto::kurrent::persistent_subscriptions::read_req::{self, Ack, Conte
 use factum_proto::kurrent::persistent_subscriptions::read_resp::read_event::Count;
 use factum_proto::kurrent::persistent_subscriptions::read_resp::{self, ReadEvent};
 use factum_proto::kurrent::persistent_subscriptions::{
-    CreateReq, GetInfoReq, ReadReq, ReadResp, ReplayParkedReq, SubscriptionInfo, create_req,
-    get_info_req, replay_parked_req,
+    CreateReq, DeleteReq, GetInfoReq, ReadReq, ReadResp, ReplayParkedReq, SubscriptionInfo,
+    create_req, delete_req, get_info_req, replay_parked_req,
 };
 use factum_proto::kurrent::{Empty, StreamIdentifier, Uuid, uuid};
 use factum_server::persistent::{Open, PersistentService, StoreFeed, Subscriptions, World};
@@ -258,6 +258,16 @@ pub(crate) fn creation(stream: &str, group: &str, settings: create_req::Settings
             group_name: group.to_owned(),
             settings: Some(settings),
             ..create_req::Options::default()
+        }),
+    }
+}
+
+pub(super) fn deletion(stream: &str) -> DeleteReq {
+    use delete_req::options::StreamOption;
+    DeleteReq {
+        options: Some(delete_req::Options {
+            stream_option: Some(StreamOption::StreamIdentifier(identifier(stream))),
+            group_name: "group".to_owned(),
         }),
     }
 }

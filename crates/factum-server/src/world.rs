@@ -1,12 +1,10 @@
-//! What a server is given of the world here: a clock and randomness.
+//! What a server is given of the world here: a clock and randomness; and the ids of events, made of both.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use factum_io::{Clock, Env, Random};
 use factum_types::EventId;
-
-use super::group::Moment;
 
 /// A clock and a source of randomness. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -18,20 +16,31 @@ pub struct World {
 }
 
 impl World {
-    pub(crate) fn now(&self) -> Moment {
+    /// The time since some start that is the same for the life of the process.
+    pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.clock.monotonic_ns())
     }
 
     /// Milliseconds since 1970.
     pub(crate) fn unix_ms(&self) -> u64 {
-        u64::try_from(self.clock.now_us() / 1_000).unwrap_or_default()
+        unix_ms(&*self.clock)
     }
 
+    /// An id that no event has.
     pub(crate) fn event_id(&self) -> EventId {
-        let mut random = [0; 10];
-        self.random.fill(&mut random);
-        EventId::v7(self.unix_ms(), random)
+        event_id(&*self.clock, &*self.random)
     }
+}
+
+/// An id that no event has: of version 7, so that it says when it was made.
+pub(crate) fn event_id(clock: &dyn Clock, random: &dyn Random) -> EventId {
+    let mut chance = [0; 10];
+    random.fill(&mut chance);
+    EventId::v7(unix_ms(clock), chance)
+}
+
+fn unix_ms(clock: &dyn Clock) -> u64 {
+    u64::try_from(clock.now_us() / 1_000).unwrap_or_default()
 }
 
 impl From<&Env> for World {
