@@ -10,7 +10,7 @@ use factum_proto::kurrent::streams::read_resp::read_event::Position;
 use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, StoreError};
 use factum_types::{RecordedEvent, Revision, StreamName};
 
-use crate::auth::{Caller, Denied, Operation, Target};
+use crate::auth::Caller;
 use crate::links::{LINK_TYPE, Link};
 use crate::node::Node;
 use crate::wire::event::Shape;
@@ -62,15 +62,7 @@ impl Viewer {
     }
 
     async fn may_read(&self, stream: &StreamName) -> Result<bool, StoreError> {
-        let checked =
-            self.node
-                .auth
-                .check(&self.caller, Operation::ReadStream, Target::from(stream));
-        match checked.await {
-            Ok(()) => Ok(true),
-            Err(Denied::Access { .. }) => Ok(false),
-            Err(Denied::Store(error)) => Err(error),
-        }
+        self.node.auth.may_read(&self.caller, stream).await
     }
 }
 
