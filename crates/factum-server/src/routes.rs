@@ -111,11 +111,11 @@ async fn count(
         None => "other".to_owned(),
     };
     let response = next.run(request).await;
-    let unknown = response.status() == StatusCode::NOT_FOUND
-        || response
-            .headers()
-            .get("grpc-status")
-            .is_some_and(|code| code == "12");
+    // A service is matched whatever the method is called.
+    let unknown = response
+        .headers()
+        .get("grpc-status")
+        .is_some_and(|code| code == "12");
     let requested = Requested {
         route: if unknown { "other".to_owned() } else { route },
         code: known(response.status()),

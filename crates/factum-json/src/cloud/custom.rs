@@ -64,7 +64,7 @@ impl<'a> Custom<'a> {
 }
 
 /// Whether the members may stand beside the event's own attributes: no name twice, and either the object came with an import, or
-/// every member is a valid extension attribute by itself.
+/// every member is a valid extension attribute by itself. What stands for an attribute of an import is a string.
 fn may_stand(members: &[Member<'_>], event: &RecordedEvent) -> bool {
     let imported = members
         .iter()
@@ -73,10 +73,15 @@ fn may_stand(members: &[Member<'_>], event: &RecordedEvent) -> bool {
         && json::twice(members).is_none()
         && members.iter().all(|(name, value)| {
             let name = name.as_ref();
-            !OURS.contains(&name)
-                && !is_taken(name, event)
-                && (imported
-                    || (is_attribute_name(name) && !KEPT.contains(&name) && is_scalar(value)))
+            let may_be = if !imported {
+                is_attribute_name(name) && !KEPT.contains(&name) && is_scalar(value)
+            } else if KEPT.contains(&name) {
+                // It stands for the attribute, which is a string.
+                json::string(value).is_some()
+            } else {
+                true
+            };
+            may_be && !OURS.contains(&name) && !is_taken(name, event)
         })
 }
 

@@ -23,7 +23,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use factum_io::{Clock, Random};
-use factum_store::EventStore;
+use factum_store::{EventStore, StoreError};
 use factum_types::StreamName;
 
 pub use caller::{ADMINS, ALL, Caller, OPS};
@@ -175,6 +175,26 @@ impl Auth {
         target: Target<'_>,
     ) -> Result<(), Denied> {
         self.policy.check(caller, operation, target).await
+    }
+
+    /// Whether the caller may read a stream: what a link points to is shown only then.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(crate) async fn may_read(
+        &self,
+        caller: &Caller,
+        stream: &StreamName,
+    ) -> Result<bool, StoreError> {
+        let checked = self.check(caller, Operation::ReadStream, Target::from(stream));
+        match checked.await {
+            Ok(()) => Ok(true),
+            Err(Denied::Access { .. }) => Ok(false),
+            Err(Denied::Store(error)) => Err(error),
+        }
     }
 
     /// The users.

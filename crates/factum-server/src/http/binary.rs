@@ -2,6 +2,8 @@
 //!
 //! It is written down in structured mode, so that both are understood alike. Never: gives an attribute another name or value.
 
+use std::borrow::Cow;
+
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +42,12 @@ pub(super) fn structured(
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(Problem::invalid(format!("header {name} is given twice")));
         };
-        let value = percent_decode(value.as_bytes()).decode_utf8();
+        let value = unquoted(value.as_bytes()).ok_or_else(|| {
+            Problem::invalid(format!(
+                "header {name} begins a quoted text and does not end it"
+            ))
+        })?;
+        let value = percent_decode(&value).decode_utf8();
         let value = value
             .map_err(|error| Problem::invalid(format!("header {name} is not UTF-8: {error}")))?;
         member(&mut event, attribute);
@@ -57,6 +64,24 @@ pub(super) fn structured(
     data(&mut event, content_type, body)?;
     event.push(b'}');
     Ok(event)
+}
+
+/// A value without its double quotes, if it has some (RFC 7230, section 3.2.6); `None` when what begins with one is not quoted as a whole.
+fn unquoted(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let Some(rest) = value.strip_prefix(b"\"") else {
+        return Some(Cow::Borrowed(value));
+    };
+    let quoted = rest.strip_suffix(b"\"")?;
+    let mut text = Vec::with_capacity(quoted.len());
+    let mut bytes = quoted.iter();
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
+            b'"' => return None,
+            b'\\' => *bytes.next()?,
+            other => *other,
+        });
+    }
+    Some(Cow::Owned(text))
 }
 
 fn data(event: &mut Vec<u8>, content_type: Option<&str>, body: &[u8]) -> Result<(), Problem> {

@@ -4,6 +4,7 @@
 //! that does not read holds one page, and no more. Relies on: the order of the store. Never: leaves out what it cannot read without
 //! saying so: damage ends a page, and is answered by itself.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -14,13 +15,13 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use factum_store::{Direction, EventStream, Kind, ReadFrom, ReadRequest, Source, StoreError};
 use factum_types::{Position, Revision, StreamName};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 
 use super::format::{Format, Shown};
 use super::problem::Problem;
 use super::query::{Given, encoded, wrong};
 use super::source::{self, FILTERS};
-use crate::auth::{Caller, Denied, Operation, Target};
+use crate::auth::{Caller, Operation};
 use crate::links::{Link, LinkReader, LinkStream, LinksFrom};
 use crate::log::metadata;
 use crate::metrics::Metrics;
@@ -86,8 +87,9 @@ pub(super) async fn stream(
             ..wanted.request(Source::Stream(stream.clone()))
         };
         let mut events = Events::Stored(node.store.read(request));
+        let there = there(&node, &stream);
         wanted
-            .page(&mut events, Order::Revision, &node.metrics)
+            .page(&mut events, Order::Revision, &node.metrics, there)
             .await
     };
     within(&node, filling)
@@ -116,18 +118,22 @@ pub(super) async fn all(
     let mut events = Events::Stored(node.store.read(request));
     within(
         &node,
-        wanted.page(&mut events, Order::Position, &node.metrics),
+        wanted.page(&mut events, Order::Position, &node.metrics, ready(None)),
     )
     .await
 }
 
-async fn within(
+/// What takes no longer than an answer may.
+///
+/// # Errors
+/// As it has, or it takes longer.
+pub(super) async fn within<T>(
     node: &Node,
-    page: impl Future<Output = Result<Response, Problem>>,
-) -> Result<Response, Problem> {
+    answer: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
     let time = node.options.limits.answer;
-    match tokio::time::timeout(time, page).await {
-        Ok(page) => page,
+    match tokio::time::timeout(time, answer).await {
+        Ok(answer) => answer,
         Err(_) => Err(Problem::late(time)),
     }
 }
@@ -145,15 +151,28 @@ async fn links_of(
         From::Number(number) => LinksFrom::Number(number),
     };
     let told = |error: StoreError| Problem::store(&error);
-    let is_there = reader.last_number().await.map_err(told)?.is_some();
-    if !is_there {
+    let mut links = reader.read(from, wanted.direction, Some(wanted.limit + 1));
+    let first = links.next().await;
+    // Whether there is any is asked only when it is not plain: all of the stream is counted for it.
+    if first.is_none() && reader.last_number().await.map_err(told)?.is_none() {
         let text = format!("stream {stream} has no events");
         return Err(Problem::store(&StoreError::new(Kind::NotFound, text)));
     }
     let node = Arc::clone(&viewer.node);
-    let links = reader.read(from, wanted.direction, Some(wanted.limit + 1));
-    let mut events = Events::Made(links, viewer);
-    wanted.page(&mut events, Order::Number, &node.metrics).await
+    let links = stream::iter(first).chain(links);
+    let mut events = Events::Made(Box::pin(links), viewer);
+    let page = wanted.page(&mut events, Order::Number, &node.metrics, ready(None));
+    page.await
+}
+
+/// The first and the last revision of what a stream keeps, where they are known.
+async fn there(node: &Node, stream: &StreamName) -> Option<(u64, u64)> {
+    let info = node.store.stream_info(stream.clone()).await.ok()?;
+    let last = info.last_revision?.number();
+    let kept = info.settings.max_count.unwrap_or(u64::MAX);
+    let newest = last.saturating_add(1).saturating_sub(kept);
+    let from = info.settings.truncate_before.map_or(0, Revision::number);
+    Some((newest.max(from), last))
 }
 
 /// What a page goes on by.
@@ -253,13 +272,14 @@ impl Wanted {
         events: &mut Events,
         order: Order,
         metrics: &Metrics,
+        there: impl Future<Output = Option<(u64, u64)>>,
     ) -> Result<Response, Problem> {
         let (mut page, mut count, mut last) = (Vec::new(), 0, None);
         let mut more = false;
         while let Some(item) = events.next().await {
             let shown = match (item, last) {
                 (Ok(shown), _) => shown,
-                (Err(error), None) => return Err(self.unreadable(&error, order)),
+                (Err(error), None) => return Err(self.unreadable(&error, order, there).await),
                 (Err(_), Some(_)) => {
                     // The next page begins with it, and says so.
                     more = true;
@@ -302,22 +322,37 @@ impl Wanted {
         }
     }
 
+    /// The place behind the one that the page begins with, where what is there goes from a first place to a last.
+    fn behind_start(&self, there: Option<(u64, u64)>) -> Option<u64> {
+        let at = match (self.start, self.direction, there) {
+            (From::Number(number), Direction::Forward, Some((first, _))) => number.max(first),
+            (From::Number(number), Direction::Backward, Some((_, last))) => number.min(last),
+            (From::Number(number), _, None) => number,
+            (From::Start, _, there) => there.map_or(0, |(first, _)| first),
+            (From::End, _, there) => there?.1,
+        };
+        self.behind(at, at)
+    }
+
     fn link(&self, next: u64) -> Option<HeaderValue> {
         let target = self.given.from(&self.path, next);
         HeaderValue::from_str(&format!("<{target}>; rel=\"next\"")).ok()
     }
 
     /// The first event of a page cannot be read; where to go on behind it, if that is known.
-    fn unreadable(&self, error: &StoreError, order: Order) -> Problem {
+    async fn unreadable(
+        &self,
+        error: &StoreError,
+        order: Order,
+        there: impl Future<Output = Option<(u64, u64)>>,
+    ) -> Problem {
         let problem = Problem::store(error);
         let Some(damage) = error.as_damage() else {
             return problem;
         };
-        let next = match (order, self.start) {
-            (Order::Position, _) => self.behind(damage.first.raw(), damage.last.raw()),
-            (_, From::Number(number)) => self.behind(number, number),
-            (_, From::Start) => Some(1),
-            (_, From::End) => None,
+        let next = match order {
+            Order::Position => self.behind(damage.first.raw(), damage.last.raw()),
+            Order::Revision | Order::Number => self.behind_start(there.await),
         };
         let Some(next) = next else { return problem };
         let target = self.given.from(&self.path, next);
@@ -350,15 +385,10 @@ impl Viewer {
     /// # Errors
     /// It cannot be found out who may read it.
     pub(super) async fn show(&self, link: Link) -> Result<Shown, StoreError> {
-        let target = Target::from(&link.target.stream);
-        let checked = self
-            .node
-            .auth
-            .check(&self.caller, Operation::ReadStream, target);
-        let event = match checked.await {
-            Ok(()) => None,
-            Err(Denied::Access { .. }) => Some(link.as_event()),
-            Err(Denied::Store(error)) => return Err(error),
+        let auth = &self.node.auth;
+        let event = match auth.may_read(&self.caller, &link.target.stream).await? {
+            true => None,
+            false => Some(link.as_event()),
         };
         let Link {
             stream,

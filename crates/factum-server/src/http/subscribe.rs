@@ -7,7 +7,8 @@
 //! | `checkpoint` | place | `{"position":…}`: nothing up to there is left, although no event came    |
 //! | `problem`    | none  | a problem: damage in its place, or why the subscription ends             |
 //!
-//! The place is the position, in a virtual stream the number; a client that comes back with it in `Last-Event-ID` goes on behind it.
+//! The place is the position, in a virtual stream the number, and `start` where nothing was there yet; a client that comes back with it in
+//! `Last-Event-ID` goes on behind it.
 //! Relies on: the store's subscriptions, which hold nothing for a client that does not read. Never: takes an item before there is room
 //! to send it.
 
@@ -28,7 +29,7 @@ use futures_util::{FutureExt, stream};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::format::{Format, Shown};
-use super::page::{Viewer, number};
+use super::page::{Viewer, number, within};
 use super::problem::Problem;
 use super::query::{Given, wrong};
 use super::source::{self, FILTERS};
@@ -38,6 +39,8 @@ use crate::metrics::Counted;
 use crate::node::Node;
 use crate::streams::{Item, Items};
 
+/// The place before everything.
+const START: &str = "start";
 /// What a client sends that comes back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A chunk with this many bytes takes no more items; its last one may go beyond.
@@ -79,7 +82,7 @@ pub(super) async fn subscribe(
     }
     let after = After::of(&given, &headers)?;
     let format = Format::of_event(&given)?;
-    let items = items(&node, &what, after).await?;
+    let items = within(&node, items(&node, &what, after)).await?;
     let following = Following::new(node, caller, items, format);
     let chunks = stream::unfold(following, async |mut following| {
         let chunk = following.next().await?;
@@ -110,6 +113,9 @@ impl After {
     fn of(given: &Given, headers: &HeaderMap) -> Result<Self, Problem> {
         if let Some(value) = headers.get(LAST_EVENT_ID) {
             let text = String::from_utf8_lossy(value.as_bytes());
+            if text == START {
+                return Ok(Self::Start);
+            }
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             let place = text.parse().ok().filter(|_| digits).map(Self::Place);
             return place.ok_or_else(|| {
@@ -119,7 +125,7 @@ impl After {
             });
         }
         match given.one("after")? {
-            None | Some("start") => Ok(Self::Start),
+            None | Some(START) => Ok(Self::Start),
             Some("end") => Ok(Self::End),
             Some(text) => Ok(Self::Place(number(
                 "after",
@@ -248,14 +254,15 @@ impl Following {
             }
             Some(Ok(Item::CaughtUp(at, number))) => {
                 // Of a virtual stream the number counts, and the position is not known.
-                return self.place(
-                    "caught-up",
-                    at.map(Position::raw),
-                    at.map(Position::raw).or(number),
-                );
+                let at = at.map(Position::raw);
+                let place = at.or(number);
+                // Without a place, a client that asked for the end would miss what comes while it is away.
+                let id = place.map_or_else(|| START.to_owned(), |place| place.to_string());
+                return self.place("caught-up", at, Some(&id));
             }
             Some(Ok(Item::Checkpoint(at))) => {
-                let id = matches!(self.items, Items::Events(_)).then_some(at.raw());
+                let id = at.raw().to_string();
+                let id = matches!(self.items, Items::Events(_)).then_some(id.as_str());
                 return self.place("checkpoint", Some(at.raw()), id);
             }
         };
@@ -275,13 +282,13 @@ impl Following {
         self.viewer.node.metrics.read_events.inc();
     }
 
-    fn place(&mut self, event: &str, position: Option<u64>, id: Option<u64>) {
+    fn place(&mut self, event: &str, position: Option<u64>, id: Option<&str>) {
         let position = position.map_or_else(|| "null".to_owned(), |at| at.to_string());
         self.say(event, id, &format!("{{\"position\":{position}}}"));
     }
 
     /// Says something that is no event; `data` is on one line.
-    fn say(&mut self, event: &str, id: Option<u64>, data: &str) {
+    fn say(&mut self, event: &str, id: Option<&str>, data: &str) {
         self.chunk.extend(format!("event: {event}\n").bytes());
         if let Some(id) = id {
             self.chunk.extend(format!("id: {id}\n").bytes());

@@ -8,7 +8,6 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use factum_types::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -62,7 +61,7 @@ pub(super) async fn gossip(
     let position = head.map_or(0, crate::wire::position::to_wire);
     let member = json!({
         "instanceId": node.instance.to_string(),
-        "timeStamp": time(node.now()),
+        "timeStamp": factum_json::time::rfc3339(node.now()),
         "state": "Leader",
         "isAlive": true,
         // There is no other protocol; some clients refuse a member that does not say so.
@@ -134,10 +133,4 @@ fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     values
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains("application/openmetrics-text"))
-}
-
-/// A moment in RFC 3339, to the microsecond.
-fn time(at: Timestamp) -> String {
-    let at = crate::streams::timestamp(at);
-    at.to_string()
 }

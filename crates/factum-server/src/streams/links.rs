@@ -9,7 +9,7 @@ use factum_proto::kurrent::streams::read_resp::ReadEvent;
 use factum_store::StoreError;
 use factum_types::{RecordedEvent, StreamName};
 
-use crate::auth::{Caller, Denied, Operation, Target};
+use crate::auth::Caller;
 use crate::links::{Link, is_link, points_to};
 use crate::node::Node;
 use crate::wire::event::Shape;
@@ -57,14 +57,6 @@ impl Viewer {
     }
 
     async fn may_read(&self, stream: &StreamName) -> Result<bool, StoreError> {
-        let checked =
-            self.node
-                .auth
-                .check(&self.caller, Operation::ReadStream, Target::from(stream));
-        match checked.await {
-            Ok(()) => Ok(true),
-            Err(Denied::Access { .. }) => Ok(false),
-            Err(Denied::Store(error)) => Err(error),
-        }
+        self.node.auth.may_read(&self.caller, stream).await
     }
 }

@@ -26,7 +26,7 @@ use crate::guard::caller;
 use crate::node::Node;
 pub(crate) use append::counted;
 use request::Wanted;
-pub(crate) use subscribe::{Item, Items, timestamp};
+pub(crate) use subscribe::{Item, Items};
 
 /// What a call that answers with many messages gives.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

@@ -246,7 +246,7 @@ impl Following {
 }
 
 /// A moment as protobuf has it.
-pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let micros = at.as_micros();
     prost_types::Timestamp {
         seconds: micros.div_euclid(1_000_000),

@@ -168,6 +168,26 @@ fn an_event_of_ours_has_our_source_and_its_metadata() {
 }
 
 #[test]
+fn metadata_that_only_look_like_an_import_give_no_attribute_another_type() {
+    let mut event = NewEvent::json(ID.parse().unwrap(), EventType::new("T").unwrap(), "1");
+    for custom in [
+        r#"{"source":"web","id":7}"#,
+        r#"{"source":"web","time":null}"#,
+        r#"{"source":"web","datacontenttype":["x"]}"#,
+        r#"{"source":"web","dataschema":{}}"#,
+    ] {
+        event.metadata.custom = Bytes::from_static(custom.as_bytes());
+        let text = written(&recorded(StreamName::new("x").unwrap(), event.clone()));
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&line["id"], &line["source"], &line["metadata"]),
+            (&ID.into(), &"/factum".into(), &custom.into()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn bytes_that_only_claim_to_be_json_do_not_break_the_line() {
     let mut event = NewEvent::json(
         ID.parse().unwrap(),

@@ -90,6 +90,18 @@ fn binary_mode_is_understood_as_structured_mode_is() {
     };
     assert_eq!(custom(&mut binary), custom(&mut structured));
     assert_eq!(binary, structured);
+    for (written, meant) in [
+        (r#""a \"b\" \\c""#, r#"a "b" \c"#),
+        (r#""J%C3%BCrgen""#, "Jürgen"),
+        (r#""""#, ""),
+        (r#"a"b"#, r#"a"b"#),
+        ("%22a%22", r#""a""#),
+    ] {
+        let mut quoted = attributes;
+        quoted[5].1 = written;
+        let quoted = custom(&mut read(&quoted, b"{}").unwrap());
+        assert_eq!(quoted["customer"], meant, "{written}");
+    }
     let mut image = attributes;
     image[7].1 = "image/png";
     let image = read(&image, b"\x89PNG\0").unwrap();
@@ -155,4 +167,9 @@ fn what_is_wrong_is_named_with_its_place() {
     let twice = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-id", "2")];
     let problem = read(&twice, b"").unwrap_err().text();
     assert!(problem.contains("ce-id is given twice"), "{problem}");
+    for open in [r#"""#, r#""a"#, r#""a\""#, r#""a"b""#] {
+        let open = [("ce-specversion", "1.0"), ("ce-id", open)];
+        let problem = read(&open, b"").unwrap_err().text();
+        assert!(problem.contains("ce-id begins a quoted text"), "{problem}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Damage in pages: it is answered by itself, and says where to go on.
 
+use std::future::ready;
+
 use axum::http::HeaderMap;
 use axum::http::header::LINK;
 use factum_store::{Damage, EventStream, StoreError};
@@ -44,11 +46,13 @@ fn damaged(first: u64, last: u64) -> StoreError {
 fn page(
     query: &str,
     order: Order,
+    there: Option<(u64, u64)>,
     items: Vec<Result<RecordedEvent, StoreError>>,
 ) -> (u16, Option<String>) {
     let wanted = Wanted::parse("/x".to_owned(), Some(query), &PAGE, &HeaderMap::new()).unwrap();
     let mut events = Events::Stored(EventStream::of(items));
-    let answered = pollster::block_on(wanted.page(&mut events, order, &Metrics::new()));
+    let answered =
+        pollster::block_on(wanted.page(&mut events, order, &Metrics::new(), ready(there)));
     let response = axum::response::IntoResponse::into_response(answered);
     let link = response
         .headers()
@@ -62,7 +66,7 @@ fn page(
 fn damage_ends_a_page_and_the_next_one_says_so() {
     let check = |query: &str, order, items, status: u16, next: Option<&str>| {
         assert_eq!(
-            page(query, order, items),
+            page(query, order, None, items),
             (status, next.map(str::to_owned)),
             "{query}"
         );
@@ -109,4 +113,26 @@ fn damage_ends_a_page_and_the_next_one_says_so() {
     );
     check(query, Order::Revision, backward[1..].to_vec(), 500, None);
     check(query, Order::Position, vec![Err(damaged(0, 0))], 500, None);
+}
+
+#[test]
+fn a_page_by_revision_leads_behind_damage_where_the_stream_has_events() {
+    let check = |query: &str, next: Option<&str>| {
+        let items = vec![Err(damaged(40, 60))];
+        let found = page(query, Order::Revision, Some((3, 9)), items);
+        assert_eq!(found, (500, next.map(str::to_owned)), "{query}");
+    };
+    check("", Some("/x?from=4"));
+    check("from=1", Some("/x?from=4"));
+    check("from=5", Some("/x?from=6"));
+    let backward = "direction=backward";
+    check(backward, Some("/x?from=8&direction=backward"));
+    check(
+        &format!("from=5&{backward}"),
+        Some("/x?from=4&direction=backward"),
+    );
+    check(
+        &format!("from=99&{backward}"),
+        Some("/x?from=8&direction=backward"),
+    );
 }

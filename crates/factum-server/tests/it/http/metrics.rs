@@ -37,6 +37,7 @@ async fn busy() -> Running {
     refused.problem(412, "conflict");
     get(server.address, "/streams/s").await;
     get(server.address, "/nowhere").await;
+    get(server.address, "/streams/nobody").await;
     server
 }
 
@@ -91,6 +92,7 @@ async fn who_knows_the_newer_format_is_given_it() {
             "factum_appends_total{result=\"Conflict\"} 1\n",
             "factum_requests_total{route=\"/streams/{stream}\",code=\"201\"} 1\n",
             "factum_requests_total{route=\"/streams/{stream}\",code=\"412\"} 1\n",
+            "factum_requests_total{route=\"/streams/{stream}\",code=\"404\"} 1\n",
             "factum_requests_total{route=\"other\",code=\"404\"} 1\n",
             "factum_read_events_total 1\n",
             "factum_head_position 1\n",

@@ -122,6 +122,25 @@ async fn who_comes_back_goes_on_behind_what_they_had() {
 }
 
 #[tokio::test]
+async fn who_waits_at_an_end_that_is_the_start_misses_nothing_while_away() {
+    let server = Running::start().await;
+    let paths = [
+        "/subscribe?after=end",
+        "/subscribe?stream=order-1&after=end",
+        "/subscribe?stream=$ce-order&after=end",
+    ];
+    for path in paths {
+        check(&server, path, &[], &[], "start").await;
+    }
+    append(&server, "order-1", "A").await;
+    for path in paths {
+        let back = [("last-event-id", "start")];
+        check(&server, path, &back, &[(0, "A")], "0").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn cloud_events_are_given_too() {
     let server = filled().await;
     let mut events = Events::open(server.address, "/subscribe?format=cloudevents", &[]).await;
@@ -142,7 +161,7 @@ async fn somebody_who_waits_is_told_that_the_server_is_there_and_when_it_goes() 
     let caught_up = events.is_next("caught-up").await;
     assert_eq!(
         (caught_up.id.as_str(), caught_up.data.as_str()),
-        ("", r#"{"position":null}"#)
+        ("start", r#"{"position":null}"#)
     );
     for _ in 0..3 {
         assert_eq!(events.next().await.unwrap().comment, "keep-alive");
