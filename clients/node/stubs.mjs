@@ -7,6 +7,7 @@ const require = createRequire(import.meta.url);
 const names = {
   shared: "shared",
   streams: "streams",
+  features: "serverfeatures",
   users: old ? "users" : "usermanagement",
 };
 const generated = old ? "@eventstore/db-client/generated" : "@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1";

@@ -53,6 +53,7 @@ pub(super) const JAVA: Suite = Suite {
 
 /// Files of tests, one for an area.
 const AREAS: &[&str] = &[
+    "port",
     "streams",
     "metadata",
     "multi",
