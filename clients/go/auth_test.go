@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	db "github.com/kurrent-io/KurrentDB-Client-Go/kurrentdb"
@@ -40,4 +41,26 @@ func TestAuth(t *testing.T) {
 	ca := filepath.Join(server.directory, "..", "go-ca.pem")
 	found := connect(t, fmt.Sprintf("kurrentdb+discover://admin:changeit@127.0.0.1:%d?tlsCAFile=%s", server.port, ca))
 	appendTo(t, found, stream, db.Any{}, "B")
+}
+
+func TestAuthWrongAuthority(t *testing.T) {
+	files := [2]string{}
+	servers := [2]*server{}
+	for at := range servers {
+		files[at] = filepath.Join(os.Getenv("FACTUM_DIRECTORY"), fmt.Sprintf("go-ca-%d.pem", at))
+		servers[at] = serve(t, "--dev", "--write-ca", files[at])
+	}
+	to := func(at, authority int) *db.Client {
+		text := fmt.Sprintf("kurrentdb://admin:changeit@127.0.0.1:%d?tlsCAFile=%s&maxDiscoverAttempts=1", servers[at].port, files[authority])
+		return connect(t, text)
+	}
+	stream := fresh("go")
+	_, err := to(0, 1).AppendToStream(soon(t), stream, db.AppendToStreamOptions{}, events("A")...)
+	refused(t, err, db.ErrorUnavailable)
+	if !strings.Contains(err.Error(), "certificate") {
+		t.Fatalf("no word of the certificate: %v", err)
+	}
+	_, err = read(t, to(0, 0), stream, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
+	appendTo(t, to(1, 1), stream, db.NoStream{}, "A")
 }

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,6 +99,43 @@ func TestStreamsReads(t *testing.T) {
 	equal(t, rest[0].Event.EventID, found[2].Event.EventID)
 }
 
+func TestStreamsPagesBackwards(t *testing.T) {
+	client := plain(t, serve(t))
+	for range 5 {
+		appendTo(t, client, fresh("go"), db.NoStream{}, "A", "B", "C", "D", "E")
+	}
+	ids := func(found []*db.ResolvedEvent) string {
+		var words []string
+		for _, each := range found {
+			words = append(words, each.Event.EventID.String())
+		}
+		return strings.Join(words, " ")
+	}
+	whole, err := all(t, client, db.ReadAllOptions{Direction: db.Backwards, From: db.End{}})
+	must(t, err)
+	if len(whole) < 25 {
+		t.Fatalf("only %d events", len(whole))
+	}
+	// A position backwards leaves its own event out.
+	rest, err := all(t, client, db.ReadAllOptions{Direction: db.Backwards, From: whole[3].Event.Position})
+	must(t, err)
+	equal(t, ids(rest), ids(whole[4:]))
+	for _, size := range []uint64{1, 4, 10} {
+		var pages []*db.ResolvedEvent
+		var from db.AllPosition = db.End{}
+		for {
+			page, err := drain(client.ReadAll(soon(t), db.ReadAllOptions{Direction: db.Backwards, From: from}, size))
+			must(t, err)
+			pages = append(pages, page...)
+			if uint64(len(page)) < size {
+				break
+			}
+			from = page[len(page)-1].Event.Position
+		}
+		equal(t, ids(pages), ids(whole))
+	}
+}
+
 func TestStreamsDeletion(t *testing.T) {
 	client := plain(t, serve(t))
 	stream := fresh("go")
@@ -191,6 +229,28 @@ func TestStreamsMany(t *testing.T) {
 	refused(t, err, db.ErrorCodeStreamRevisionConflict)
 	_, err = read(t, client, three, db.ReadStreamOptions{})
 	refused(t, err, db.ErrorCodeResourceNotFound)
+	for _, each := range []struct {
+		stream           string
+		expected, actual db.StreamState
+	}{
+		{one, db.NoStream{}, db.Revision(1)}, {one, db.Revision(0), db.Revision(1)}, {one, db.Revision(7), db.Revision(1)},
+		{three, db.StreamExists{}, db.NoStream{}}, {three, db.Revision(0), db.NoStream{}},
+	} {
+		requests = []db.AppendStreamRequest{
+			{StreamName: two, Events: slices.Values(made("X")), ExpectedStreamState: db.Any{}},
+			{StreamName: each.stream, Events: slices.Values(made("X")), ExpectedStreamState: each.expected},
+		}
+		_, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
+		refused(t, err, db.ErrorCodeStreamRevisionConflict)
+		var conflict *db.StreamRevisionConflictError
+		if !errors.As(err, &conflict) {
+			t.Fatalf("no details of the conflict: %v", err)
+		}
+		equal(t, fmt.Sprintf("%s %v %v", conflict.Stream, conflict.ExpectedRevision, conflict.ActualRevision), fmt.Sprintf("%s %v %v", each.stream, each.expected, each.actual))
+	}
+	left, err := read(t, client, two, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, numbers(left), "0")
 
 	record := db.AppendRecord{Stream: three, Record: made("A")[0]}
 	_, err = client.AppendRecords(soon(t), []db.AppendRecord{record}, db.StreamStateCheck{Stream: one, ExpectedState: db.Revision(0)})
@@ -207,6 +267,25 @@ func TestStreamsMany(t *testing.T) {
 	requests = []db.AppendStreamRequest{{StreamName: two, Events: slices.Values(large), ExpectedStreamState: db.Any{}}}
 	_, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
 	refused(t, err, db.ErrorCodeAppendRecordSizeExceeded)
+	much := made("L", "L", "L")
+	for at := range much {
+		much[at].Data = []byte(`"` + strings.Repeat("x", 3<<20) + `"`)
+	}
+	requests = []db.AppendStreamRequest{{StreamName: two, Events: slices.Values(much), ExpectedStreamState: db.Any{}}}
+	_, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
+	refused(t, err, db.ErrorCodeAppendTransactionSizeExceeded)
+}
+
+func TestStreamsWithoutAType(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	// This client has no code for it, and shows the server's words.
+	_, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{}, events("")...)
+	if err == nil || !strings.Contains(err.Error(), "Required Metadata Property 'type' is missing") {
+		t.Fatalf("no word of the type: %v", err)
+	}
+	_, err = read(t, client, stream, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
 }
 
 func TestLinks(t *testing.T) {

@@ -2,6 +2,7 @@ package clients
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -126,6 +127,51 @@ func TestRestart(t *testing.T) {
 			must(t, err)
 			defer rest.Close()
 			equal(t, numbers(next(t, rest, 1)), "2")
+		})
+	}
+}
+
+func TestRestartFiltered(t *testing.T) {
+	for _, signal := range []string{"TERM", "KILL"} {
+		t.Run(signal, func(t *testing.T) {
+			server := serve(t)
+			client := plain(t, server)
+			tag, other := fresh("gotag"), fresh("other")
+			filter := &db.SubscriptionFilter{Type: db.StreamFilterType, Prefixes: []string{tag}}
+			options := db.SubscribeToAllOptions{From: db.Start{}, Filter: filter, MaxSearchWindow: 4, CheckpointInterval: 1}
+			noise := slices.Repeat([]string{"No"}, 40)
+			appendTo(t, client, tag, db.NoStream{}, "A", "B")
+			appendTo(t, client, other, db.Any{}, noise...)
+			subscription, err := client.SubscribeToAll(soon(t), options)
+			must(t, err)
+			last := next(t, subscription, 2)[1].Event.Position
+			var point *db.Position
+			for point == nil || point.Commit <= last.Commit {
+				event := subscription.Recv()
+				if event.SubscriptionDropped != nil {
+					t.Fatal(event.SubscriptionDropped.Error)
+				}
+				if event.CheckPointReached != nil {
+					point = event.CheckPointReached
+				}
+			}
+			server.end(signal)
+			for event := subscription.Recv(); event.SubscriptionDropped == nil; event = subscription.Recv() {
+				if event.EventAppeared != nil {
+					t.Fatalf("an event that should not pass: %v", event.EventAppeared.Event)
+				}
+			}
+			server.start(t)
+			later := plain(t, server)
+			appendTo(t, later, other, db.Any{}, noise...)
+			appendTo(t, later, tag, db.Revision(1), "C")
+			options.From = *point
+			rest, err := later.SubscribeToAll(soon(t), options)
+			must(t, err)
+			defer rest.Close()
+			equal(t, numbers(next(t, rest, 1)), "2")
+			appendTo(t, later, tag, db.Revision(2), "D")
+			equal(t, numbers(next(t, rest, 1)), "3")
 		})
 	}
 }

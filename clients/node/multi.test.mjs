@@ -57,6 +57,51 @@ describe("a session of appends", () => {
     await assert.rejects(read(one), db.StreamNotFoundError);
   });
 
+  test("is refused for each expectation that does not hold, naming the stream", async () => {
+    const [there, missing] = [fresh(), fresh()];
+    await client.appendToStream(there, events("A", "B"));
+    const cases = [
+      [there, NO_STREAM, 1n],
+      [there, 0n, 1n],
+      [there, 5n, 1n],
+      [missing, STREAM_EXISTS, NO_STREAM],
+      [missing, 0n, NO_STREAM],
+    ];
+    for (const [stream, expected, actual] of cases) {
+      const beside = fresh();
+      const tried = client.multiStreamAppend([
+        { streamName: beside, events: plain("X"), expectedState: ANY },
+        { streamName: stream, events: plain("X"), expectedState: expected },
+      ]);
+      await assert.rejects(tried, (error) => {
+        assert.ok(error instanceof db.WrongExpectedVersionError, `${error.constructor.name}: ${error.message}`);
+        assert.deepEqual([error.streamName, error.expectedState, error.actualState], [stream, expected, actual]);
+        return true;
+      });
+      await assert.rejects(read(beside), db.StreamNotFoundError);
+    }
+    assert.deepEqual(types(await read(there)), ["A", "B"]);
+  });
+
+  test("contended, one of many wins, and the others leave nothing", async () => {
+    const guard = fresh();
+    const others = Array.from({ length: 8 }, () => fresh());
+    const tried = await Promise.allSettled(others.map((other) => client.multiStreamAppend([
+      { streamName: other, events: plain("O"), expectedState: NO_STREAM },
+      { streamName: guard, events: plain("G"), expectedState: NO_STREAM },
+    ])));
+    assert.equal(tried.filter(({ status }) => status === "fulfilled").length, 1);
+    for (const [at, { status, reason }] of tried.entries()) {
+      if (status === "fulfilled") {
+        assert.equal((await read(others[at])).length, 1);
+        continue;
+      }
+      assert.ok(reason instanceof db.WrongExpectedVersionError, `${reason.constructor.name}: ${reason.message}`);
+      await assert.rejects(read(others[at]), db.StreamNotFoundError);
+    }
+    assert.equal((await read(guard)).length, 1);
+  });
+
   test("again gives the first answer", async () => {
     const [one, two] = [fresh(), fresh()];
     const same = [

@@ -112,4 +112,37 @@ for (const [name, end] of [["stopped", "stop"], ["killed", "kill"]]) {
     await rest.unsubscribe();
     await restOfAll.unsubscribe();
   });
+
+  test(`${name}: a filtered subscription goes on after its last checkpoint, with nothing lost or twice`, async () => {
+    const tag = fresh("tagged");
+    const [stream, other] = [`${tag}-1`, fresh("other")];
+    const many = (type) => Array.from({ length: 40 }, () => type);
+    const subscribe = (fromPosition, points) => {
+      const checkpointReached = async (_, position) => void points.push(position);
+      const filter = db.streamNameFilter({ prefixes: [`${tag}-`], maxSearchWindow: 8, checkpointInterval: 1, checkpointReached });
+      return client.subscribeToAll({ fromPosition, filter });
+    };
+    await again(() => client.appendToStream(stream, events("A", "B")));
+    await client.appendToStream(other, events(...many("No")));
+    const points = [];
+    const seen = collect(subscribe(START, points));
+    await seen.first(2);
+    const last = seen.events[1].event.position.commit;
+    await until(() => points.some(({ commit }) => commit > last), "a checkpoint behind the last event");
+    await server[end]();
+    await server.start();
+    await until(() => seen.error, "the end of the subscription");
+    assert.deepEqual(types(seen.events), ["A", "B"]);
+    await again(() => client.appendToStream(other, events(...many("No"))));
+    await client.appendToStream(stream, events("C"));
+    const later = [];
+    const rest = subscribe(points.at(-1), later);
+    const more = collect(rest);
+    await more.first(1);
+    await client.appendToStream(stream, events("D"));
+    assert.deepEqual(types(await more.first(2)), ["C", "D"]);
+    assert.deepEqual(revisions(more.events), [2, 3]);
+    assert.ok(later.every(({ commit }) => commit >= points.at(-1).commit));
+    await rest.unsubscribe();
+  });
 }

@@ -53,6 +53,7 @@ pub(super) const JAVA: Suite = Suite {
 
 /// Files of tests, one for an area.
 const AREAS: &[&str] = &[
+    "port",
     "streams",
     "metadata",
     "multi",
@@ -60,8 +61,13 @@ const AREAS: &[&str] = &[
     "subscriptions",
     "restart",
     "auth",
+    "users",
     "persistent",
+    "readme",
 ];
+
+/// Those that are not for the older client: it has no append to many streams, and the README is about the current one.
+const NOT_OLD: &[&str] = &["multi", "readme"];
 
 fn npm(place: &Place) -> Result<Vec<Command>, String> {
     // Both suites use one directory, and nothing is downloaded twice.
@@ -84,7 +90,7 @@ fn npm(place: &Place) -> Result<Vec<Command>, String> {
 }
 
 fn node(_: &Place, only: Option<&str>, client: &str) -> Result<Vec<Command>, String> {
-    let of_both = |area: &&&str| client != "old" || **area != "multi";
+    let of_both = |area: &&&str| client != "old" || !NOT_OLD.contains(area);
     let wanted = |area: &&&str| only.is_none_or(|only| only == **area);
     let areas: Vec<&str> = AREAS
         .iter()

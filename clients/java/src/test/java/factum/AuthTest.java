@@ -33,4 +33,19 @@ class AuthTest {
             get(found.appendToStream(stream, events("B")));
         }
     }
+
+    @Test
+    void wrongAuthority() throws Exception {
+        Path directory = Path.of(System.getenv("FACTUM_DIRECTORY"));
+        Path own = directory.resolve("java-ca-own.pem"), other = directory.resolve("java-ca-other.pem");
+        try (Server server = new Server("--dev", "--write-ca", own.toString()); Server second = new Server("--dev", "--write-ca", other.toString())) {
+            String text = "kurrentdb://admin:changeit@localhost:%d?maxDiscoverAttempts=1&tlsCaFile=%s";
+            String stream = fresh("java");
+            var error = refused(Throwable.class, server.connect(text.formatted(server.port, other)).appendToStream(stream, events("A")));
+            // It gives up the connection, and does not say why.
+            assertInstanceOf(ConnectionShutdownException.class, error);
+            refused(StreamNotFoundException.class, server.connect(text.formatted(server.port, own)).readStream(stream, ReadStreamOptions.get()));
+            get(second.connect(text.formatted(second.port, other)).appendToStream(stream, events("A")));
+        }
+    }
 }

@@ -5,8 +5,13 @@ import static org.junit.jupiter.api.Assertions.*;
 
 import io.grpc.Status;
 import io.kurrent.dbclient.*;
+import java.util.*;
 import java.util.concurrent.*;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.*;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class PersistentTest {
     static Server server;
@@ -98,5 +103,93 @@ class PersistentTest {
         subscription.ack(given.event());
         subscription.stop();
         get(groups.deleteToAll(tag));
+    }
+
+    static NamedConsumerStrategy[] strategies() {
+        return new NamedConsumerStrategy[] {
+            NamedConsumerStrategy.ROUND_ROBIN, NamedConsumerStrategy.DISPATCH_TO_SINGLE,
+            NamedConsumerStrategy.PINNED, NamedConsumerStrategy.PINNED_BY_CORRELATION,
+        };
+    }
+
+    @ParameterizedTest
+    @MethodSource("strategies")
+    void twoClientsShareAcrossARestart(NamedConsumerStrategy strategy) throws Exception {
+        try (Server own = new Server()) {
+            String stream = fresh("java");
+            var options = CreatePersistentSubscriptionToStreamOptions.get().fromStart().namedConsumerStrategy(strategy)
+                .checkpointAfterInMs(50).checkpointLowerBound(1).checkpointUpperBound(1);
+            get(KurrentDBPersistentSubscriptionsClient.from(own.client()).createToStream(stream, "group", options));
+            List<String> ids = List.of(UUID.randomUUID().toString(), UUID.randomUUID().toString());
+            for (int round = 0; round < 2; round++) {
+                // Two clients, and new ones after the restart.
+                List<Sharer> both = new ArrayList<>();
+                KurrentDBClient one = own.client();
+                for (KurrentDBClient each : List.of(one, own.client())) {
+                    Sharer sharer = new Sharer();
+                    var buffer = SubscribePersistentSubscriptionOptions.get().bufferSize(20);
+                    get(KurrentDBPersistentSubscriptionsClient.from(each).subscribeToStream(stream, "group", buffer, sharer));
+                    both.add(sharer);
+                }
+                List<EventData> ten = new ArrayList<>();
+                for (int at = 0; at < 10; at++) {
+                    String metadata = "{\"$correlationId\":\"" + ids.get(at % 2) + "\"}";
+                    ten.add(EventDataBuilder.json("E", "{}".getBytes()).metadataAsBytes(metadata.getBytes()).build());
+                }
+                get(one.appendToStream(stream, ten.iterator()));
+                settled(KurrentDBPersistentSubscriptionsClient.from(one), stream, strategy, 10L * round + 9);
+                List<Long> numbers = new ArrayList<>();
+                for (Sharer each : both) each.events.forEach(event -> numbers.add(event.getEvent().getRevision()));
+                Collections.sort(numbers);
+                assertEquals(LongStream.range(10L * round, 10L * round + 10).boxed().toList(), numbers);
+                judge(strategy, both.get(0), both.get(1));
+                if (round == 0) {
+                    assertEquals(137, own.end("KILL"));
+                    own.start();
+                }
+            }
+        }
+    }
+
+    /** Acknowledges all it gets, and takes it down. */
+    static final class Sharer extends PersistentSubscriptionListener {
+        final Queue<ResolvedEvent> events = new ConcurrentLinkedQueue<>();
+
+        @Override
+        public void onEvent(PersistentSubscription subscription, int retries, ResolvedEvent event) {
+            events.add(event);
+            subscription.ack(event);
+        }
+
+        @Override
+        public void onCancelled(PersistentSubscription subscription, Throwable error) {}
+    }
+
+    static void settled(KurrentDBPersistentSubscriptionsClient client, String stream, NamedConsumerStrategy strategy, long revision) throws Exception {
+        for (int round = 0; ; round++) {
+            PersistentSubscriptionToStreamInfo info = get(client.getInfoToStream(stream, "group")).orElseThrow();
+            assertEquals(strategy.toString(), info.getSettings().getNamedConsumerStrategy().toString());
+            if (info.getStats().getLastCheckpointedEventRevision().equals(Optional.of(revision))) return;
+            assertTrue(round < 400, "no checkpoint at " + revision + ": " + info.getStats());
+            Thread.sleep(50);
+        }
+    }
+
+    static void judge(NamedConsumerStrategy strategy, Sharer one, Sharer two) {
+        List<Integer> counts = Stream.of(one.events.size(), two.events.size()).sorted().toList();
+        if (strategy.isRoundRobin()) {
+            assertEquals(List.of(5, 5), counts);
+        } else if (strategy.isPinnedByCorrelation()) {
+            Map<String, Sharer> owner = new HashMap<>();
+            for (Sharer each : List.of(one, two)) {
+                for (ResolvedEvent event : each.events) {
+                    Sharer before = owner.putIfAbsent(new String(event.getEvent().getUserMetadata()), each);
+                    assertTrue(before == null || before == each, "both have events of one correlation");
+                }
+            }
+            assertEquals(2, owner.size());
+        } else {
+            assertEquals(List.of(0, 10), counts);
+        }
     }
 }

@@ -90,6 +90,65 @@ class StreamsTest {
     }
 
     @Test
+    void pagesBackwards() throws Exception {
+        for (int round = 0; round < 5; round++) append(fresh("java"), StreamState.noStream(), "A", "B", "C", "D", "E");
+        List<ResolvedEvent> whole = get(client.readAll(ReadAllOptions.get().backwards().fromEnd())).getEvents();
+        assertTrue(whole.size() >= 25);
+        // A position backwards leaves its own event out.
+        Position fourth = whole.get(3).getEvent().getPosition();
+        assertEquals(ids(whole.subList(4, whole.size())), ids(get(client.readAll(ReadAllOptions.get().backwards().fromPosition(fourth))).getEvents()));
+        for (int size : List.of(1, 4, 10)) {
+            List<ResolvedEvent> pages = new ArrayList<>();
+            ReadAllOptions from = ReadAllOptions.get().backwards().fromEnd();
+            for (;;) {
+                List<ResolvedEvent> page = get(client.readAll(from.maxCount(size))).getEvents();
+                pages.addAll(page);
+                if (page.size() < size) break;
+                from = ReadAllOptions.get().backwards().fromPosition(page.get(size - 1).getEvent().getPosition());
+            }
+            assertEquals(ids(whole), ids(pages), "pages of " + size);
+        }
+    }
+
+    static List<UUID> ids(List<ResolvedEvent> found) {
+        return found.stream().map(each -> each.getEvent().getEventId()).toList();
+    }
+
+    @Test
+    void withoutAType() throws Exception {
+        String stream = fresh("java");
+        // This client has no class for it.
+        var error = refused(RuntimeException.class, client.appendToStream(stream, events("")));
+        assertTrue(String.valueOf(error.getMessage()).contains("Required Metadata Property 'type' is missing"), error.toString());
+        refused(StreamNotFoundException.class, client.readStream(stream, ReadStreamOptions.get()));
+    }
+
+    @Test
+    void conflictsOfMany() throws Exception {
+        String there = fresh("java"), missing = fresh("java"), beside = fresh("java");
+        append(there, StreamState.noStream(), "A", "B");
+        record Case(String stream, StreamState expected, StreamState actual) {}
+        StreamState one = StreamState.streamRevision(1), none = StreamState.noStream();
+        for (Case each : List.of(
+            new Case(there, none, one),
+            new Case(there, StreamState.streamRevision(0), one),
+            new Case(there, StreamState.streamRevision(7), one),
+            new Case(missing, StreamState.streamExists(), none),
+            new Case(missing, StreamState.streamRevision(0), none))) {
+            var requests = List.of(
+                new AppendStreamRequest(beside, List.of(events("X")).iterator(), StreamState.any()),
+                new AppendStreamRequest(each.stream, List.of(events("X")).iterator(), each.expected));
+            var error = refused(WrongExpectedVersionException.class, client.multiStreamAppend(requests.iterator()));
+            assertEquals(each, new Case(error.getStreamName(), error.getExpectedState(), error.getActualState()));
+        }
+        refused(StreamNotFoundException.class, client.readStream(beside, ReadStreamOptions.get()));
+        EventData large = EventDataBuilder.json("L", ("\"" + "x".repeat(3 << 20) + "\"").getBytes()).build();
+        var much = List.of(new AppendStreamRequest(beside, List.of(large, large, large).iterator(), StreamState.any()));
+        var error = refused(TransactionMaxSizeExceededException.class, client.multiStreamAppend(much.iterator()));
+        assertTrue(error.getSize() > error.getMaxSize());
+    }
+
+    @Test
     void deletion() throws Exception {
         String stream = fresh("java");
         refused(WrongExpectedVersionException.class, client.deleteStream(stream));

@@ -82,4 +82,45 @@ class SubscriptionsTest {
             assertEquals("C", rest.next());
         }
     }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"TERM", "KILL"})
+    void filteredAcrossARestart(String signal) throws Exception {
+        try (Server server = new Server()) {
+            KurrentDBClient client = server.client();
+            String tag = fresh("javatag"), other = fresh("other");
+            String[] noise = new String[40];
+            java.util.Arrays.fill(noise, "No");
+            get(client.appendToStream(tag, events("A", "B")));
+            get(client.appendToStream(other, events(noise)));
+            BlockingQueue<Position> points = new LinkedBlockingQueue<>();
+            SubscriptionFilter filter = SubscriptionFilter.newBuilder().addStreamNamePrefix(tag).withMaxWindow(4)
+                .withCheckpointer((subscription, position) -> {
+                    points.add(position);
+                    return CompletableFuture.completedFuture(null);
+                }, 1).build();
+            Seen seen = new Seen();
+            get(client.subscribeToAll(seen, SubscribeToAllOptions.get().fromStart().filter(filter)));
+            assertEquals("A", seen.next());
+            assertEquals("B", seen.next());
+            long last = get(client.readStream(tag, ReadStreamOptions.get())).getEvents().get(1).getEvent().getPosition().getCommitUnsigned();
+            Position point = null;
+            while (point == null || point.getCommitUnsigned() <= last) {
+                point = points.poll(20, TimeUnit.SECONDS);
+                assertNotNull(point, "no checkpoint behind the last event within 20 s");
+            }
+            server.end(signal);
+            seen.end.get(20, TimeUnit.SECONDS);
+            assertTrue(seen.events.isEmpty());
+            server.start();
+            KurrentDBClient later = server.client();
+            get(later.appendToStream(other, events(noise)));
+            get(later.appendToStream(tag, AppendToStreamOptions.get().streamRevision(1), events("C")));
+            Seen rest = new Seen();
+            get(later.subscribeToAll(rest, SubscribeToAllOptions.get().fromPosition(point).filter(filter)));
+            assertEquals("C", rest.next());
+            get(later.appendToStream(tag, AppendToStreamOptions.get().streamRevision(2), events("D")));
+            assertEquals("D", rest.next());
+        }
+    }
 }
