@@ -61,13 +61,8 @@ impl Maintenance {
     }
 
     fn is_filling(&self, core: &Core) -> bool {
-        let left = core.log.room_max() / 100 * (100 - PREPARE_FROM);
+        let left = core.log.room_max() * (100 - PREPARE_FROM) / 100;
         core.log.room() < left && !self.supply.is_ready()
-    }
-
-    /// Whether there is time to seal before the next segment is needed; not where that failed a moment ago.
-    fn is_sealed_first(&self, core: &Core) -> bool {
-        core.log.room() > core.log.room_max() / 2 && self.failure().is_none()
     }
 
     /// Ends the thread after the step under way.
@@ -100,7 +95,7 @@ impl Maintenance {
     pub(crate) fn step(&self, core: &Core) -> io::Result<bool> {
         let _alone = lock(&self.stepping);
         let behind = core.reader.published.view().unsealed.len() > 1;
-        if self.is_filling(core) && !(behind && self.is_sealed_first(core)) {
+        if self.is_filling(core) {
             self.supply.prepare(behind)?;
             return Ok(true);
         }

@@ -73,7 +73,7 @@ const MIB: u64 = 1 << 20;
 /// Zeros are written in pieces as short as a commit that is waited for, which may be behind one of them in the device's queue.
 const PIECE_BYTES: u64 = 64 << 10;
 /// The next segment is prepared from when this part of the one being written is filled, in hundredths...
-pub(crate) const PREPARE_FROM: u64 = 5;
+pub(crate) const PREPARE_FROM: u64 = 50;
 /// ... until this part of it is, so that the device is shared with commits for long rather than kept from them for a moment.
 const PREPARE_UNTIL: u64 = 90;
 /// Zeroing waits for the commits at most so many times as long as a piece takes: whoever writes little has the next segment soon too.
