@@ -174,7 +174,11 @@ impl Core {
         while !stage.stalled.is_empty() {
             stage = wait(&self.unstalled, stage);
         }
-        let mut now = stage.sequencer.last_time();
+        let mut now = if on(Mutant::TimeGoesBack) {
+            i64::MIN
+        } else {
+            stage.sequencer.last_time()
+        };
         let mut frame = Draft::new(stage.sequencer.begin_frame(self.log.takes_back()));
         self.log.begin(&mut stage.builder);
         let mut answers = Vec::new();
