@@ -13,7 +13,7 @@ use crate::support::{TempDir, append, event};
 
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// So many are three quarters of a segment at most.
-const EVENTS_MAX: u64 = 1_500;
+const EVENTS_MAX: u64 = 3_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A clock whose pauses last until they are ended.
