@@ -260,8 +260,8 @@ impl Following {
         // What nobody is shown, such as a saved checkpoint, is no reason for one: its saving would go on for ever.
         let now = self.reader.published.shown_end();
         // What came after the page was read says nothing of what is before its end.
-        let passed = self.shown.max(if now <= end { now } else { 0 });
-        let moved = self.filtered && passed > self.reported;
+        let passed = [self.shown, now].into_iter().filter(|at| *at <= end).max();
+        let moved = self.filtered && passed > Some(self.reported);
         if moved {
             self.reported = end;
         }

@@ -90,6 +90,22 @@ const UNWRITTEN_NS: u64 = 60_000;
 /// After so many segments that were not zeroed, one is, to see how long that takes now.
 const SKIPPED_MAX: u32 = 15;
 
+/// Somebody waits for the segment that is being prepared, as long as this is there.
+struct Hurry<'a>(&'a AtomicUsize);
+
+impl<'a> Hurry<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Making {
     /// Whether zeroing segments ahead saves more than it costs.
     fn zeroing_pays(&self, frame_bytes: u64) -> bool {
@@ -142,19 +158,9 @@ impl Supply {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Prepares the next segment unless one is ready, at once rather than no faster than commits where it hurries.
+    /// Prepares the next segment unless one is ready: no faster than commits, unless it is hurried.
     pub(crate) fn prepare(&self, hurried: bool) -> io::Result<()> {
-        if hurried {
-            self.hurry();
-        }
-        let prepared = self.prepare_at_leisure();
-        if hurried {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        prepared
-    }
-
-    fn prepare_at_leisure(&self) -> io::Result<()> {
+        let _hurry = hurried.then(|| Hurry::new(&self.waiting));
         let mut making = lock(&self.making);
         if !self.is_ready() {
             let made = self.make(&mut making)?;
@@ -168,13 +174,11 @@ impl Supply {
         if let Some(ready) = lock(&self.ready).take() {
             return Ok(ready);
         }
-        self.hurry();
+        let _hurry = Hurry::new(&self.waiting);
         let mut making = lock(&self.making);
         // It may have been prepared meanwhile.
         let ready = lock(&self.ready).take();
-        let taken = ready.map_or_else(|| self.make(&mut making), Ok);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        taken
+        ready.map_or_else(|| self.make(&mut making), Ok)
     }
 
     /// Begins the next segment, preparing it now if nobody did: its header is durable when this returns.
@@ -293,9 +297,7 @@ impl Supply {
         }
         Ok(file)
     }
-}
 
-impl Supply {
     /// Zeroes a whole segment, no faster than the one before it fills. Returns the nanoseconds that it took without pauses.
     fn zero(&self, file: &dyn DiskFile) -> io::Result<u64> {
         let clock = &self.env.clock;

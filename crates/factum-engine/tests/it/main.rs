@@ -2,6 +2,8 @@
 #[cfg(test)]
 mod basics;
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod damage;
