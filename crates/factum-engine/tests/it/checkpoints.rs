@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use factum_engine::Engine;
+use factum_io::Env;
 use factum_store::{
     Checkpoint, CheckpointStore, EventStore, ReadRequest, Source, SubscribeRequest,
     SubscriptionItem,
@@ -66,13 +67,17 @@ fn a_checkpoint_passes_something_that_is_shown() {
     };
     let (answer, answered) = channel();
     let (follower, followed) = (store.clone(), last.clone());
-    std::thread::spawn(move || answer.send(told(&follower, &followed)));
+    let follow = move || drop(answer.send(told(&follower, &followed)));
+    let threads = Env::real().spawner;
+    threads.spawn("follower", Box::new(follow)).unwrap();
     let (saver, saved) = (store.clone(), last.clone());
-    let saving = std::thread::spawn(move || save_until(&saver, &saved));
-    let receipt = (0..EVENTS).map(add).last().unwrap();
+    let save = move || save_until(&saver, &saved);
+    let saving = threads.spawn("saver", Box::new(save)).unwrap();
+    (1..EVENTS).for_each(|number| drop(add(number)));
+    let receipt = add(EVENTS);
     last.0.store(receipt.last.raw(), Ordering::SeqCst);
     saving.join().unwrap();
-    add(EVENTS);
+    add(EVENTS + 1);
     let told = answered.recv_timeout(PATIENCE).unwrap();
     let shown = read(&store, ReadRequest::all().with_control());
     for pair in told.windows(2) {
