@@ -63,7 +63,7 @@ func share(t *testing.T, both [2]*consumer, count int) [2][]*db.ResolvedEvent {
 	return given
 }
 
-// settled waits until the group has acknowledged up to a revision, for ever.
+// settled waits until the group has acknowledged up to a revision, durably.
 func settled(t *testing.T, client *db.Client, stream string, revision uint64) *db.PersistentSubscriptionInfo {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -1,4 +1,5 @@
-// What the README says to type to try the server, as it stands there: the command, then the program, in the order of the text.
+// What the README says to type to try the server, as it stands there but for the port: the command, then the program, in the order of the text.
+// That the command alone listens on the port that the README names is tested with the command line.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -9,6 +10,7 @@ import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { soon, until } from "./client.mjs";
+import { freePort } from "./server.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -21,10 +23,10 @@ function block(text, heading, kind) {
   return found[1].trim();
 }
 
-/** Whether somebody listens where the README connects. */
-const listens = () =>
+/** Whether somebody listens on a port. */
+const listens = (port) =>
   new Promise((resolve) => {
-    const socket = open(2113, "localhost");
+    const socket = open(port, "localhost");
     socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
     socket.once("close", () => socket.destroy());
     socket.unref();
@@ -48,19 +50,21 @@ test("a newcomer's event is in and read back within a minute", async () => {
   const command = block(readme, "Serve it", "console").split(/\s+/);
   const program = block(readme, "Serve it", "js");
   assert.equal(command[0], "factum");
-  assert.equal(await listens(), false, "somebody else listens on port 2113, which the README connects to");
+  const port = await freePort();
+  const parts = program.split("localhost:2113");
+  assert.equal(parts.length, 2, "the program connects to one place");
   const directory = await mkdtemp(join(process.env.FACTUM_DIRECTORY ?? tmpdir(), "store-readme-"));
   await symlink(join(here, "node_modules"), join(directory, "node_modules"));
-  await writeFile(join(directory, "place.mjs"), program);
+  await writeFile(join(directory, "place.mjs"), parts.join(`localhost:${port}`));
   // As it would be found by its name, and ended with this process.
   const PATH = [dirname(process.env.FACTUM_BINARY), process.env.PATH].join(delimiter);
-  const options = { cwd: directory, env: { ...process.env, PATH } };
+  const options = { cwd: directory, env: { ...process.env, PATH, FACTUM_LISTEN: `127.0.0.1:${port}` } };
   const begun = Date.now();
   const server = run("setpriv", ["--pdeathsig", "KILL", ...command], options);
   try {
     await until(async () => {
       assert.equal(server.child.exitCode, null, server.out);
-      return listens();
+      return listens(port);
     }, "the server listens", 30);
     for (const round of [1, 2]) {
       const typed = run("setpriv", ["--pdeathsig", "KILL", "node", "place.mjs"], options);

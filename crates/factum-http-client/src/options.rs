@@ -124,6 +124,9 @@ fn decoded(text: &str) -> Option<String> {
     while let Some(byte) = rest.next() {
         if byte == b'%' {
             let digits = [rest.next()?, rest.next()?];
+            if !digits.iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
             let digits = std::str::from_utf8(&digits).ok()?;
             bytes.push(u8::from_str_radix(digits, 16).ok()?);
         } else {
@@ -169,6 +172,7 @@ mod tests {
         check("http://", Err("no host"));
         check("http://:9200", Err("no host"));
         check("http://a%4:b@x", Err("not encoded"));
+        check("http://a%+1:b@x", Err("not encoded"));
         check("http://x/?a=b", Err("do not belong"));
         check("http://a:open/sesame@x", Err("has an @ behind a slash"));
         check("http://x y", Err("do not belong"));

@@ -43,7 +43,7 @@ pub(crate) struct Bulk {
     careful: Option<Position>,
     /// Whether something there was refused, so that every key is needed to find it.
     strict: bool,
-    /// How often something took too long: limits and steps are as many times halved.
+    /// How often something took too long: limits and steps are as many times halved, until the bulk ends.
     halves: u32,
 }
 

@@ -316,6 +316,9 @@ fn decoded(name: &str, value: &str) -> Result<String, Error> {
             continue;
         }
         let digits = [rest.next().ok_or_else(bad)?, rest.next().ok_or_else(bad)?];
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(bad());
+        }
         let digits = std::str::from_utf8(&digits).map_err(|error| bad().because(error))?;
         let byte = u8::from_str_radix(digits, 16).map_err(|error| bad().because(error))?;
         bytes.push(byte);
@@ -370,6 +373,7 @@ mod tests {
             Err("verify-full only"),
         );
         check("postgres://u:secret@h/d?schema=%2", Err("option schema"));
+        check("postgres://u:secret@h/d?schema=%+1", Err("option schema"));
         check(
             "postgres://u:secret@h/d?schema=pg_x",
             Err("cannot name a schema"),

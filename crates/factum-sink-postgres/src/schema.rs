@@ -175,20 +175,23 @@ pub(crate) async fn owned_by(
     projection: &str,
 ) -> Result<Option<String>, Error> {
     let name = table.name.as_str();
+    let schema = session.schema();
     let sql = format!(
-        "SELECT projection FROM {}.factum_tables WHERE name = $1 ORDER BY projection <> $2 DESC LIMIT 1",
-        session.schema()
+        "SELECT t.projection, p.live IS NOT NULL FROM {schema}.factum_tables t
+         LEFT JOIN {schema}.factum_projections p ON p.projection = t.projection AND p.live = t.generation
+         WHERE t.name = $1 ORDER BY t.projection <> $2 DESC, p.live IS NULL LIMIT 1"
     );
     let what = format!("cannot find the owner of {name}");
     let values: [Bound<'_>; 2] = [(&name, Type::TEXT), (&projection, Type::TEXT)];
     let rows = session.query(&what, &sql, &values).await?;
-    match rows.first().map(|row| cell::<String>(row, 0)).transpose()? {
-        Some(owner) if owner != projection => Ok(Some(format!(
+    let read = |row| Ok::<_, Error>((cell::<String>(row, 0)?, cell::<bool>(row, 1)?));
+    match rows.first().map(read).transpose()? {
+        Some((owner, _)) if owner != projection => Ok(Some(format!(
             "{name} belongs to projection {owner}, not to {projection}"
         ))),
-        // It has tables by this name, and the view with the first one that was published: until then the name may be given away.
-        Some(_) => match kind_of(session, name).await? {
-            Some((kind, _)) if kind == "view" => Ok(None),
+        // It has tables by this name, and the view while readers are shown one of them: else the name may be given away.
+        Some((_, shown)) => match kind_of(session, name).await? {
+            Some((kind, _)) if shown && kind == "view" => Ok(None),
             found => Ok(found.map(|found| taken(session, name, &found))),
         },
         None => taken_by(session, name).await,

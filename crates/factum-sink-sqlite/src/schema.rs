@@ -156,21 +156,23 @@ pub(crate) fn owned_by(
     projection: &str,
 ) -> Result<Option<String>, Error> {
     let name = &table.name;
-    let owner: Option<String> = connection
+    let owner: Option<(String, bool)> = connection
         .query_row(
-            "SELECT projection FROM factum_tables WHERE name = ?1 ORDER BY projection <> ?2 DESC",
+            "SELECT t.projection, p.live IS NOT NULL FROM factum_tables t
+             LEFT JOIN factum_projections p ON p.projection = t.projection AND p.live = t.generation
+             WHERE t.name = ?1 ORDER BY t.projection <> ?2 DESC, p.live IS NULL",
             [name, projection],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()
         .map_err(|error| said(format!("cannot find the owner of {name}"), error))?;
     match owner {
-        Some(owner) if owner != projection => Ok(Some(format!(
+        Some((owner, _)) if owner != projection => Ok(Some(format!(
             "{name} belongs to projection {owner}, not to {projection}"
         ))),
-        // It has tables by this name, and the view with the first one that was published: until then the name may be given away.
-        Some(_) => match kind_of(connection, name)? {
-            Some((kind, _)) if kind != "view" => Ok(Some(taken(name, &kind))),
+        // It has tables by this name, and the view while readers are shown one of them: else the name may be given away.
+        Some((_, shown)) => match kind_of(connection, name)? {
+            Some((kind, _)) if !shown || kind != "view" => Ok(Some(taken(name, &kind))),
             _ => Ok(None),
         },
         None => taken_by(connection, name),

@@ -96,7 +96,7 @@ fn writes_at_random_in_bulk_are_those_in_memory() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_named_and_what_cannot_be_found_out_is_no_obstacle() {
+fn what_stands_in_the_way_is_named() {
     let Some(address) = address() else { return };
     let place = Place::new(&address);
     block_on(async {

@@ -11,6 +11,7 @@ use factum_types::{Position, RecordedEvent};
 use pollster::block_on;
 
 use super::orders::append;
+use super::own_server::pause;
 use super::support::{Server, fresh, servers};
 
 const CLAIM: Claim<'static> = Claim {
@@ -70,6 +71,23 @@ fn insert(to: &mut dyn Rows, numbers: std::ops::Range<u64>) -> Result<(), Error>
 fn look(sink: &mut PostgresSink, lease: &Lease) -> Advance {
     Advance {
         to: block_on(sink.look(lease)).unwrap().checkpoint,
+        ..Advance::default()
+    }
+}
+
+/// As [`look`], where the server may be busy for a while.
+fn patient_look(sink: &mut PostgresSink, lease: &Lease) -> Advance {
+    const TRIES: usize = 200;
+    let state = (0..TRIES).find_map(|_| match block_on(sink.look(lease)) {
+        Ok(state) => Some(state),
+        Err(error) => {
+            assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+            pause(50);
+            None
+        }
+    });
+    Advance {
+        to: state.unwrap().checkpoint,
         ..Advance::default()
     }
 }
@@ -148,17 +166,7 @@ fn what_takes_too_long_at_once_is_done_in_steps() {
         for looks in 0.. {
             assert!(looks < 20, "it does not get on");
             // The server is at it still, and has the lock, for a moment after it was given up.
-            let mut advance = loop {
-                match block_on(sink.look(&lease)) {
-                    Ok(state) => {
-                        break Advance {
-                            to: state.checkpoint,
-                            ..Advance::default()
-                        };
-                    }
-                    Err(error) => assert_eq!(error.kind(), Kind::Unavailable, "{error}"),
-                }
-            };
+            let mut advance = patient_look(&mut sink, &lease);
             let begin = advance.to.map_or(0, Position::raw);
             if begin == batches {
                 break;

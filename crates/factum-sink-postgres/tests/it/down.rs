@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use factum_framework::Stop;
 use factum_projection::{
@@ -21,14 +22,17 @@ use factum_types::RecordedEvent;
 use pollster::block_on;
 
 use super::orders::{Orders, step, tables};
-use super::own_server::{OwnServer, free_port, mortal, pause};
+use super::own_server::{Deadline, OwnServer, free_port, mortal, pause};
 use super::support::{server, told};
 
 /// How long they are down, in milliseconds, and how often something is appended meanwhile.
 const DOWN: u64 = 60_000;
 const EACH: u64 = 200;
-/// How long a server may take to answer, and a runner to catch up, in milliseconds. A runner tries again each 10 seconds at the latest.
-const PATIENCE: u64 = 180_000;
+/// How long a server may take to come up, and a runner to catch up. A runner tries again each 10 seconds at the latest.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// For a server to answer while it is waited for.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Between two looks, in milliseconds.
 const LOOK_EACH: u64 = 20;
 
 /// Every event as a point.
@@ -99,7 +103,8 @@ impl Drop for Web {
 
 /// Waits until it is so, or says what is there instead.
 fn wait(what: &str, is_so: impl Fn() -> bool, instead: impl Fn() -> String) {
-    for _ in 0..PATIENCE / LOOK_EACH {
+    let deadline = Deadline::after(PATIENCE);
+    while !deadline.is_over() {
         if is_so() {
             return;
         }
@@ -109,7 +114,9 @@ fn wait(what: &str, is_so: impl Fn() -> bool, instead: impl Fn() -> String) {
 }
 
 fn get(url: &str, path: &str) -> Option<factum_http_client::Answer> {
-    let options = factum_http_client::Options::new(url).unwrap();
+    let options = factum_http_client::Options::new(url)
+        .unwrap()
+        .timeout(ANSWER);
     let client = factum_http_client::Client::new(&options).unwrap();
     let request = factum_http_client::Request::new(factum_http_client::Method::Get, path);
     block_on(client.send(request)).ok()

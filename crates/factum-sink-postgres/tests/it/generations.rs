@@ -256,7 +256,11 @@ fn what_stands_in_the_way_is_found_before() {
         let part = "a table orders of the role factum that no projection made";
         check("orders", part);
         refused(place.run(Which::Number(1), &tables()), &[part]);
-        place.sql("DROP TABLE {s}.orders");
+        place.sql("DROP TABLE {s}.orders; CREATE VIEW {s}.orders AS SELECT 1 AS id");
+        let part = "a view orders of the role factum that no projection made";
+        check("orders", part);
+        refused(place.run(Which::Number(1), &tables()), &[part]);
+        place.sql("DROP VIEW {s}.orders");
         place.run(Which::Live, &tables()).unwrap();
         place.sql("DROP TABLE {s}.customers__g2 CASCADE");
         let found = look("orders");

@@ -7,13 +7,35 @@ use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use factum_io::{Clock, Env};
 use tempfile::TempDir;
 
 use super::support::Server;
+
+/// For a server to take connections after it was started, and for what is left of one that was told to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A moment after which nothing is waited for.
+pub(crate) struct Deadline {
+    clock: Arc<dyn Clock>,
+    until: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(time: Duration) -> Self {
+        let clock = Env::real().clock;
+        let until = Duration::from_nanos(clock.monotonic_ns()) + time;
+        Self { clock, until }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Duration::from_nanos(self.clock.monotonic_ns()) > self.until
+    }
+}
 
 /// A server of its own, on loopback, without passwords. It ends with this, and with the thread that started it, however that ends.
 pub(crate) struct OwnServer {
@@ -51,9 +73,10 @@ impl OwnServer {
     /// Starts it again, as soon as what was left of the last one lets it.
     pub(crate) fn restart(&self) {
         self.stop_at_once();
-        for _ in 0..100 {
+        let deadline = Deadline::after(PATIENCE);
+        while !deadline.is_over() {
             *self.child() = Some(self.spawn());
-            if self.answers() {
+            if self.answers(&deadline) {
                 return;
             }
             self.end("KILL");
@@ -84,7 +107,13 @@ impl OwnServer {
             let mut kill = Command::new("kill");
             kill.args(["-s", signal, &child.id().to_string()]);
             kill.status().unwrap();
-            child.wait().unwrap();
+            let deadline = Deadline::after(PATIENCE);
+            while child.try_wait().unwrap().is_none() {
+                if deadline.is_over() {
+                    child.kill().unwrap();
+                }
+                pause(5);
+            }
         }
     }
 
@@ -110,9 +139,9 @@ impl OwnServer {
     }
 
     /// Waits until it takes connections; says whether it came to that.
-    fn answers(&self) -> bool {
+    fn answers(&self, deadline: &Deadline) -> bool {
         let port = self.port.to_string();
-        for _ in 0..400 {
+        while !deadline.is_over() {
             let asked = ["-q", "-t", "2", "-h", "127.0.0.1", "-p", &port];
             let asked = self.program("pg_isready", &asked).status().unwrap();
             if asked.success() {
@@ -206,10 +235,8 @@ fn a_server_ends_with_who_started_it() {
             // A corpse that nobody has looked at does not run.
             status.is_ok_and(|it| !it.contains(") Z "))
         };
-        for _ in 0..400 {
-            if !runs() {
-                break;
-            }
+        let deadline = Deadline::after(PATIENCE);
+        while runs() && !deadline.is_over() {
             pause(50);
         }
         assert!(!runs(), "process {process} runs on");

@@ -51,17 +51,23 @@ fn a_name_that_was_given_away_is_in_the_way() {
     let look = |projection| factum_sink_sqlite::inspect(&path, projection, &tables).unwrap();
     assert_eq!(look("kit_orders"), []);
     let other = rusqlite::Connection::open(&path).unwrap();
-    other.execute_batch("CREATE TABLE kit_counts (n)").unwrap();
-    let found = look("kit_orders");
-    let [Obstacle::Owned { what }] = found.as_slice() else {
-        panic!("{found:?}")
-    };
-    assert!(
-        what.contains("a table kit_counts that no projection made"),
-        "{what}"
-    );
-    let refused = block_on(sink.claim(claim)).unwrap_err();
-    assert_eq!(refused.to_string(), *what);
+    for (kind, definition) in [("table", "(n)"), ("view", "AS SELECT 1 AS n")] {
+        let made = format!("CREATE {kind} kit_counts {definition}");
+        other.execute_batch(&made).unwrap();
+        let found = look("kit_orders");
+        let [Obstacle::Owned { what }] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(
+            what.contains(&format!("a {kind} kit_counts that no projection made")),
+            "{what}"
+        );
+        let refused = block_on(sink.claim(claim)).unwrap_err();
+        assert_eq!(refused.to_string(), *what);
+        other
+            .execute_batch(&format!("DROP {kind} kit_counts"))
+            .unwrap();
+    }
     let found = look("others");
     assert!(
         format!("{found:?}").contains("kit_counts belongs to projection kit_orders"),
