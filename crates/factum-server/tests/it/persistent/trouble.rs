@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::persistent_subscriptions::create_req;
+use factum_proto::kurrent::persistent_subscriptions::persistent_subscriptions_client::PersistentSubscriptionsClient;
 use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
+use factum_server::{Options, Store};
 use factum_store::EventStore;
 use factum_types::{EventType, NewEvent};
 use tonic::Code;
 use tracing::span;
 
-use super::faulty::{Appends, Faulty};
 use super::support::{Served, creation, deletion, id, settings};
+use crate::faulty::{Appends, Faulty};
+use crate::support::Running;
 
 const SHORT: Duration = Duration::from_millis(500);
 /// Longer than anything takes that is to happen.
 const ENOUGH: Duration = Duration::from_secs(600);
+/// The same, where time is not moved by the test.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PARKED: &str = "$persistentsubscription-s::group-parked";
 
 async fn faulty() -> (Arc<Faulty>, Served) {
@@ -318,6 +323,30 @@ async fn a_link_that_is_not_wanted_is_not_followed() {
     assert!(event.link.is_some() && event.event.is_some(), "{event:?}");
     assert!(consumer.within(SHORT).await.is_none());
     assert_eq!(store.reads("target"), 1);
+}
+
+/// A store that does not answer: the change that waits for it is not done, and holds nothing up.
+#[tokio::test]
+async fn a_server_stops_although_a_change_waits_for_the_store() {
+    let store = Arc::new(Faulty::default());
+    let mut options = Options::default();
+    options.limits.drain = SHORT;
+    let server = Running::over(Arc::clone(&store) as Arc<dyn Store>, options).await;
+    store.appends.send_replace(Appends::Held);
+    let mut client = PersistentSubscriptionsClient::new(server.channel().await);
+    let request = creation("s", "group", settings());
+    let creating = tokio::spawn(async move { client.create(request).await });
+    let waits = async {
+        while store.appends.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waits = tokio::time::timeout(PATIENCE, waits).await;
+    waits.expect("the change does not come to the store");
+    let stopped = tokio::time::timeout(PATIENCE, server.stop()).await;
+    stopped.expect("it does not stop");
+    let created = tokio::time::timeout(PATIENCE, creating).await;
+    assert!(created.unwrap().unwrap().is_err());
 }
 
 /// Counts what is logged as an error.
