@@ -37,6 +37,7 @@ mod own;
 pub mod persistent;
 mod routes;
 mod streams;
+mod task;
 pub mod tls;
 mod users;
 mod v2;

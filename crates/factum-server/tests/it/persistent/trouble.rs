@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
-use factum_proto::kurrent::persistent_subscriptions::create_req;
 use factum_proto::kurrent::persistent_subscriptions::persistent_subscriptions_client::PersistentSubscriptionsClient;
 use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
+use factum_proto::kurrent::persistent_subscriptions::{UpdateReq, create_req, update_req};
 use factum_server::{Options, Store};
 use factum_store::EventStore;
 use factum_types::{EventType, NewEvent};
@@ -180,6 +180,38 @@ async fn an_outcome_that_stays_unknown_is_asked_for_again() {
     }
 }
 
+/// It is not known whether one group is there, and cannot be read: it does not run, and others do.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_may_be_deleted_stops_no_other() {
+    let errors = Arc::new(AtomicUsize::new(0));
+    let _guard = tracing::subscriber::set_default(Errors(Arc::clone(&errors)));
+    let (store, served) = faulty().await;
+    served.create("s", settings()).await;
+    served.create("t", settings()).await;
+    let delete = async |stream| served.client.clone().delete(deletion(stream)).await;
+    // Now, and what is noted from now on.
+    store.damage("$persistentSubscriptionConfig", 0..10);
+    store.appends.send_replace(Appends::LostUnknown);
+    assert!(delete("s").await.is_err());
+    store.appends.send_replace(Appends::Refused);
+    assert!(delete("s").await.is_err());
+    assert!(delete("t").await.is_err());
+    served.join("t", 10).await;
+    let status = served.try_join("s", "group", 10).await.err().unwrap();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(errors.load(Ordering::Relaxed), 1);
+
+    // A change that is made says that none was made before it.
+    store.appends.send_replace(Appends::Made);
+    delete("t").await.unwrap();
+    let ids = served.append("s", 1).await;
+    let mut consumer = served.join("s", 10).await;
+    assert_eq!(consumer.next_id().await, (ids[0], 0));
+    let status = served.try_join("t", "group", 10).await.err().unwrap();
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(errors.load(Ordering::Relaxed), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_counts_where_the_end_is_holds_up_nobody() {
     let (store, served) = faulty().await;
@@ -197,6 +229,24 @@ async fn who_counts_where_the_end_is_holds_up_nobody() {
     tokio::time::sleep(SHORT).await;
     let info = tokio::time::timeout(SHORT, served.info("s")).await;
     assert_eq!(info.expect("it waits for the other").status, "Live");
+    // What is refused is refused before anything is counted.
+    let end = update_req::all_options::AllOption::End(Empty {});
+    let all = update_req::AllOptions {
+        all_option: Some(end),
+    };
+    let options = update_req::Options {
+        stream_option: Some(update_req::options::StreamOption::All(all)),
+        group_name: "another".to_owned(),
+        settings: Some(update_req::Settings::default()),
+        ..update_req::Options::default()
+    };
+    let request = UpdateReq {
+        options: Some(options),
+    };
+    let mut changing = served.client.clone();
+    let refused = tokio::time::timeout(SHORT, changing.update(request)).await;
+    let refused = refused.expect("it counts first").unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
     store.tells_end.send_replace(true);
     let created = tokio::time::timeout(ENOUGH, creating).await;
     created.unwrap().unwrap().unwrap();
