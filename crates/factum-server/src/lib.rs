@@ -37,6 +37,7 @@ mod own;
 pub mod persistent;
 mod routes;
 mod streams;
+mod task;
 pub mod tls;
 mod users;
 mod v2;
@@ -109,18 +110,24 @@ impl Server {
         self.node.options.address
     }
 
-    /// Answers until `stop` is ready. Then subscriptions end, requests under way are answered, within
-    /// [`Limits::drain`], and every connection is closed.
+    /// Answers until `stop` is ready. Then subscriptions end, persistent ones after noting where they are; requests under way are answered;
+    /// each of the two within [`Limits::drain`]. At last every connection is closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { node, listener } = self;
         let routes = routes::routes(&node);
         let limits = node.options.limits.clone();
+        let drain = limits.drain;
         let stopped = async {
             tokio::select! {
                 () = stop => node.stop(),
                 () = node.stopping() => {}
             }
-            node.subscriptions.shutdown().await;
+            let groups = node.subscriptions.shutdown();
+            if tokio::time::timeout(drain, groups).await.is_err() {
+                tracing::warn!(
+                    "persistent subscriptions were still busy when the time to stop was up"
+                );
+            }
         };
         let tls = node.options.tls.as_ref();
         let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config()));

@@ -17,9 +17,10 @@ use uuid::Uuid;
 use crate::StartError;
 use crate::auth::Auth;
 use crate::links::Links;
-use crate::metrics::{Metrics, Result as Counted};
+use crate::metrics::{self, Metrics};
 use crate::options::Options;
 use crate::persistent::{StoreFeed, Subscriptions};
+use crate::task::to_the_end;
 use crate::world::{World, event_id};
 
 /// All that a server asks of what it serves.
@@ -106,8 +107,8 @@ impl Node {
         // The time is not that of what is carried out: what lands afterwards is to be forgotten afterwards.
         let answered = tokio::time::timeout(time, self.carry_out(streams, carried)).await;
         let result = match &answered {
-            Ok(answer) => Counted::of(answer),
-            Err(_) => Counted::Refused,
+            Ok(answer) => metrics::Result::of(answer),
+            Err(_) => metrics::Result::Refused,
         };
         self.metrics.appended(result, count, self.since(began));
         answered
@@ -128,21 +129,14 @@ impl Node {
             return append.await;
         }
         let node = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        to_the_end(async move {
             let answer = append.await;
             for stream in &streams {
                 node.auth.written(stream);
             }
             answer
-        });
-        match task.await {
-            Ok(answer) => answer,
-            Err(error) => match error.try_into_panic() {
-                Ok(panicked) => std::panic::resume_unwind(panicked),
-                // It was taken away because the runtime ends, and this is too.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        })
+        .await
     }
 
     /// How long it has been there.

@@ -57,7 +57,7 @@ pub struct Limits {
     pub append: Duration,
     /// For the store's answer to any other call of Factum's own protocol that is answered once.
     pub answer: Duration,
-    /// For requests under way when the server stops.
+    /// For requests under way when the server stops; before that, as long again for persistent subscriptions to note where they are.
     pub drain: Duration,
 }
 

@@ -25,11 +25,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use factum_store::{Direction, EventStore, Kind, ReadFrom, ReadRequest, StoreError};
+use factum_store::{Direction, EventStore, ReadFrom, ReadRequest, StoreError};
 use factum_types::{RecordedEvent, Revision, StreamName};
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 
+use crate::log::is_gone;
 use counts::{Counted, Counts, Limits, Point, Until};
 use walk::Walk;
 
@@ -97,7 +98,7 @@ impl Links {
     /// One event, of a stored stream or of a virtual one; `None` when it is not there to be read.
     ///
     /// # Errors
-    /// As for a read; of kind [`Corrupt`](Kind::Corrupt) for a damaged one.
+    /// As for a read; of kind [`Corrupt`](factum_store::Kind::Corrupt) for a damaged one.
     pub(crate) async fn event(
         &self,
         stream: StreamName,
@@ -113,9 +114,7 @@ impl Links {
             .limit(1);
         match self.store.read(request).next().await {
             Some(Ok(event)) if event.revision == revision => Ok(Some(event)),
-            Some(Err(error)) if !matches!(error.kind(), Kind::NotFound | Kind::Deleted) => {
-                Err(error)
-            }
+            Some(Err(error)) if !is_gone(&error) => Err(error),
             _ => Ok(None),
         }
     }

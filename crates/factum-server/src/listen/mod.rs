@@ -23,6 +23,8 @@ use crate::metrics::{Counted, Metrics};
 use crate::options::Limits;
 use serve::Served;
 
+pub(crate) use serve::STREAM_WINDOW_BYTES;
+
 /// After an error of `accept`, which is about the process (no file descriptors) and not about one connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

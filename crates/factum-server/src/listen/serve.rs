@@ -18,7 +18,7 @@ use super::hello::Hello;
 use crate::options::Limits;
 
 /// What may wait in one stream, and in one connection, before the other side has to pause: bytes of requests.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// What may wait to be sent in one stream, in bytes.
 const SEND_BUFFER_BYTES: usize = 64 << 10;

@@ -9,6 +9,11 @@ pub(crate) mod metadata;
 use factum_store::{EventStore, Kind, ReadRequest, Source, StoreError};
 use factum_types::{RecordedEvent, StreamName};
 
+/// Whether what was asked for is not there, and will not come back.
+pub(crate) fn is_gone(error: &StoreError) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::Deleted)
+}
+
 /// The end of a stream.
 #[derive(Debug)]
 pub(crate) enum Last {

@@ -3,8 +3,8 @@
 use factum_store::{AppendBatch, Change, EventStore, Kind, ReadRequest, StoreError, StreamWrite};
 use factum_types::{EventType, ExpectedRevision, NameError, NewEvent, StreamName, StreamSettings};
 
-use super::feed::is_gone;
 use super::settings::{GroupKey, SourceName};
+use crate::log::is_gone;
 use crate::world::World;
 
 /// The beginning of the names of streams that persistent subscriptions keep for themselves. Groups that follow all are not given

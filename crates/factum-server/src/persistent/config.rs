@@ -8,9 +8,9 @@ use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{keeping, own_type};
-use super::feed::is_gone;
 use super::settings::{GroupKey, Settings, SourceName, StartFrom, Strategy};
 use crate::filter::{Filter, FilterBy, FilterOn};
+use crate::log::is_gone;
 use crate::world::World;
 
 const STREAM: &str = "$persistentSubscriptionConfig";

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use factum_store::{
-    EventStore, Kind, Source, StoreError, SubscribeFrom, SubscribeRequest, SubscriptionItem,
+    EventStore, Source, StoreError, SubscribeFrom, SubscribeRequest, SubscriptionItem,
 };
 use factum_types::{Position, RecordedEvent, Revision, StreamName};
 use futures_core::future::BoxFuture;
@@ -35,7 +35,7 @@ pub enum FeedItem {
 /// What groups follow. A *point* is the revision in a stream, the number in a virtual stream, or the position in all.
 pub trait Feed: Send + Sync + fmt::Debug {
     /// Everything of the source after a point (`None`: from the beginning), then what comes. A damaged event is an error of
-    /// [`Kind::Corrupt`] in its place; after any other error nothing follows.
+    /// [`Kind::Corrupt`](factum_store::Kind::Corrupt) in its place; after any other error nothing follows.
     fn follow(
         &self,
         source: &SourceName,
@@ -141,11 +141,6 @@ impl Feed for StoreFeed {
     ) -> BoxFuture<'a, Result<Option<RecordedEvent>, StoreError>> {
         Box::pin(self.links.event(stream.clone(), Revision::new(number)))
     }
-}
-
-/// Whether what was asked for is not there, and will not come back.
-pub(crate) fn is_gone(error: &StoreError) -> bool {
-    matches!(error.kind(), Kind::NotFound | Kind::Deleted)
 }
 
 fn as_feed(item: SubscriptionItem, of_all: bool) -> Option<FeedItem> {

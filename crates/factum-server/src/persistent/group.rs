@@ -29,6 +29,7 @@ mod strategy;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use answer::Action;
@@ -92,7 +93,7 @@ enum Place {
         since: Moment,
     },
     ToPark {
-        reason: String,
+        reason: Arc<str>,
     },
     Parking,
 }
@@ -109,7 +110,7 @@ pub(crate) struct Delivery<T> {
 #[derive(Debug)]
 pub(crate) struct ToPark<T> {
     pub(crate) seq: Seq,
-    pub(crate) reason: String,
+    pub(crate) reason: Arc<str>,
     pub(crate) payload: T,
 }
 
@@ -316,6 +317,12 @@ impl<T: Clone> Group<T> {
             }
         }
         deliveries
+    }
+
+    /// Consumers that could be given more but for how much they can be sent, as it was when events were last given out.
+    pub(crate) fn starved(&self) -> impl Iterator<Item = ConsumerId> {
+        let starved = self.consumers.iter().filter(|(_, one)| one.is_starved());
+        starved.map(|(id, _)| *id)
     }
 
     fn give(&mut self, seq: Seq, id: ConsumerId, now: Moment) -> Option<Delivery<T>> {

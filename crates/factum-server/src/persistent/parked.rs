@@ -73,7 +73,7 @@ fn link(world: &World, stream: &StreamName, event: &ToPark<Arc<Delivered>>) -> N
     };
     let metadata = serde_json::json!({
         "added": world.unix_ms(),
-        "reason": event.reason,
+        "reason": &*event.reason,
         "subscriptionEventNumber": original.revision.number(),
     });
     let link = NewEvent::binary(world.event_id(), link_type(), data);

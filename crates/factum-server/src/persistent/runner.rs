@@ -182,8 +182,8 @@ impl Runner {
         None
     }
 
-    /// Gives out until there is nothing more to give, or nobody to take it: a queue that was filled is found full by that, and whoever takes
-    /// from it then says so.
+    /// Gives out. A queue that was filled is looked at again: it is found full, and whoever takes from it then says so; or something was taken
+    /// from it meanwhile, and there is more to give.
     fn give_out(&mut self) {
         let now = self.around.world.now();
         let inboxes = &self.inboxes;
@@ -197,6 +197,9 @@ impl Runner {
                 if let Some(inbox) = inboxes.get(&delivery.consumer) {
                     inbox.send(delivery);
                 }
+            }
+            if !self.group.starved().any(|id| window(id) > 0) {
+                return;
             }
         }
     }
@@ -252,9 +255,7 @@ impl Runner {
                 action,
                 reason,
             } => {
-                for id in ids {
-                    self.group.nack(consumer, id, action, &reason, now);
-                }
+                self.group.nack(consumer, &ids, action, &reason, now);
             }
             Command::Status { reply } => answer(reply, Ok(self.status())),
             Command::Replay { stop_at, reply } => {

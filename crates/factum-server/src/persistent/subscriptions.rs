@@ -8,7 +8,7 @@ mod state;
 use std::fmt;
 use std::sync::Arc;
 
-use factum_store::{EventStore, Kind, StoreError};
+use factum_store::EventStore;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::command::{Command, Reply, Status};
@@ -19,6 +19,7 @@ use super::feed::Feed;
 use super::group::Identity;
 use super::runner::Surroundings;
 use super::settings::{GroupKey, SourceName};
+use crate::task::to_the_end;
 use crate::world::World;
 use state::State;
 
@@ -221,9 +222,7 @@ impl Subscriptions {
     /// It is done to its end also when the future is dropped.
     pub async fn shutdown(&self) {
         let all = self.clone();
-        if let Err(error) = to_the_end(async move { all.stop_for_good().await }).await {
-            tracing::error!(%error, "groups ended badly");
-        }
+        to_the_end(async move { all.stop_for_good().await }).await;
     }
 
     async fn ask<T>(
@@ -252,18 +251,4 @@ impl Subscriptions {
             None => Err(SubscriptionError::NotReady),
         }
     }
-}
-
-/// Does work to its end, also when who asked for it is gone: a change that is cut half way would leave a group noted and not running.
-async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, SubscriptionError>> + Send + 'static,
-) -> Result<T, SubscriptionError> {
-    let cut = |error| {
-        StoreError::new(
-            Kind::Unknown,
-            "the server stopped during a change of groups",
-        )
-        .because(error)
-    };
-    tokio::spawn(work).await.map_err(cut)?
 }

@@ -1,6 +1,6 @@
 //! `BatchAppend`: many appends in one call.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use factum_store::MemoryStore;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use crate::support::{Running, events, id, identifier, of_stream, properties, read};
 
@@ -68,6 +68,14 @@ impl Call {
     }
 }
 
+/// Why an append is refused.
+fn refusal(answer: BatchAppendResp) -> String {
+    match answer.result.unwrap() {
+        Outcome::Error(error) => error.message,
+        Outcome::Success(success) => format!("{success:?}"),
+    }
+}
+
 async fn data(server: &Running, stream: &str) -> Vec<u64> {
     let mut client = server.streams().await;
     let start = RevisionOption::Start(Empty {});
@@ -89,16 +97,14 @@ async fn in_order(store: Arc<dyn Store>, stream: &str) {
         let append = part(number, Some(stream), APPENDS + number, true);
         call.requests.send(append).unwrap();
     }
-    let mut revisions = BTreeMap::new();
+    let mut answered = BTreeSet::new();
     for _ in 0..APPENDS {
         let answer = call.answer().await;
         let stored = matches!(answer.result, Some(Outcome::Success(_)));
         assert!(stored, "{answer:?}");
-        *revisions
-            .entry(format!("{:?}", answer.correlation_id))
-            .or_insert(0) += 1;
+        answered.insert(format!("{:?}", answer.correlation_id));
     }
-    assert_eq!(revisions.len() as u64, APPENDS);
+    assert_eq!(answered.len() as u64, APPENDS);
     drop(call);
     let expected: Vec<_> = (APPENDS..2 * APPENDS).collect();
     assert_eq!(data(&server, stream).await, expected);
@@ -153,10 +159,7 @@ async fn an_append_whose_end_never_comes_is_given_up_alone() {
     let answer = call.answer().await;
     assert_eq!(answer.correlation_id, id(1));
     assert_eq!(answer.stream_identifier, identifier("a"));
-    let Some(Outcome::Error(error)) = answer.result else {
-        panic!("{:?}", answer.result);
-    };
-    assert_eq!(error.message, "Timeout");
+    assert_eq!(refusal(answer), "Timeout");
     // What comes of it later belongs to nothing, and the call goes on.
     call.requests.send(part(1, None, 11, true)).unwrap();
     call.requests.send(part(2, Some("b"), 20, true)).unwrap();
@@ -164,5 +167,87 @@ async fn an_append_whose_end_never_comes_is_given_up_alone() {
     assert_eq!(answer.correlation_id, id(2));
     assert_eq!(data(&server, "a").await, Vec::<u64>::new());
     assert_eq!(data(&server, "b").await, [20]);
+    server.stop().await;
+}
+
+/// That what comes of append 1 after its refusal is no append of its own, also when it says to which stream; and that its id is free afterwards.
+async fn rest_is_passed_over(server: Running, mut call: Call) {
+    let send = |request| call.requests.send(request).unwrap();
+    send(part(1, Some("a"), 11, false));
+    send(part(1, Some("a"), 12, true));
+    send(part(2, Some("b"), 20, true));
+    send(part(1, Some("c"), 30, true));
+    let mut answered = BTreeSet::new();
+    for _ in 0..2 {
+        let answer = call.answer().await;
+        let stored = matches!(answer.result, Some(Outcome::Success(_)));
+        assert!(stored, "{answer:?}");
+        answered.insert(format!("{:?}", answer.correlation_id));
+    }
+    let expected = [1, 2].map(|number| format!("{:?}", id(number)));
+    assert_eq!(answered, BTreeSet::from(expected));
+    assert_eq!(data(&server, "a").await, Vec::<u64>::new());
+    assert_eq!(data(&server, "b").await, [20]);
+    assert_eq!(data(&server, "c").await, [30]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_an_append_whose_time_was_up_is_not_stored() {
+    let mut options = Options::default();
+    options.limits.upload = Duration::from_millis(300);
+    let server = Running::over(Arc::new(MemoryStore::new()), options).await;
+    let mut call = Call::begin(&server).await;
+    call.requests.send(part(1, Some("a"), 10, false)).unwrap();
+    assert_eq!(refusal(call.answer().await), "Timeout");
+    rest_is_passed_over(server, call).await;
+}
+
+#[tokio::test]
+async fn the_rest_of_an_append_that_was_too_large_is_not_stored() {
+    let mut options = Options::default();
+    options.limits.message_bytes = 8 << 10;
+    let server = Running::over(Arc::new(MemoryStore::new()), options).await;
+    let mut call = Call::begin(&server).await;
+    for number in 0..2 {
+        let mut large = part(1, Some("a"), number, false);
+        large.proposed_messages[0].data = vec![b'1'; 5 << 10].into();
+        call.requests.send(large).unwrap();
+    }
+    assert_eq!(refusal(call.answer().await), "MaximumAppendSizeExceeded");
+    rest_is_passed_over(server, call).await;
+}
+
+#[tokio::test]
+async fn an_append_that_does_not_say_where_is_refused() {
+    let server = Running::start().await;
+    let mut call = Call::begin(&server).await;
+    let expected = "the first message of an append says to which stream";
+    call.requests.send(part(2, None, 20, true)).unwrap();
+    let answer = call.answer().await;
+    assert_eq!(answer.correlation_id, id(2));
+    assert_eq!(refusal(answer), expected);
+    call.requests.send(part(1, None, 10, false)).unwrap();
+    let answer = call.answer().await;
+    assert_eq!(answer.correlation_id, id(1));
+    assert_eq!(refusal(answer), expected);
+    rest_is_passed_over(server, call).await;
+}
+
+/// What is remembered of refused appends has the limit of those that are begun.
+#[tokio::test]
+async fn refused_appends_that_are_never_ended_end_the_call() {
+    let mut options = Options::default();
+    options.limits.batches_in_flight = 2;
+    let server = Running::over(Arc::new(MemoryStore::new()), options).await;
+    let mut call = Call::begin(&server).await;
+    for number in 0..3 {
+        call.requests.send(part(number, None, 10, false)).unwrap();
+    }
+    for _ in 0..2 {
+        refusal(call.answer().await);
+    }
+    let ended = timeout(PATIENCE, call.answers.message()).await.unwrap();
+    assert_eq!(ended.unwrap_err().code(), Code::ResourceExhausted);
     server.stop().await;
 }

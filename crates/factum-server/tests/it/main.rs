@@ -7,6 +7,7 @@
 
 mod authorisation;
 mod batch;
+mod faulty;
 mod hostile;
 mod http;
 mod persistent;

@@ -1,5 +1,7 @@
 //! What ends a delivery: an answer, a deadline, a consumer that goes; and what is parked.
 
+use std::sync::Arc;
+
 use super::{ConsumerId, Entry, Group, Lane, Moment, Place, Seq, ToPark};
 
 /// What a consumer asks for with an event that it did not do.
@@ -27,13 +29,27 @@ impl<T: Clone> Group<T> {
         }
     }
 
-    /// The consumer has not done the event.
+    /// The consumer has not done the events. The reason is kept once for all of them.
     pub(crate) fn nack(
+        &mut self,
+        consumer: ConsumerId,
+        events: &[u128],
+        action: Action,
+        reason: &str,
+        now: Moment,
+    ) {
+        let reason = Arc::from(format!("Client explicitly NAK'ed message.\n{reason}"));
+        for event in events {
+            self.nack_one(consumer, *event, action, &reason, now);
+        }
+    }
+
+    fn nack_one(
         &mut self,
         consumer: ConsumerId,
         event: u128,
         action: Action,
-        reason: &str,
+        reason: &Arc<str>,
         now: Moment,
     ) {
         let Some(seq) = self.answered(consumer, event) else {
@@ -44,7 +60,7 @@ impl<T: Clone> Group<T> {
             Action::Skip => self.finish(seq),
             Action::Park => {
                 self.take_back(seq);
-                self.put_aside(seq, format!("Client explicitly NAK'ed message.\n{reason}"));
+                self.put_aside(seq, Arc::clone(reason));
             }
             Action::Retry | Action::Unknown => {
                 // One that waits to be given again already was counted when its time was over.
@@ -138,7 +154,7 @@ impl<T: Clone> Group<T> {
         };
         let retries = entry.retries;
         if retries >= self.settings.max_retry_count {
-            self.put_aside(seq, format!("Reached retry count of {retries}"));
+            self.put_aside(seq, Arc::from(format!("Reached retry count of {retries}")));
             return;
         }
         entry.retries += 1;
@@ -146,7 +162,7 @@ impl<T: Clone> Group<T> {
         self.retry.insert(seq);
     }
 
-    fn put_aside(&mut self, seq: Seq, reason: String) {
+    fn put_aside(&mut self, seq: Seq, reason: Arc<str>) {
         self.put(seq, Place::ToPark { reason });
         self.to_park.insert(seq);
     }

@@ -62,6 +62,11 @@ impl Consumer {
         slots.min(self.window)
     }
 
+    /// Whether it would be given more if more could be sent.
+    pub(super) fn is_starved(&self) -> bool {
+        !self.stopping && self.window == 0 && self.in_flight.len() < self.credit
+    }
+
     pub(super) fn observe(&mut self, took: Duration) {
         if let Some(observed) = &mut self.observed {
             if observed.len() == OBSERVED_MAX {

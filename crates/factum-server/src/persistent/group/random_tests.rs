@@ -141,7 +141,7 @@ impl Run {
             }
         };
         let (consumer, event) = (ConsumerId(id), u128::from(event));
-        self.group.nack(consumer, event, action, "", self.now);
+        self.group.nack(consumer, &[event], action, "", self.now);
         self.note_done("answered");
         for ConsumerId(stopped) in self.group.stopped() {
             self.hands.remove(&stopped);

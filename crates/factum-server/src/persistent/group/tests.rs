@@ -1,5 +1,6 @@
 //! Each rule of a group, alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Action, Arrival, ConsumerId, Group, Identity, Moment, TooManyConsumers, bucket_of};
@@ -185,11 +186,25 @@ fn a_timeout_gives_again_first_and_parks_in_the_end() {
     assert_eq!(give(&mut group, 300), [(1, 1, 0)]);
     let parked = group.take_to_park(10);
     assert_eq!((parked.len(), parked[0].payload), (1, 0));
-    assert_eq!(parked[0].reason, "Reached retry count of 2");
+    assert_eq!(&*parked[0].reason, "Reached retry count of 2");
     assert_eq!(group.checkpoint(), None);
     group.parked(&parked);
     group.check();
     assert_eq!(group.checkpoint().map(|c| c.point), Some(0));
+}
+
+#[test]
+fn a_reason_is_kept_once_however_many_events_it_is_for() {
+    let mut group = group(Strategy::RoundRobin);
+    connect(&mut group, A, 10);
+    fill(&mut group, 0..3);
+    give(&mut group, 0);
+    group.nack(A, &[0, 1, 2], Action::Park, "because", at(1));
+    let parked = group.take_to_park(10);
+    assert_eq!(parked.len(), 3);
+    for event in &parked {
+        assert!(Arc::ptr_eq(&event.reason, &parked[0].reason));
+    }
 }
 
 #[test]
@@ -204,13 +219,13 @@ fn each_action_does_what_it_says() {
         (2, Action::Skip),
         (3, Action::Park),
     ] {
-        group.nack(A, id, action, "because", at(1));
+        group.nack(A, &[id], action, "because", at(1));
         group.check();
     }
     assert_eq!(give(&mut group, 1), [(1, 0, 1), (1, 1, 1)]);
     let parked = group.take_to_park(10);
     assert_eq!(
-        parked[0].reason,
+        &*parked[0].reason,
         "Client explicitly NAK'ed message.\nbecause"
     );
     assert_eq!((parked.len(), parked[0].payload), (1, 3));
@@ -229,7 +244,7 @@ fn stop_gives_the_event_to_another_and_ends_the_consumer_when_it_has_answered() 
     connect(&mut group, A, 2);
     fill(&mut group, 0..3);
     assert_eq!(give(&mut group, 0).len(), 2);
-    group.nack(A, 0, Action::Stop, "", at(1));
+    group.nack(A, &[0], Action::Stop, "", at(1));
     assert_eq!((give(&mut group, 1), group.stopped()), (vec![], vec![]));
     connect(&mut group, B, 10);
     assert_eq!(give(&mut group, 1), [(2, 0, 0), (2, 2, 0)]);
@@ -269,7 +284,7 @@ fn a_late_answer_counts_until_another_has_the_event() {
     assert_eq!(group.statistics(at(103)).in_flight, 1);
     // A late refusal of an event that waits to be given again changes nothing.
     group.expire(at(300));
-    group.nack(B, 1, Action::Retry, "", at(301));
+    group.nack(B, &[1], Action::Retry, "", at(301));
     group.check();
     assert_eq!(give(&mut group, 302), [(2, 1, 2)]);
 }

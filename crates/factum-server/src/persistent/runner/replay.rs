@@ -5,9 +5,9 @@ use factum_types::{RecordedEvent, Revision, StreamName};
 
 use super::jobs::{Done, or_pause};
 use super::{Runner, Surroundings};
+use crate::log::is_gone;
 use crate::persistent::damage::Damage;
 use crate::persistent::delivered::{Delivered, follow, resolve, size};
-use crate::persistent::feed::is_gone;
 use crate::persistent::settings::PAGE_BYTES_MAX;
 
 /// What is to be read of the parked stream.

@@ -1,6 +1,6 @@
 //! Changes of which groups there are: first in the store, then here.
 //!
-//! None of these may be cut half way; [`Subscriptions`] runs them to their end. Never: holds the lock while it counts a source.
+//! None of these may be cut half way, which would leave a group noted and not running; [`Subscriptions`] runs them to their end. Never: holds the lock while it counts a source.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,14 @@ use factum_store::{Change, Kind, StreamState, StreamWrite};
 use factum_types::{ExpectedRevision, StreamName};
 use tokio::sync::MutexGuard;
 
+use super::Subscriptions;
 use super::state::{State, own_streams};
-use super::{Subscriptions, to_the_end};
 use crate::persistent::config::{self, Config, GroupConfig};
 use crate::persistent::connection::End;
 use crate::persistent::error::SubscriptionError;
 use crate::persistent::runner::Surroundings;
 use crate::persistent::settings::{GroupKey, StartFrom};
+use crate::task::to_the_end;
 
 /// The most groups of a server.
 const GROUPS_MAX: usize = 4_096;
@@ -28,7 +29,7 @@ impl Subscriptions {
         let state = if state.unsure && !state.stopped {
             drop(state);
             let all = self.clone();
-            to_the_end(async move { all.make_sure().await }).await?;
+            to_the_end(async move { all.make_sure().await }).await;
             self.state.lock().await
         } else {
             state
@@ -39,12 +40,11 @@ impl Subscriptions {
         Ok(state)
     }
 
-    async fn make_sure(&self) -> Result<(), SubscriptionError> {
+    async fn make_sure(&self) {
         let mut state = self.state.lock().await;
         if state.unsure && !state.stopped {
             self.try_to_be_sure(&mut state).await;
         }
-        Ok(())
     }
 
     pub(super) async fn load(&self) -> Result<(), SubscriptionError> {
@@ -84,11 +84,13 @@ impl Subscriptions {
         config: GroupConfig,
         by: &str,
     ) -> Result<(), SubscriptionError> {
+        // Before the end is counted, which may take long.
+        self.state().await?.config_of(&key)?;
+        check(&key, &config)?;
         let config = self.with_end(&key, config).await?;
         let mut state = self.state().await?;
         for _ in 0..TRIES {
             let old = state.config_of(&key)?;
-            check(&key, &config)?;
             let mut new = config.clone();
             new.filter = old.filter;
             // One that began at the end still begins where the end was then.
@@ -115,22 +117,41 @@ impl Subscriptions {
         for _ in 0..TRIES {
             state.config_of(&key)?;
             // First it stops, or it could write to what is deleted.
-            state.stop(&key, End::Dropped).await;
+            let ran = state.stop(&key, End::Dropped).await;
             let mut groups = state.config.groups.clone();
             groups.remove(&key);
             match self.delete_streams(&mut state, &key, groups, by).await {
-                Ok(true) => return Ok(()),
+                Ok(true) => return state.settle(&self.around).await,
                 // The groups were read again, so that it runs if it is still there.
                 Ok(false) => {}
-                // If it is not known whether it is there, it must not run: it would write to what is deleted.
-                Err(error) if state.unsure => return Err(error),
                 Err(error) => {
-                    state.settle(&self.around).await?;
+                    self.run_on(&mut state, &key, ran, &error).await?;
                     return Err(error);
                 }
             }
         }
         Err(busy(&key))
+    }
+
+    /// Lets a group run on that could not be deleted. If it is not known whether it is there, be it since now or since before, it must not run: it
+    /// would write to what is deleted.
+    async fn run_on(
+        &self,
+        state: &mut State,
+        key: &GroupKey,
+        ran: bool,
+        error: &SubscriptionError,
+    ) -> Result<(), SubscriptionError> {
+        if !state.unsure {
+            return state.settle(&self.around).await;
+        }
+        let is_unknown =
+            matches!(error, SubscriptionError::Store(error) if error.kind() == Kind::Unknown);
+        if ran && !is_unknown && state.sender(key).is_none() {
+            let config = state.config_of(key)?;
+            state.start(&self.around, key.clone(), config)?;
+        }
+        Ok(())
     }
 
     async fn delete_streams(
@@ -161,11 +182,10 @@ impl Subscriptions {
         state.settle(&self.around).await
     }
 
-    pub(super) async fn stop_for_good(&self) -> Result<(), SubscriptionError> {
+    pub(super) async fn stop_for_good(&self) {
         let mut state = self.state.lock().await;
         state.stopped = true;
         state.stop_all(End::Shutdown).await;
-        Ok(())
     }
 
     /// What the end is now, when the group is to begin there.
@@ -202,6 +222,8 @@ impl Subscriptions {
                     revision: Some(revision),
                     ..config
                 };
+                // Nobody, and no change of before, had noted others: what is known is true.
+                state.unsure = false;
                 Ok(true)
             }
             Err(error) if error.kind() == Kind::Conflict => {
@@ -209,7 +231,6 @@ impl Subscriptions {
                 Ok(false)
             }
             Err(error) if error.kind() == Kind::Unknown => {
-                state.unsure = true;
                 self.try_to_be_sure(state).await;
                 if !state.unsure && state.config.groups.get(key) == config.groups.get(key) {
                     return Ok(true);
@@ -222,8 +243,15 @@ impl Subscriptions {
 
     /// Reads what is true. When that fails it is tried again with the next request.
     async fn try_to_be_sure(&self, state: &mut State) {
-        if let Err(error) = self.reload(state).await {
-            tracing::error!(%error, "it is not known which groups there are");
+        let is_new = !std::mem::replace(&mut state.unsure, true);
+        match self.reload(state).await {
+            Err(error) if is_new => {
+                tracing::error!(%error, "it is not known which groups there are");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "it is still not known which groups there are");
+            }
+            Ok(()) => {}
         }
     }
 

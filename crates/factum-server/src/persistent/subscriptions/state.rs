@@ -77,11 +77,13 @@ impl State {
         Ok(sender)
     }
 
-    /// Ends a group, if it runs, and waits until it has.
-    pub(super) async fn stop(&mut self, key: &GroupKey, why: End) {
-        if let Some(running) = self.running.remove(key) {
-            running.stop(why).await;
-        }
+    /// Ends a group, if it runs, and waits until it has. Whether it ran.
+    pub(super) async fn stop(&mut self, key: &GroupKey, why: End) -> bool {
+        let Some(running) = self.running.remove(key) else {
+            return false;
+        };
+        running.stop(why).await;
+        true
     }
 
     pub(super) async fn stop_all(&mut self, why: End) {

@@ -98,13 +98,17 @@ async fn groups_are_listed_while_one_is_changed() {
             list_option: Some(ListOption::ListAllSubscriptions(Empty {})),
         }),
     };
-    while !changing.is_finished() {
-        let mut asking = served.client.clone();
-        let listed = asking.list(list.clone());
-        let listed = tokio::time::timeout(Duration::from_secs(30), listed).await;
-        let listed = listed.expect("it is not answered").unwrap().into_inner();
-        assert_eq!(listed.subscriptions.len(), 1);
-    }
+    let listing = async {
+        while !changing.is_finished() {
+            let mut asking = served.client.clone();
+            let listed = asking.list(list.clone());
+            let listed = tokio::time::timeout(Duration::from_secs(30), listed).await;
+            let listed = listed.expect("it is not answered").unwrap().into_inner();
+            assert_eq!(listed.subscriptions.len(), 1);
+        }
+    };
+    let listing = tokio::time::timeout(Duration::from_secs(300), listing).await;
+    listing.expect("the changes do not end");
     changing.await.unwrap();
 }
 

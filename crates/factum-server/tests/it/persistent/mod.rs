@@ -4,7 +4,7 @@
 
 mod answers;
 mod engine;
-mod faulty;
+
 mod groups;
 mod lifecycle;
 mod parking;

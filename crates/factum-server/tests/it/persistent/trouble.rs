@@ -5,19 +5,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
-use factum_proto::kurrent::persistent_subscriptions::create_req;
+use factum_proto::kurrent::persistent_subscriptions::persistent_subscriptions_client::PersistentSubscriptionsClient;
 use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
+use factum_proto::kurrent::persistent_subscriptions::{UpdateReq, create_req, update_req};
+use factum_server::{Options, Store};
 use factum_store::EventStore;
 use factum_types::{EventType, NewEvent};
 use tonic::Code;
 use tracing::span;
 
-use super::faulty::{Appends, Faulty};
 use super::support::{Served, creation, deletion, id, settings};
+use crate::faulty::{Appends, Faulty};
+use crate::support::Running;
 
 const SHORT: Duration = Duration::from_millis(500);
 /// Longer than anything takes that is to happen.
 const ENOUGH: Duration = Duration::from_secs(600);
+/// The same, where time is not moved by the test.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PARKED: &str = "$persistentsubscription-s::group-parked";
 
 async fn faulty() -> (Arc<Faulty>, Served) {
@@ -175,6 +180,38 @@ async fn an_outcome_that_stays_unknown_is_asked_for_again() {
     }
 }
 
+/// It is not known whether one group is there, and cannot be read: it does not run, and others do.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_may_be_deleted_stops_no_other() {
+    let errors = Arc::new(AtomicUsize::new(0));
+    let _guard = tracing::subscriber::set_default(Errors(Arc::clone(&errors)));
+    let (store, served) = faulty().await;
+    served.create("s", settings()).await;
+    served.create("t", settings()).await;
+    let delete = async |stream| served.client.clone().delete(deletion(stream)).await;
+    // Now, and what is noted from now on.
+    store.damage("$persistentSubscriptionConfig", 0..10);
+    store.appends.send_replace(Appends::LostUnknown);
+    assert!(delete("s").await.is_err());
+    store.appends.send_replace(Appends::Refused);
+    assert!(delete("s").await.is_err());
+    assert!(delete("t").await.is_err());
+    served.join("t", 10).await;
+    let status = served.try_join("s", "group", 10).await.err().unwrap();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(errors.load(Ordering::Relaxed), 1);
+
+    // A change that is made says that none was made before it.
+    store.appends.send_replace(Appends::Made);
+    delete("t").await.unwrap();
+    let ids = served.append("s", 1).await;
+    let mut consumer = served.join("s", 10).await;
+    assert_eq!(consumer.next_id().await, (ids[0], 0));
+    let status = served.try_join("t", "group", 10).await.err().unwrap();
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(errors.load(Ordering::Relaxed), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_counts_where_the_end_is_holds_up_nobody() {
     let (store, served) = faulty().await;
@@ -192,6 +229,24 @@ async fn who_counts_where_the_end_is_holds_up_nobody() {
     tokio::time::sleep(SHORT).await;
     let info = tokio::time::timeout(SHORT, served.info("s")).await;
     assert_eq!(info.expect("it waits for the other").status, "Live");
+    // What is refused is refused before anything is counted.
+    let end = update_req::all_options::AllOption::End(Empty {});
+    let all = update_req::AllOptions {
+        all_option: Some(end),
+    };
+    let options = update_req::Options {
+        stream_option: Some(update_req::options::StreamOption::All(all)),
+        group_name: "another".to_owned(),
+        settings: Some(update_req::Settings::default()),
+        ..update_req::Options::default()
+    };
+    let request = UpdateReq {
+        options: Some(options),
+    };
+    let mut changing = served.client.clone();
+    let refused = tokio::time::timeout(SHORT, changing.update(request)).await;
+    let refused = refused.expect("it counts first").unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
     store.tells_end.send_replace(true);
     let created = tokio::time::timeout(ENOUGH, creating).await;
     created.unwrap().unwrap().unwrap();
@@ -318,6 +373,30 @@ async fn a_link_that_is_not_wanted_is_not_followed() {
     assert!(event.link.is_some() && event.event.is_some(), "{event:?}");
     assert!(consumer.within(SHORT).await.is_none());
     assert_eq!(store.reads("target"), 1);
+}
+
+/// A store that does not answer: the change that waits for it is not done, and holds nothing up.
+#[tokio::test]
+async fn a_server_stops_although_a_change_waits_for_the_store() {
+    let store = Arc::new(Faulty::default());
+    let mut options = Options::default();
+    options.limits.drain = SHORT;
+    let server = Running::over(Arc::clone(&store) as Arc<dyn Store>, options).await;
+    store.appends.send_replace(Appends::Held);
+    let mut client = PersistentSubscriptionsClient::new(server.channel().await);
+    let request = creation("s", "group", settings());
+    let creating = tokio::spawn(async move { client.create(request).await });
+    let waits = async {
+        while store.appends.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waits = tokio::time::timeout(PATIENCE, waits).await;
+    waits.expect("the change does not come to the store");
+    let stopped = tokio::time::timeout(PATIENCE, server.stop()).await;
+    stopped.expect("it does not stop");
+    let created = tokio::time::timeout(PATIENCE, creating).await;
+    assert!(created.unwrap().unwrap().is_err());
 }
 
 /// Counts what is logged as an error.

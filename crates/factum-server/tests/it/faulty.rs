@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_store::{
-    AppendBatch, EventStore, EventStream, Kind, MemoryStore, ReadRequest, Receipt, Source,
-    StoreError, StreamInfo, StreamsRequest, SubscribeRequest, Subscription,
+    AppendBatch, Checkpoint, CheckpointStore, EventStore, EventStream, Kind, MemoryStore,
+    ReadRequest, Receipt, Snapshot, SnapshotStore, Source, StoreError, StreamInfo, StreamsRequest,
+    SubscribeRequest, Subscription,
 };
 use factum_types::{Position, RecordedEvent, StreamName};
 use futures_core::future::BoxFuture;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 
 /// What becomes of appends to streams of the system, which those of groups are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Appends {
+pub(crate) enum Appends {
     Made,
     Refused,
     /// They wait until it is otherwise.
@@ -26,15 +27,15 @@ pub(super) enum Appends {
     LostUnknown,
 }
 
-pub(super) struct Faulty {
-    pub(super) store: MemoryStore,
-    pub(super) appends: watch::Sender<Appends>,
+pub(crate) struct Faulty {
+    pub(crate) store: MemoryStore,
+    pub(crate) appends: watch::Sender<Appends>,
     /// Whether it is told where the end of all is.
-    pub(super) tells_end: watch::Sender<bool>,
+    pub(crate) tells_end: watch::Sender<bool>,
     /// Streams of the system cannot be read.
-    pub(super) refuses_reads: AtomicBool,
+    pub(crate) refuses_reads: AtomicBool,
     /// Subscriptions end at once.
-    pub(super) ends_subscriptions: AtomicBool,
+    pub(crate) ends_subscriptions: AtomicBool,
     damaged: Mutex<BTreeSet<(String, u64)>>,
     reads: Mutex<Vec<String>>,
 }
@@ -54,13 +55,13 @@ impl Default for Faulty {
 }
 
 impl Faulty {
-    pub(super) fn damage(&self, stream: &str, revisions: std::ops::Range<u64>) {
+    pub(crate) fn damage(&self, stream: &str, revisions: std::ops::Range<u64>) {
         let mut damaged = self.damaged.lock().unwrap();
         damaged.extend(revisions.map(|revision| (stream.to_owned(), revision)));
     }
 
     /// How often a stream was read.
-    pub(super) fn reads(&self, stream: &str) -> usize {
+    pub(crate) fn reads(&self, stream: &str) -> usize {
         let reads = self.reads.lock().unwrap();
         reads.iter().filter(|read| *read == stream).count()
     }
@@ -145,5 +146,52 @@ impl EventStore for Faulty {
         request: StreamsRequest,
     ) -> BoxFuture<'_, Result<Vec<StreamInfo>, StoreError>> {
         self.store.streams(request)
+    }
+}
+
+impl SnapshotStore for Faulty {
+    fn save_snapshot(&self, snapshot: Snapshot) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.store.save_snapshot(snapshot)
+    }
+
+    fn load_snapshot(
+        &self,
+        stream: StreamName,
+        key: String,
+        at_most: Option<u64>,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        self.store.load_snapshot(stream, key, at_most)
+    }
+
+    fn list_snapshots(
+        &self,
+        stream: StreamName,
+    ) -> BoxFuture<'_, Result<Vec<Snapshot>, StoreError>> {
+        self.store.list_snapshots(stream)
+    }
+
+    fn drop_snapshots(
+        &self,
+        stream: StreamName,
+        key: String,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.store.drop_snapshots(stream, key)
+    }
+}
+
+impl CheckpointStore for Faulty {
+    fn save_checkpoint(
+        &self,
+        consumer: String,
+        checkpoint: Checkpoint,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.store.save_checkpoint(consumer, checkpoint)
+    }
+
+    fn load_checkpoint(
+        &self,
+        consumer: String,
+    ) -> BoxFuture<'_, Result<Option<Checkpoint>, StoreError>> {
+        self.store.load_checkpoint(consumer)
     }
 }
