@@ -88,9 +88,7 @@ async fn a_body_that_was_cut_is_no_body() {
         raw.send(&frame(DATA, 0, 1, event)).await;
         raw.send(&frame(RST_STREAM, 0, 1, &code.to_be_bytes()))
             .await;
-        // Answers come in order: when this one is there, the other was looked at.
-        let headers = request_headers("/nowhere", &[]);
-        raw.send(&frame(HEADERS, 5, 3, &headers)).await;
+        // What was taken back is not answered: by then the append would be there that must not be.
         tokio::time::sleep(UPLOAD).await;
     }
     is_well(server, store).await;
@@ -124,7 +122,7 @@ async fn headers_that_are_too_large_are_refused() {
         let mut raw = Raw::connect(server.address).await;
         raw.send(request.as_bytes()).await;
         let said = String::from_utf8(raw.until_closed().await).unwrap();
-        let refused = ["HTTP/1.1 431", "HTTP/1.1 414", "HTTP/1.1 400"];
+        let refused = ["HTTP/1.1 431", "HTTP/1.1 414"];
         assert!(
             said.is_empty() || refused.iter().any(|start| said.starts_with(start)),
             "{said}"
