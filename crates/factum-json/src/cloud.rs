@@ -9,7 +9,7 @@
 //! | `datacontenttype`, `dataschema`                 | by content type; none       | as they were                           |
 //! | `data`, `data_base64`                           | the data: JSON exact, else base64 | the same                         |
 //! | `correlationid` `causationid` `userid` `traceparent` | metadata               | the same                               |
-//! | `tags`                                          | joined with `,`             | the same                               |
+//! | `tags`                                          | joined with `,`             | the same; as it was when it was no tags |
 //! | `schemaversion`                                 | when it is not 1            | the same                               |
 //! | `position`, `streamrevision`                    | where it stands             | where it stands in *this* store        |
 //! | others                                          | custom metadata, if its members may be attributes; else `metadata`, as JSON in a string | as they were |

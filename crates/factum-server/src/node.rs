@@ -10,12 +10,13 @@ use std::time::Duration;
 use factum_io::Env;
 use factum_store::{CheckpointStore, EventStore, SnapshotStore, StoreError};
 use factum_types::{EventId, StreamName, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use crate::StartError;
 use crate::auth::Auth;
+use crate::http::body::room_for_all;
 use crate::links::Links;
 use crate::metrics::{self, Metrics};
 use crate::options::Options;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     /// Which server this is, anew each time it starts.
     pub(crate) instance: Uuid,
     pub(crate) metrics: Metrics,
+    /// Room for the bodies of plain HTTP, in bytes.
+    pub(crate) bodies: Arc<Semaphore>,
     started_ns: u64,
     priority: AtomicI32,
     stopping: watch::Sender<bool>,
@@ -71,6 +74,7 @@ impl Node {
             auth,
             links,
             subscriptions,
+            bodies: room_for_all(&options.limits),
             options,
             env,
             instance,

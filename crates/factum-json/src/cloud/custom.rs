@@ -3,6 +3,7 @@
 use factum_types::RecordedEvent;
 use serde_json::value::RawValue;
 
+use super::tags;
 use crate::text::{self as json, Member};
 
 /// More members than this are shown in one string; nobody reads so many attributes.
@@ -92,7 +93,7 @@ fn is_taken(name: &str, event: &RecordedEvent) -> bool {
         "causationid" => event.metadata.causation_id.is_some(),
         "userid" => event.metadata.user_id.is_some(),
         "traceparent" => event.metadata.traceparent.is_some(),
-        "tags" => !event.tags.is_empty(),
+        "tags" => !tags::are_of_conversation(event),
         "schemaversion" => event.schema_version != 1,
         _ => false,
     }

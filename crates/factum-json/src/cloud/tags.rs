@@ -1,6 +1,9 @@
 //! Tags as one attribute: joined with commas. A comma inside a tag is written `%2C`, and a `%2C` or `%25` inside a tag `%252C`, `%2525`.
 
-use factum_types::{Tag, limits};
+use factum_types::{RecordedEvent, Tag, limits};
+
+/// The key of the tag that a server adds to an event of a conversation (decision 0030).
+const CONVERSATION: &str = "$correlationId";
 
 /// The tags as one text.
 pub(super) fn join(tags: &[Tag]) -> String {
@@ -40,6 +43,16 @@ pub(super) fn split(joined: &str) -> Option<Vec<Tag>> {
         tags.push(tag);
     }
     (join(&tags) == joined).then_some(tags)
+}
+
+/// Whether the tags say nothing that the correlation id of the event does not say: there are none, or only the one that a server made of it.
+pub(super) fn are_of_conversation(event: &RecordedEvent) -> bool {
+    let id = event.metadata.correlation_id.as_deref();
+    event.tags.iter().all(|tag| {
+        let after = tag.as_str().strip_prefix(CONVERSATION);
+        let named = after.and_then(|rest| rest.strip_prefix(':'));
+        named.is_some() && named == id
+    })
 }
 
 #[cfg(test)]

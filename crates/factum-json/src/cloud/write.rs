@@ -48,7 +48,7 @@ pub fn event(line: &mut Vec<u8>, event: &RecordedEvent) {
         text(line, "time", &time);
     }
     data(line, event, &custom);
-    fields(line, event);
+    fields(line, event, &custom);
     whole_custom(line, event, &custom);
     for (name, value) in custom.extensions() {
         line.push(b',');
@@ -90,7 +90,7 @@ fn data(line: &mut Vec<u8>, event: &RecordedEvent, custom: &Custom<'_>) {
     }
 }
 
-fn fields(line: &mut Vec<u8>, event: &RecordedEvent) {
+fn fields(line: &mut Vec<u8>, event: &RecordedEvent, custom: &Custom<'_>) {
     let metadata = &event.metadata;
     let texts = [
         ("correlationid", &metadata.correlation_id),
@@ -103,7 +103,8 @@ fn fields(line: &mut Vec<u8>, event: &RecordedEvent) {
             text(line, name, value);
         }
     }
-    if !event.tags.is_empty() {
+    // An attribute of this name that is no tags stands among the extensions.
+    if !event.tags.is_empty() && custom.kept("tags").is_none() {
         text(line, "tags", &tags::join(&event.tags));
     }
     if event.schema_version != 1 {

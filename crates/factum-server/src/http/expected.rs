@@ -16,6 +16,7 @@ use factum_types::{ExpectedRevision, Revision};
 use serde_json::Value;
 
 use super::problem::Problem;
+use super::query::digits;
 
 /// The header of our own.
 const EXPECTED: HeaderName = HeaderName::from_static("factum-expected-revision");
@@ -72,7 +73,7 @@ fn own(text: &str) -> Result<ExpectedRevision, Problem> {
         "any" => Ok(ExpectedRevision::Any),
         "no-stream" => Ok(ExpectedRevision::NoStream),
         "exists" => Ok(ExpectedRevision::StreamExists),
-        _ => number(text).ok_or_else(|| {
+        _ => exactly(text).ok_or_else(|| {
             let what = "is none of any, no-stream, exists and a revision";
             Problem::invalid(format!("header Factum-Expected-Revision: {text:?} {what}"))
         }),
@@ -86,7 +87,7 @@ fn tag(text: &str) -> Result<ExpectedRevision, Problem> {
     let quoted = text
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    quoted.and_then(number).ok_or_else(|| {
+    quoted.and_then(exactly).ok_or_else(|| {
         let what = "is neither * nor one revision in quotes";
         Problem::invalid(format!("header If-Match: {text:?} {what}"))
     })
@@ -101,11 +102,8 @@ fn none(text: &str) -> Result<ExpectedRevision, Problem> {
     )))
 }
 
-/// Digits only: no sign, no space.
-fn number(text: &str) -> Option<ExpectedRevision> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|_| digits)?;
-    Some(ExpectedRevision::Exactly(Revision::new(number)))
+fn exactly(text: &str) -> Option<ExpectedRevision> {
+    digits(text).map(|number| ExpectedRevision::Exactly(Revision::new(number)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The metadata of a stream: the last that was written to `$$…`, with what is in force.
 //!
-//! Relies on: `log`. Never: writes metadata; that is an append to `$$…`.
+//! Relies on: `log`. Never: writes more than what is in force already; metadata is written by an append to `$$…`.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 
 mod append;
 mod binary;
-mod body;
+pub(crate) mod body;
 mod events;
 mod expected;
 mod format;

@@ -19,7 +19,7 @@ use futures_util::{StreamExt, stream};
 
 use super::format::{Format, Shown};
 use super::problem::Problem;
-use super::query::{Given, encoded, wrong};
+use super::query::{Given, encoded, number, wrong};
 use super::source::{self, FILTERS};
 use crate::auth::{Caller, Operation};
 use crate::links::{Link, LinkReader, LinkStream, LinksFrom};
@@ -233,7 +233,7 @@ impl Wanted {
             (None | Some("end"), Direction::Backward) | (Some("end"), Direction::Forward) => {
                 From::End
             }
-            // The first event is where a stream starts, and a page includes it whichever way it goes.
+            // Event 0 is where a stream starts, and a page includes it whichever way it goes, if it is still there.
             (Some("start"), Direction::Backward) => From::Number(0),
             (Some(text), _) => From::Number(number("from", text, "start, end or a number")?),
         };
@@ -361,15 +361,6 @@ impl Wanted {
             problem.header(LINK, link)
         })
     }
-}
-
-/// A number of digits only.
-pub(super) fn number(name: &'static str, text: &str, what: &str) -> Result<u64, Problem> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|_| digits)
-        .ok_or_else(|| wrong(name, format!("{text:?} is not {what}")))
 }
 
 /// Shows links to one caller. Cloned by reference.

@@ -1,7 +1,7 @@
 //! Refusals as problem details (RFC 9457): the status, a `kind` for programs, words for people, and members that name the thing.
 //!
 //! `type` is `about:blank`, which is not written: the status and `kind` say it, and there is no address that would stay. Relies on: the
-//! kinds of the store's errors. Never: tells a client what the server itself did wrong; that is logged.
+//! kinds of the store's errors. Never: tells a client more of an internal error than that there is one; that is logged.
 
 use std::time::Duration;
 

@@ -91,6 +91,20 @@ pub(super) fn wrong(name: &'static str, what: impl std::fmt::Display) -> Problem
     Problem::invalid(format!("query parameter {name}: {what}")).with("parameter", name)
 }
 
+/// A number of digits only: no sign, no space.
+pub(super) fn digits(text: &str) -> Option<u64> {
+    let all = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| all)
+}
+
+/// The value of a parameter that is a number.
+///
+/// # Errors
+/// It is none; the problem says what it should be.
+pub(super) fn number(name: &'static str, text: &str, what: &str) -> Result<u64, Problem> {
+    digits(text).ok_or_else(|| wrong(name, format!("{text:?} is not {what}")))
+}
+
 fn decoded(text: &str, of: &str) -> Result<String, Problem> {
     // A form writes a space as a plus.
     let text = text.replace('+', " ");

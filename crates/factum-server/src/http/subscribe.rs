@@ -29,9 +29,9 @@ use futures_util::{FutureExt, stream};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::format::{Format, Shown};
-use super::page::{Viewer, number, within};
+use super::page::{Viewer, within};
 use super::problem::Problem;
-use super::query::{Given, wrong};
+use super::query::{Given, digits, number, wrong};
 use super::source::{self, FILTERS};
 use crate::auth::{Caller, Operation};
 use crate::links::LinksAfter;
@@ -116,9 +116,7 @@ impl After {
             if text == START {
                 return Ok(Self::Start);
             }
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            let place = text.parse().ok().filter(|_| digits).map(Self::Place);
-            return place.ok_or_else(|| {
+            return digits(&text).map(Self::Place).ok_or_else(|| {
                 Problem::invalid(format!(
                     "header Last-Event-ID: {text:?} is no id of an event here"
                 ))

@@ -4,32 +4,34 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::problem::Problem;
-use crate::auth::{Caller, Mode, Operation, Target};
+use super::query::{Given, digits, wrong};
+use super::source::may;
+use crate::auth::{Caller, Mode, Operation};
 use crate::features::PROTOCOL_VERSION;
 use crate::gossip::{SentTo, end_point};
 use crate::metrics::plain;
 use crate::node::Node;
 
-#[derive(Deserialize)]
-pub(super) struct Live {
-    #[serde(rename = "liveCode")]
-    code: Option<u16>,
-}
+/// The status that a load balancer wants to see.
+const LIVE_CODE: &str = "liveCode";
 
-pub(super) async fn live(Query(wanted): Query<Live>) -> Result<StatusCode, (StatusCode, String)> {
-    match wanted.code {
-        None => Ok(StatusCode::NO_CONTENT),
-        Some(code) => StatusCode::from_u16(code)
-            .map_err(|error| (StatusCode::BAD_REQUEST, format!("liveCode={code}: {error}"))),
-    }
+pub(super) async fn live(uri: Uri) -> Result<StatusCode, Problem> {
+    let given = Given::parse(uri.query(), &[LIVE_CODE])?;
+    let Some(text) = given.one(LIVE_CODE)? else {
+        return Ok(StatusCode::NO_CONTENT);
+    };
+    // What begins with 1 is followed by the answer itself (RFC 9110, section 15.2).
+    let code = digits(text).filter(|code| *code >= 200);
+    let code = code.and_then(|code| u16::try_from(code).ok());
+    code.and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or_else(|| wrong(LIVE_CODE, format!("{text:?} is not from 200 to 999")))
 }
 
 pub(super) async fn ping() -> impl IntoResponse {
@@ -52,11 +54,11 @@ pub(super) async fn info(State(node): State<Arc<Node>>) -> impl IntoResponse {
 pub(super) async fn gossip(
     State(node): State<Arc<Node>>,
     sent_to: Option<Extension<SentTo>>,
-) -> Result<impl IntoResponse, (StatusCode, String)> {
+) -> Result<impl IntoResponse, Problem> {
     let (host, port) = end_point(&node, sent_to.as_ref().map(|sent| &sent.0.0));
     let head = node.store.head().await.map_err(|error| {
         tracing::error!(%error, "the end of the store could not be asked");
-        (StatusCode::SERVICE_UNAVAILABLE, "try again\n".to_owned())
+        Problem::unavailable("try again")
     })?;
     let position = head.map_or(0, crate::wire::position::to_wire);
     let member = json!({
@@ -91,29 +93,17 @@ pub(super) async fn gossip(
 pub(super) async fn stats(
     State(node): State<Arc<Node>>,
     Extension(caller): Extension<Caller>,
-) -> Response {
-    let allowed = node
-        .auth
-        .check(&caller, Operation::Statistics, Target::Server)
-        .await;
-    match allowed {
-        Ok(()) => Json(crate::monitoring::numbers(&node).await).into_response(),
-        Err(denied) => Problem::denied(&denied).into_response(),
-    }
+) -> Result<impl IntoResponse, Problem> {
+    may(&node, &caller, Operation::Statistics, None).await?;
+    Ok(Json(crate::monitoring::numbers(&node).await))
 }
 
 pub(super) async fn metrics(
     State(node): State<Arc<Node>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-) -> Response {
-    if let Err(denied) = node
-        .auth
-        .check(&caller, Operation::Metrics, Target::Server)
-        .await
-    {
-        return Problem::denied(&denied).into_response();
-    }
+) -> Result<impl IntoResponse, Problem> {
+    may(&node, &caller, Operation::Metrics, None).await?;
     if let Ok(Some(head)) = node.store.head().await {
         node.metrics.head.set(crate::wire::position::to_wire(head));
     }
@@ -124,7 +114,7 @@ pub(super) async fn metrics(
         (plain::CONTENT_TYPE, node.metrics.plain_text())
     };
     let headers = [(header::CONTENT_TYPE, kind), (header::VARY, "accept")];
-    (headers, text).into_response()
+    Ok((headers, text))
 }
 
 /// Whoever names the newer format prefers it: Prometheus does.

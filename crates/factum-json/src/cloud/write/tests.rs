@@ -58,6 +58,26 @@ fn round_trip(line: &str) -> String {
     written(&recorded(stream, event))
 }
 
+/// A server adds a tag for the conversation; attributes that are no tags stay what they were, and others are joined with it.
+#[test]
+fn a_tag_for_the_conversation_takes_no_attribute_away() {
+    let check = |tags: &str, expected: &str| {
+        let begin = r#"{"specversion":"1.0","id":"7","source":"s","type":"T","subject":"x","time":"2011-10-01T00:38:44Z","correlationid":"c""#;
+        let line = format!("{begin}{tags}}}");
+        let mut scratch = Vec::new();
+        let (stream, mut event) =
+            bring::event(line.as_bytes(), &mut PlainNames, TimeOf::Now, &mut scratch).unwrap();
+        event.tags.push(Tag::new("$correlationId:c").unwrap());
+        let text = written(&recorded(stream, event));
+        let end = r#","position":7,"streamrevision":3}"#;
+        assert_eq!(text, format!("{begin}{expected}{end}"));
+    };
+    check(r#","tags":"red""#, r#","tags":"red""#);
+    check(r#","tags":7"#, r#","tags":7"#);
+    check(r#","tags":"a:1""#, r#","tags":"a:1,$correlationId:c""#);
+    check("", r#","tags":"$correlationId:c""#);
+}
+
 fn check_same(line: &str) {
     let expected = format!(
         "{},\"position\":7,\"streamrevision\":3}}",

@@ -190,6 +190,7 @@ pub(super) async fn plain(address: SocketAddr, plain: Plain, who: Who) -> Said {
             Said::Unauthenticated
         }
         "403" => Said::Denied,
-        _ => Said::Answered(Code::Unknown),
+        "404" => Said::Answered(Code::NotFound),
+        other => unreachable!("{plain:?}: {other}: {answer}"),
     }
 }

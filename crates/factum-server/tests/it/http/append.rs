@@ -89,11 +89,13 @@ async fn cloud_events_come_out_as_they_went_in() {
         r#""specversion":"1.0","id":"{ID}","source":"https://x/y","type":"Placed","subject":"order-1","time":"2011-09-30T22:38:44.546Z","datacontenttype":"application/json","data":{{"AMOUNT": 2.50e3,"x":"\u00e9"}},"userid":"112","region":"eu""#
     );
     let two = r#""specversion":"1.0","id":"not a uuid","source":"s","type":"Seen","subject":"order-1","time":"2011-10-01T00:38:44Z","datacontenttype":"image/png","data_base64":"AP8=""#;
-    let body = format!("[{{{one}}},\n {{{two}}}]");
+    // `tags` that are none, besides a conversation, which is found by a tag.
+    let three = r#""specversion":"1.0","id":"x","source":"s","type":"T","subject":"order-1","time":"2011-10-01T00:38:44Z","correlationid":"c","tags":"red""#;
+    let body = format!("[{{{one}}},\n {{{two}}},{{{three}}}]");
     let answer = ask(server.address, "POST", "/streams/order-1", &[BATCH], body).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     let expected = format!(
-        r#"[{{{one},"position":0,"streamrevision":0}},{{{two},"position":1,"streamrevision":1}}]"#
+        r#"[{{{one},"position":0,"streamrevision":0}},{{{two},"position":1,"streamrevision":1}},{{{three},"position":2,"streamrevision":2}}]"#
     );
     let accept = ("accept", "application/cloudevents-batch+json");
     let page = ask(server.address, "GET", "/streams/order-1", &[accept], "").await;
@@ -103,10 +105,12 @@ async fn cloud_events_come_out_as_they_went_in() {
     );
     let page = get(server.address, "/all?format=cloudevents").await;
     assert_eq!(page.text(), expected);
+    let conversation = get(server.address, "/streams/$bc-c?format=cloudevents").await;
+    assert_eq!(conversation.json()[0]["id"], "x");
     // One alone, and one in binary mode, without saying again which stream.
-    let three = r#"{"specversion":"1.0","id":"3","source":"s","type":"T"}"#;
-    let answer = ask(server.address, "POST", "/streams/order-1", &[CLOUD], three).await;
-    assert_eq!(answer.json()["last_revision"], 2);
+    let alone = r#"{"specversion":"1.0","id":"3","source":"s","type":"T"}"#;
+    let answer = ask(server.address, "POST", "/streams/order-1", &[CLOUD], alone).await;
+    assert_eq!(answer.json()["last_revision"], 3);
     let binary = [
         JSON,
         ("ce-specversion", "1.0"),
@@ -115,7 +119,7 @@ async fn cloud_events_come_out_as_they_went_in() {
         ("ce-type", "T"),
     ];
     let answer = ask(server.address, "POST", "/streams/order-1", &binary, "[1]").await;
-    assert_eq!(answer.json()["last_revision"], 3);
+    assert_eq!(answer.json()["last_revision"], 4);
     server.stop().await;
 }
 
@@ -172,7 +176,7 @@ const EVENT: &str = r#"{"type":"T"}"#;
 
 /// Method, path and body; status, kind, and what the words name.
 #[rustfmt::skip]
-const REFUSED: [(&str, &str, &str, u16, &str, &str); 22] = [
+const REFUSED: [(&str, &str, &str, u16, &str, &str); 28] = [
         ("GET", "/streams/none-1", "", 404, "not-found", "none-1"),
         ("GET", "/streams/$ce-none", "", 404, "not-found", "$ce-none"),
         ("GET", "/streams/closed-1", "", 410, "deleted", "closed-1"),
@@ -221,6 +225,12 @@ const REFUSED: [(&str, &str, &str, u16, &str, &str); 22] = [
             "stream",
         ),
         ("GET", "/subscribe?after=x", "", 400, "invalid", "after"),
+        ("GET", "/health/live?liveCode=103", "", 400, "invalid", "liveCode"),
+        ("GET", "/health/live?liveCode=1000", "", 400, "invalid", "liveCode"),
+        ("GET", "/health/live?liveCode=x", "", 400, "invalid", "liveCode"),
+        ("GET", "/health/live?liveCode=", "", 400, "invalid", "liveCode"),
+        ("GET", "/health/live?liveCode=200&liveCode=200", "", 400, "invalid", "liveCode"),
+        ("GET", "/health/live?code=200", "", 400, "invalid", "code"),
         ("GET", "/nowhere", "", 404, "not-found", "/nowhere"),
         ("DELETE", "/all", "", 405, "method-not-allowed", "DELETE"),
 ];

@@ -1,14 +1,18 @@
 //! The description of plain HTTP says what there is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use factum_server::Options;
+use factum_store::MemoryStore;
 use serde_json::Value;
 
-use super::client::{ask, get, post};
+use super::client::{JSON, ask, get, post};
 use crate::support::Running;
 
 /// Members of a path that are no methods.
 const NO_METHODS: [&str; 1] = ["parameters"];
+const BODY_BYTES_MAX: usize = 64 << 10;
 
 fn document() -> Value {
     let text = include_str!("../../../src/http/openapi.json");
@@ -143,18 +147,14 @@ fn fits(document: &Value, name: &str, value: &Value) {
 
 #[tokio::test]
 async fn answers_are_as_it_says() {
-    let (document, server) = (document(), Running::start().await);
+    let mut options = Options::default();
+    options.limits.message_bytes = BODY_BYTES_MAX;
+    let server = Running::over(Arc::new(MemoryStore::new()), options).await;
+    let document = document();
     let all = r#"{"id":"b5936983-7577-53f7-88e5-5927b89c0422","type":"T","data":1,"tags":["a:1"],"metadata":{},"correlation_id":"c",
         "causation_id":"d","user_id":"u","traceparent":"t","schema_version":2,"time":"2100-01-01T00:00:00Z"}"#;
     fits(&document, "NewEvent", &serde_json::from_str(all).unwrap());
-    let answer = ask(
-        server.address,
-        "POST",
-        "/streams/s",
-        &[("content-type", "application/json")],
-        all,
-    )
-    .await;
+    let answer = ask(server.address, "POST", "/streams/s", &[JSON], all).await;
     // Of another member: a time in the future is none of an event.
     fits(&document, "Problem", &answer.json());
     let all = all.replace(r#","time":"2100-01-01T00:00:00Z""#, "");
@@ -168,12 +168,35 @@ async fn answers_are_as_it_says() {
         );
     }
     let kinds = &document["components"]["schemas"]["Problem"]["properties"]["kind"]["enum"];
+    let mut problems = Vec::new();
     for path in ["/streams/none-1", "/all?limit=x"] {
-        let problem = get(server.address, path).await.json();
+        problems.push(get(server.address, path).await);
+    }
+    let large = " ".repeat(BODY_BYTES_MAX + 1);
+    for body in [&b"\xFF"[..], b"{", b"[{}]", large.as_bytes()] {
+        let body = body.to_vec();
+        problems.push(ask(server.address, "POST", "/streams/s", &[JSON], body).await);
+    }
+    let mut members = BTreeSet::new();
+    for problem in problems {
+        let problem = problem.json();
+        fits(&document, "Problem", &problem);
         assert!(
             kinds.as_array().unwrap().contains(&problem["kind"]),
             "{problem}"
         );
+        members.extend(problem.as_object().unwrap().keys().cloned());
+    }
+    for member in [
+        "stream",
+        "parameter",
+        "event",
+        "line",
+        "column",
+        "byte",
+        "limit",
+    ] {
+        assert!(members.contains(member), "{member} was not looked at");
     }
     server.stop().await;
 }
