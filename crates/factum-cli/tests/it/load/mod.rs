@@ -73,7 +73,9 @@ impl Load {
 
     /// After an append of which it is not known what came of it: a while, so that a server that is down is not asked all the time.
     async fn pause(&self, status: &Status) {
-        let broken = std::error::Error::source(status).is_some();
+        // What the client says itself has a source or these words.
+        let broken = std::error::Error::source(status).is_some()
+            || status.message().starts_with("Service was not ready");
         let told = matches!(
             status.code(),
             tonic::Code::Unavailable
