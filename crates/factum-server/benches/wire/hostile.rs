@@ -29,9 +29,9 @@ use crate::{CONNECTIONS, Clock, EVENT_BYTES};
 const HONEST: usize = 8;
 /// How long an attack goes on before it is measured what it does.
 const BEGIN: Duration = Duration::from_millis(500);
-/// Subscribers that never read, and their connections.
-const SUBSCRIBERS: u32 = 1_000;
-const SUBSCRIBER_CONNECTIONS: u32 = 10;
+/// Subscribers that never read on each connection, and these connections.
+const SUBSCRIBERS_EACH: u32 = 100;
+const SUBSCRIBER_CONNECTIONS: usize = 10;
 /// Connections that reset every request at once.
 const RESETTERS: usize = 4;
 /// Appends whose body comes byte by byte, and how long a byte takes.
@@ -144,104 +144,113 @@ fn message(message: &impl prost::Message) -> Vec<u8> {
     [&[0], &length[..], &bytes].concat()
 }
 
-fn subscribers(address: SocketAddr) -> Vec<Task> {
-    let connection = move || async move {
-        let mut raw = Raw::http2(address).await;
-        let request = read_request(CountOption::Subscription(SubscriptionOptions {}));
-        for number in 0..SUBSCRIBERS / SUBSCRIBER_CONNECTIONS {
-            let stream = 2 * number + 1;
-            let mut both = frame(HEADERS, 4, stream, &request_headers(READ, GRPC));
-            both.extend(frame(DATA, 1, stream, &message(&request)));
-            assert!(raw.send(&both).await, "the server hangs up");
-        }
-        std::future::pending().await
-    };
-    (0..SUBSCRIBER_CONNECTIONS)
-        .map(|_| Box::pin(connection()) as Task)
+/// So many of one kind.
+fn many<T>(count: usize, one: impl Fn(usize) -> T) -> Vec<Task>
+where
+    T: Future<Output = ()> + Send + 'static,
+{
+    (0..count)
+        .map(|number| Box::pin(one(number)) as Task)
         .collect()
+}
+
+fn subscribers(address: SocketAddr) -> Vec<Task> {
+    many(SUBSCRIBER_CONNECTIONS, |_| silent(address))
+}
+
+async fn silent(address: SocketAddr) {
+    let mut raw = Raw::http2(address).await;
+    let request = read_request(CountOption::Subscription(SubscriptionOptions {}));
+    for number in 0..SUBSCRIBERS_EACH {
+        let stream = 2 * number + 1;
+        let mut both = frame(HEADERS, 4, stream, &request_headers(READ, GRPC));
+        both.extend(frame(DATA, 1, stream, &message(&request)));
+        assert!(raw.send(&both).await, "the server hangs up");
+    }
+    std::future::pending::<()>().await;
 }
 
 fn resets(address: SocketAddr) -> Vec<Task> {
-    let connection = move || async move {
-        let headers = request_headers(READ, GRPC);
-        loop {
-            let mut raw = Raw::http2(address).await;
-            for number in 0..1_000_000_u32 {
-                let stream = 2 * number + 1;
-                let mut both = frame(HEADERS, 4, stream, &headers);
-                both.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-                if !raw.send(&both).await {
-                    break;
-                }
+    many(RESETTERS, |_| reset(address))
+}
+
+async fn reset(address: SocketAddr) {
+    let headers = request_headers(READ, GRPC);
+    loop {
+        let mut raw = Raw::http2(address).await;
+        for number in 0..1_000_000_u32 {
+            let stream = 2 * number + 1;
+            let mut both = frame(HEADERS, 4, stream, &headers);
+            both.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            if !raw.send(&both).await {
+                break;
             }
         }
-    };
-    (0..RESETTERS)
-        .map(|_| Box::pin(connection()) as Task)
-        .collect()
+    }
 }
 
 fn slow_writers(address: SocketAddr) -> Vec<Task> {
-    let connection = move || async move {
-        let options = Content::Options(AppendOptions {
+    many(SLOW, |_| slow(address))
+}
+
+/// What an append to a stream begins with.
+fn append_options() -> AppendReq {
+    AppendReq {
+        content: Some(Content::Options(AppendOptions {
             stream_identifier: identifier(0),
             expected_stream_revision: Some(ExpectedStreamRevision::Any(Empty {})),
-        });
-        let body = message(&AppendReq {
-            content: Some(options),
-        });
-        loop {
-            let mut raw = Raw::http2(address).await;
-            raw.send(&frame(HEADERS, 4, 1, &request_headers(APPEND, GRPC)))
-                .await;
-            for byte in &body {
-                sleep(SLOW_BYTE).await;
-                if !raw.send(&frame(DATA, 0, 1, &[*byte])).await {
-                    break;
-                }
+        })),
+    }
+}
+
+async fn slow(address: SocketAddr) {
+    let body = message(&append_options());
+    loop {
+        let mut raw = Raw::http2(address).await;
+        raw.send(&frame(HEADERS, 4, 1, &request_headers(APPEND, GRPC)))
+            .await;
+        for byte in &body {
+            sleep(SLOW_BYTE).await;
+            if !raw.send(&frame(DATA, 0, 1, &[*byte])).await {
+                break;
             }
         }
-    };
-    (0..SLOW).map(|_| Box::pin(connection()) as Task).collect()
+    }
 }
 
 fn half_open(address: SocketAddr) -> Vec<Task> {
-    let connection = move |number: usize| async move {
-        // Not all in one moment.
-        sleep(HALF_OPEN_TIME.mul_f64(number as f64 / HALF_OPEN as f64)).await;
-        loop {
-            let mut raw = Raw::connect(address).await;
-            raw.send(&PREFACE[..10]).await;
-            sleep(HALF_OPEN_TIME).await;
-        }
-    };
-    (0..HALF_OPEN)
-        .map(|number| Box::pin(connection(number)) as Task)
-        .collect()
+    many(HALF_OPEN, |number| half(address, number))
+}
+
+async fn half(address: SocketAddr, number: usize) {
+    // Not all in one moment.
+    sleep(HALF_OPEN_TIME.mul_f64(number as f64 / HALF_OPEN as f64)).await;
+    loop {
+        let mut raw = Raw::connect(address).await;
+        raw.send(&PREFACE[..10]).await;
+        sleep(HALF_OPEN_TIME).await;
+    }
 }
 
 fn oversized(address: SocketAddr) -> Vec<Task> {
-    let client = move || async move {
-        let data = Bytes::from(vec![b' '; OVERSIZED_BYTES]);
-        let channels = channels(address).await;
-        let mut client = StreamsClient::new(channels[0].clone());
-        loop {
-            let options = Content::Options(AppendOptions {
-                stream_identifier: identifier(0),
-                expected_stream_revision: Some(ExpectedStreamRevision::Any(Empty {})),
-            });
-            let event = Content::ProposedMessage(ProposedMessage {
+    many(OVERSIZED, |_| large(address))
+}
+
+async fn large(address: SocketAddr) {
+    let data = Bytes::from(vec![b' '; OVERSIZED_BYTES]);
+    let channels = channels(address).await;
+    let mut client = StreamsClient::new(channels[0].clone());
+    loop {
+        let event = AppendReq {
+            content: Some(Content::ProposedMessage(ProposedMessage {
                 id: id(),
                 metadata: properties(),
                 custom_metadata: Bytes::new(),
                 data: data.clone(),
-            });
-            let messages = [options, event].map(|content| AppendReq {
-                content: Some(content),
-            });
-            let refused = client.append(futures_util::stream::iter(messages)).await;
-            assert!(refused.is_err(), "it is stored");
-        }
-    };
-    (0..OVERSIZED).map(|_| Box::pin(client()) as Task).collect()
+            })),
+        };
+        let messages = futures_util::stream::iter([append_options(), event]);
+        let refused = client.append(messages).await;
+        assert!(refused.is_err(), "it is stored");
+    }
 }

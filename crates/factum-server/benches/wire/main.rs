@@ -21,7 +21,7 @@ mod hostile;
 mod load;
 mod own;
 #[path = "../../tests/it/hostile/raw.rs"]
-#[allow(dead_code, reason = "tests say more with it")]
+#[expect(dead_code, reason = "tests say more with it")]
 mod raw;
 
 use std::net::SocketAddr;
