@@ -1,4 +1,4 @@
-//! Long searches: simulations by seed, and parsers by random bytes.
+//! Long searches: simulations by seed, parsers by random bytes, and a server under load that is killed.
 
 use std::path::Path;
 
@@ -39,6 +39,22 @@ pub(crate) fn fuzz(root: &Path, seconds: u64, target: Option<&str>) -> Result<bo
         }
     }
     Ok(true)
+}
+
+/// Loads a server for `seconds`, and kills it twice meanwhile.
+#[expect(clippy::unnecessary_wraps, reason = "one shape for all commands")]
+pub(crate) fn load(root: &Path, seconds: u64, seed: Option<u64>) -> Result<bool, String> {
+    let arguments = ["test", "--package", "factum-cli", "--test", "it", "--"];
+    let only = ["--nocapture", "load::"];
+    let step = Step::cargo("load", &[&arguments[..], &only].concat());
+    let step = step.env("FACTUM_LOAD_SECONDS", &seconds.to_string());
+    Ok(step::run_one(
+        root,
+        match seed {
+            Some(seed) => step.env("FACTUM_LOAD_SEED", &seed.to_string()),
+            None => step,
+        },
+    ))
 }
 
 /// The names of the fuzz targets, sorted.

@@ -42,6 +42,8 @@ Commands:
                             Run N simulations, with the seeds S, S+1, ... (S is 0 unless given)
   campaign fuzz --seconds N [--target T]
                             Fuzz each parser for N seconds, or only T; needs cargo-fuzz and a nightly compiler
+  campaign load --seconds N [--seed S]
+                            1,088 clients append for N seconds to a server that is killed twice; nothing acknowledged may be lost
 
 Options:
   --keep-going              test, ci: run the steps after a failed one too
@@ -79,6 +81,10 @@ enum Task {
     CampaignFuzz {
         seconds: u64,
         target: Option<String>,
+    },
+    CampaignLoad {
+        seconds: u64,
+        seed: Option<u64>,
     },
 }
 
@@ -124,6 +130,7 @@ fn run(root: &Path, task: Task) -> Result<bool, String> {
         } => clients::run(root, &names, server.as_deref(), only.as_deref()),
         Task::CampaignSim { seeds, start } => campaign::sim(root, seeds, start),
         Task::CampaignFuzz { seconds, target } => campaign::fuzz(root, seconds, target.as_deref()),
+        Task::CampaignLoad { seconds, seed } => campaign::load(root, seconds, seed),
     }
 }
 
@@ -174,30 +181,40 @@ fn parse(arguments: &[String]) -> Result<Task, String> {
             only: take_value(&mut words, "--only")?.map(str::to_owned),
             names: words.drain(..).map(str::to_owned).collect(),
         },
-        "campaign" if words.is_empty() => return Err("which campaign: sim or fuzz?".to_owned()),
-        "campaign" => match words.remove(0) {
-            "sim" => Task::CampaignSim {
-                seeds: take_number(&mut words, "--seeds")?
-                    .ok_or("campaign sim: how many --seeds?")?,
-                start: take_number(&mut words, "--start")?.unwrap_or(0),
-            },
-            "fuzz" => Task::CampaignFuzz {
-                seconds: take_number(&mut words, "--seconds")?
-                    .ok_or("campaign fuzz: how many --seconds?")?,
-                target: take_value(&mut words, "--target")?.map(str::to_owned),
-            },
-            other => {
-                return Err(format!(
-                    "there is no campaign {other:?}; there are sim and fuzz"
-                ));
-            }
-        },
+        "campaign" => parse_campaign(&mut words)?,
         other => return Err(format!("there is no command {other:?}")),
     };
     match words.first() {
         None => Ok(task),
         Some(word) => Err(format!("{word:?} is not understood here")),
     }
+}
+
+fn parse_campaign(words: &mut Vec<&str>) -> Result<Task, String> {
+    if words.is_empty() {
+        return Err("which campaign: sim, fuzz or load?".to_owned());
+    }
+    Ok(match words.remove(0) {
+        "sim" => Task::CampaignSim {
+            seeds: take_number(words, "--seeds")?.ok_or("campaign sim: how many --seeds?")?,
+            start: take_number(words, "--start")?.unwrap_or(0),
+        },
+        "fuzz" => Task::CampaignFuzz {
+            seconds: take_number(words, "--seconds")?
+                .ok_or("campaign fuzz: how many --seconds?")?,
+            target: take_value(words, "--target")?.map(str::to_owned),
+        },
+        "load" => Task::CampaignLoad {
+            seconds: take_number(words, "--seconds")?
+                .ok_or("campaign load: how many --seconds?")?,
+            seed: take_number(words, "--seed")?,
+        },
+        other => {
+            return Err(format!(
+                "there is no campaign {other:?}; there are sim, fuzz and load"
+            ));
+        }
+    })
 }
 
 fn take_flag(words: &mut Vec<&str>, flag: &str) -> bool {
@@ -282,6 +299,11 @@ mod tests {
             target: Some("record".to_owned()),
         };
         check("campaign fuzz --target record --seconds 60", Ok(record));
+        let load = Task::CampaignLoad {
+            seconds: 60,
+            seed: Some(7),
+        };
+        check("campaign load --seconds 60 --seed 7", Ok(load));
     }
 
     #[test]
@@ -294,8 +316,9 @@ mod tests {
             Err("services: up, down or status, not \"go\""),
         );
         check("clients --only", Err("--only needs a value"));
-        check("campaign", Err("which campaign: sim or fuzz?"));
+        check("campaign", Err("which campaign: sim, fuzz or load?"));
         check("campaign sim", Err("campaign sim: how many --seeds?"));
+        check("campaign load", Err("campaign load: how many --seconds?"));
         check("campaign sim --seeds", Err("--seeds needs a value"));
         check(
             "campaign sim --seeds x",

@@ -14,6 +14,8 @@ mod docs;
 #[cfg(test)]
 mod in_and_out;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
 mod one_writer;
 #[cfg(test)]
 mod past;

@@ -14,15 +14,15 @@ use crate::support::{Mortal, Place};
 const END: Duration = Duration::from_secs(60);
 
 /// A server that ends with the test.
-struct Serving {
-    child: Mortal,
-    id: Pid,
+pub(crate) struct Serving {
+    pub(crate) child: Mortal,
+    pub(crate) id: Pid,
     /// What it said when it was ready.
     said: Value,
 }
 
 impl Serving {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -50,7 +50,7 @@ impl Serving {
     }
 
     /// Ends it in order, and gives its exit code.
-    fn end(self) -> Option<i32> {
+    pub(crate) fn end(self) -> Option<i32> {
         kill_process(self.id, Signal::TERM).unwrap();
         self.child.wait(END).status.code()
     }

@@ -140,11 +140,22 @@ impl<'a> Walk<'a> {
     fn look<'b>(&self, area: &Area<'b>) -> (u64, FrameAt<'b>) {
         let key = self.found[self.tail.index].unsealed.head.key;
         let offset = self.tail.offset;
+        let page = offset.next_multiple_of(PAGE);
+        // Where nothing begins here, a footer far behind may still name this place, and looking for it takes long. There is no need to
+        // where the next frame of the chain is whole: under load nearly all frames begin at a page.
+        if page != offset
+            && !begins_like_a_frame(area, offset)
+            && begins_like_a_frame(area, page)
+            && let there = scan_frame(area, page, key)
+            && let FrameAt::Valid(frame) = &there
+            && self.is_next(frame.header())
+        {
+            return (page, there);
+        }
         let at = scan_frame(area, offset, key);
         if matches!(at, FrameAt::Valid(_) | FrameAt::Damaged(_)) || offset.is_multiple_of(PAGE) {
             return (offset, at);
         }
-        let page = offset.next_multiple_of(PAGE);
         let there = scan_frame(area, page, key);
         let is_next = match &there {
             FrameAt::Valid(frame) => frame.header().frame_seq == self.tail.next_seq,
