@@ -1,10 +1,7 @@
 //! Who asks, found out once per request, and whether they may, asked by each handler.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use factum_store::StoreError;
 use factum_types::StreamName;
@@ -23,38 +20,29 @@ pub(crate) fn is_grpc(request: &Request) -> bool {
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Puts the [`Caller`] beside the request, or refuses credentials that are none.
-pub(crate) async fn authenticate(
-    State(node): State<Arc<Node>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Puts the [`Caller`] beside the request, or gives the answer to credentials that are none.
+pub(crate) async fn refuse(node: &Node, request: &mut Request) -> Option<Response> {
     let given = request.headers().get(header::AUTHORIZATION);
-    match node
-        .auth
-        .authenticate(given.map(header::HeaderValue::as_bytes))
-        .await
-    {
-        Ok(Caller::Anonymous)
-            if is_grpc(&request) && !node.is_open_to_all(request.uri().path()) =>
-        {
+    let given = given.map(header::HeaderValue::as_bytes);
+    match node.auth.authenticate(given).await {
+        Ok(Caller::Anonymous) if is_grpc(request) && !node.is_open_to_all(request.uri().path()) => {
             // Before its body is read.
-            Status::unauthenticated("Access Denied").into_http()
+            Some(Status::unauthenticated("Access Denied").into_http())
         }
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            None
         }
         Err(refused) => {
             node.metrics.refused_credentials.inc();
             if let Unauthenticated::Store(error) = &refused {
                 tracing::error!(%error, "a user could not be read");
             }
-            if is_grpc(&request) {
+            Some(if is_grpc(request) {
                 status(&refused).into_http()
             } else {
                 plain(&refused)
-            }
+            })
         }
     }
 }

@@ -73,18 +73,27 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
         .fallback(nobody)
-        // Within authentication: what is refused there was matched by nobody, and would be counted under a name of the client's choice.
-        .layer(middleware::from_fn_with_state(Arc::clone(node), count))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(node),
-            guard::authenticate,
-        ))
-        .layer(middleware::from_fn(whole))
-        .layer(middleware::from_fn(note_where_to))
+        .layer(middleware::from_fn_with_state(Arc::clone(node), enter))
+}
+
+/// What is done with every request. It is one layer, because each one takes memory anew for each request.
+async fn enter(
+    State(node): State<Arc<Node>>,
+    matched: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    note_where_to(&mut request);
+    let mut request = whole(request);
+    match guard::refuse(&node, &mut request).await {
+        Some(refused) => refused,
+        // What is refused was matched by nobody, and would be counted under a name of the client's choice.
+        None => count(&node, matched, request, next).await,
+    }
 }
 
 /// Notes which host a request was sent to: some answers name it.
-async fn note_where_to(mut request: Request, next: Next) -> Response {
+fn note_where_to(request: &mut Request) {
     let host = request.headers().get(header::HOST);
     let authority = request.uri().authority().cloned().or_else(|| {
         let host = host?.to_str().ok()?;
@@ -93,12 +102,11 @@ async fn note_where_to(mut request: Request, next: Next) -> Response {
     if let Some(authority) = authority {
         request.extensions_mut().insert(SentTo(authority));
     }
-    next.run(request).await
 }
 
 /// Counts a request under what it asked for; what nobody serves is counted together, so that clients cannot choose labels.
 async fn count(
-    State(node): State<Arc<Node>>,
+    node: &Node,
     matched: Option<MatchedPath>,
     request: Request,
     next: Next,
@@ -157,9 +165,9 @@ fn known(status: StatusCode) -> u16 {
 }
 
 /// Sees to it that a request that was cut does not pass for one that ended.
-async fn whole(request: Request, next: Next) -> Response {
+fn whole(request: Request) -> Request {
     if request.version() != Version::HTTP_2 {
-        return next.run(request).await;
+        return request;
     }
-    next.run(request.map(|body| Body::new(Whole(body)))).await
+    request.map(|body| Body::new(Whole(body)))
 }

@@ -1,8 +1,9 @@
 //! Connections: accepted up to a limit, asked for their first bytes within a time, served, and let go when the server stops.
 //!
-//! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks.
+//! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks, `hello` and `cork` lie between it and HTTP/2.
 //! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
 
+mod cork;
 mod first;
 mod hello;
 mod serve;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::cork::Cork;
 use super::first::{self, Version};
 use super::hello::Hello;
 use crate::options::Limits;
@@ -131,7 +132,7 @@ impl Served {
                 watcher.watch(self.one.serve_connection(io, service)).await
             }
             Version::Two => {
-                let io = TokioIo::new(Hello::new(stream, self.limits.hello));
+                let io = TokioIo::new(Hello::new(Cork::new(stream), self.limits.hello));
                 watcher.watch(self.two.serve_connection(io, service)).await
             }
         };
