@@ -31,6 +31,10 @@ use std::process::ExitCode;
 use crate::cli::Parsed;
 use crate::context::Context;
 
+/// See docs/decisions/0034-allocator.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let parsed = match cli::parse() {
         Ok(parsed) => parsed,

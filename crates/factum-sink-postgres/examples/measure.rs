@@ -24,6 +24,10 @@ use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, RecordedEvent
 use loan_applications::log;
 use pollster::block_on;
 
+/// As in the binary `factum`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many times each is measured; the best counts, of both.
 const ROUNDS: u32 = 3;
 /// How many events come in a second while the lag is measured, and for how long.

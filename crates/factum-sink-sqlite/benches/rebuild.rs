@@ -26,6 +26,10 @@ use loan_applications::log;
 use pollster::block_on;
 use rusqlite::Connection;
 
+/// As in the binary `factum`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 5;
 
 /// What a read model looks like.

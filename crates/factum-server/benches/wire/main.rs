@@ -36,6 +36,10 @@ use factum_server::{Options, Server};
 
 use load::{read_all, streamed, unary};
 
+/// As in the binary `factum`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Connections that all callers share.
 const CONNECTIONS: usize = 4;
 /// Bytes of an event.
