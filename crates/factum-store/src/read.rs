@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use factum_types::{
-    Category, EventType, Position, Query, RecordedEvent, Revision, StreamName, Tag,
+    Category, EventType, Position, Query, RecordKind, RecordedEvent, Revision, StreamName, Tag,
 };
 use futures_core::Stream;
 
@@ -167,6 +167,33 @@ impl Source {
         match self {
             Self::Query(query) => validate_query(query),
             Self::All | Self::Stream(_) | Self::Category(_) => Ok(()),
+        }
+    }
+
+    /// Whether the event is meant, leaving aside what the settings of its stream hide. Control records match no query.
+    ///
+    /// ```
+    /// # use factum_store::{AppendBatch, EventStore, MemoryStore, ReadRequest, Source};
+    /// # use factum_types::{Category, EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+    /// # pollster::block_on(async {
+    /// # let store = MemoryStore::new();
+    /// # let placed = NewEvent::json(EventId::from_bytes([1; 16]), EventType::new("Placed")?, "{}");
+    /// # store.append(AppendBatch::events(StreamName::new("order-1")?, ExpectedRevision::Any, vec![placed])).await?;
+    /// let events = store.read(ReadRequest::all()).collect().await?;
+    /// assert!(Source::Category(Category::new("order")?).matches(&events[0]));
+    /// assert!(!Source::Stream(StreamName::new("order-2")?).matches(&events[0]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn matches(&self, event: &RecordedEvent) -> bool {
+        match self {
+            Self::All => true,
+            Self::Stream(stream) => event.stream == *stream,
+            Self::Category(category) => event.stream.category() == Some(category.as_str()),
+            Self::Query(query) => {
+                event.kind == RecordKind::Event && query.matches(&event.event_type, &event.tags)
+            }
         }
     }
 }

@@ -104,23 +104,12 @@ async fn try_all(
         }
         last = Some(event.position);
         count += 1;
-        if event.kind == RecordKind::Event && is_read(declared.source(), &event) {
+        if event.kind == RecordKind::Event && declared.source().matches(&event) {
             let seen = seen.entry(event.event_type.clone()).or_default();
             seen.take(declared, &event);
         }
     }
     Ok((last, count))
-}
-
-/// Whether the projection reads this event.
-fn is_read(source: &Source, event: &RecordedEvent) -> bool {
-    match source {
-        Source::All => true,
-        Source::Stream(stream) => event.stream == *stream,
-        Source::Category(category) => event.stream.category() == Some(category.as_str()),
-        Source::Query(query) => query.matches(&event.event_type, &event.tags),
-        _ => true,
-    }
 }
 
 impl Seen {

@@ -7,4 +7,6 @@ mod parking;
 mod rebuilding;
 mod running;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod support;

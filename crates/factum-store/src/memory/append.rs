@@ -270,7 +270,7 @@ impl Heading {
 }
 
 /// Whether an event, as opposed to a control record, is meant by the query.
-pub(super) fn is_match(query: &Query, event: &RecordedEvent) -> bool {
+fn is_match(query: &Query, event: &RecordedEvent) -> bool {
     event.kind == RecordKind::Event && query.matches(&event.event_type, &event.tags)
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Kind, StoreError};
 use crate::read::{Direction, ReadFrom, ReadRequest, Source};
 use crate::stream_info::StreamState;
 
-use super::append::{is_match, tombstoned};
+use super::append::tombstoned;
 use super::state::{State, StreamLog, index_of};
 
 impl State {
@@ -24,7 +24,7 @@ impl State {
         request.validate()?;
         let wanted = |event: &&RecordedEvent| {
             (request.control || event.kind == RecordKind::Event)
-                && is_of(&request.source, event)
+                && request.source.matches(event)
                 && is_on_side(request, event.revision)
         };
         let range = self.range(request);
@@ -102,16 +102,6 @@ impl StreamLog {
         let begin = self.records.partition_point(|&index| index < range.start);
         let end = self.records.partition_point(|&index| index < range.end);
         self.records.get(begin..end).unwrap_or_default()
-    }
-}
-
-/// Whether the event belongs to the source, settings aside.
-pub(super) fn is_of(source: &Source, event: &RecordedEvent) -> bool {
-    match source {
-        Source::All => true,
-        Source::Stream(stream) => event.stream == *stream,
-        Source::Category(category) => event.stream.category() == Some(category.as_str()),
-        Source::Query(query) => is_match(query, event),
     }
 }
 

@@ -19,7 +19,6 @@ use crate::subscribe::{SubscribeFrom, SubscribeRequest, SubscriptionItem};
 
 use super::Shared;
 use super::append::tombstoned;
-use super::read::is_of;
 use super::state::{State, index_of};
 
 /// One subscription.
@@ -160,7 +159,7 @@ impl Follower {
 
     fn wants(&self, event: &RecordedEvent) -> bool {
         (self.control || event.kind == RecordKind::Event)
-            && is_of(&self.source, event)
+            && self.source.matches(event)
             && event.revision >= self.first_revision
             && (event.kind != RecordKind::Event || event.revision >= self.visible_from)
     }
