@@ -1,7 +1,7 @@
 //! Projections: read models that are folded from the log and kept somewhere else.
 //!
 //! What lives here: the contract of a [`Sink`], the [`Projector`] that an application writes, the [`Runner`] that brings events from one to the
-//! other, and a sink in memory. Relies on: any store, and the world as the framework sees it. Never: knows a sink by name, keeps a
+//! other, a sink in memory, and [`SharedReads`], by which several runners read the log once. Relies on: any store, and the world as the framework sees it. Never: knows a sink by name, keeps a
 //! checkpoint apart from what was written, or needs an async runtime. Decision 0020 says why.
 //!
 //! ```

@@ -8,7 +8,7 @@ use std::time::Duration;
 use factum::framework::{Stop, World};
 use factum::io::Env;
 use factum::{Engine, Options};
-use factum_projection::{Monitor, Projector, Rebuild, Runner, Sink};
+use factum_projection::{Monitor, Projector, Rebuild, Runner, SharedReads, Sink};
 use factum_sink_sqlite::SqliteSink;
 use rusqlite::Connection;
 use serde_json::json;
@@ -34,6 +34,8 @@ const PATIENCE: u32 = 600;
 #[derive(Debug)]
 pub(crate) struct Story {
     store: Arc<Engine>,
+    /// The same, read once for all four.
+    shared: Arc<SharedReads>,
     servers: Servers,
     shop: Shop,
     sqlite: PathBuf,
@@ -60,6 +62,7 @@ impl Story {
         let store = Arc::new(store);
         Ok(Self {
             shop: Shop::new(Arc::clone(&store)),
+            shared: Arc::new(SharedReads::new(store.clone())),
             store,
             servers,
             sqlite: directory.join("customers.db"),
@@ -155,7 +158,7 @@ impl Story {
     }
 
     fn runner<S: Sink, P: Projector<S::Writer>>(&self, sink: S, projector: P) -> Runner<S, P> {
-        Runner::new(self.store.clone(), sink, projector)
+        Runner::new(self.shared.clone(), sink, projector)
     }
 
     fn rebuild(&self) -> Result<Rebuild<factum_sink_postgres::PostgresSink, OrderDetails>, Fault> {

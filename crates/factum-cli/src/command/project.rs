@@ -38,7 +38,8 @@ are what may not be meant: events that no handler takes, fields that no event ha
         long_about = "Applies all events that are not applied yet, then those that come. With --once it ends when it has caught up.\n\nThe store is \
 only read, so another process may have it open and append to it; what it appends is seen within a second or two. One `run` keeps a \
 projection at a time: a second one takes over, and the first ends with exit code 4. Stop it at any moment, also by kill -9: rows and \
-checkpoint are one transaction in SQL sinks. A sink that is down is waited for.\n\nAn event that cannot be applied is parked with the \
+checkpoint are one transaction in SQL sinks. A sink that is down is waited for. Several files share \
+what they read of the store where they can, and none waits for another.\n\nAn event that cannot be applied is parked with the \
 reason, with those of its stream behind it, and the rest goes on: `factum project errors`.",
         after_long_help = "Examples:\n  factum project run orders.toml\n  factum project run *.toml --once\n  \
 factum project run orders.toml --sink postgres://reader@db/shop --password-env DB_PASSWORD\n\nExit codes with --once: 8 when events are parked."

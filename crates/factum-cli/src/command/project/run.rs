@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use factum_framework::Stop;
-use factum_projection::CaughtUp;
+use factum_projection::{CaughtUp, SharedReads};
 use factum_store::EventStore;
 use factum_types::Position;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
-use crate::project::file::SinkArgs;
+use crate::project::file::{Project, SinkArgs};
 use crate::project::work::{LOOK_EVERY, Running, Until};
 use crate::store;
 use crate::ui::progress::{Progress, Step, counted, rate};
@@ -50,7 +50,7 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Outcome {
         }
     }
     let interrupt = Interrupt::watch(&context.env)?;
-    let store = store::follow(context)?;
+    let store = together(store::follow(context)?, &projects);
     let until = if args.once {
         Until::CaughtUp
     } else {
@@ -73,6 +73,15 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Outcome {
         return outcome.and(Err(Failure::interrupted()));
     }
     outcome
+}
+
+/// The store, read once for all of them where that can be.
+fn together(store: Arc<dyn EventStore>, projects: &[Project]) -> Arc<dyn EventStore> {
+    if projects.len() < 2 {
+        return store;
+    }
+    let sources = projects.iter().map(|it| it.declared.source().clone());
+    Arc::new(SharedReads::over(store, sources))
 }
 
 /// What is shown meanwhile.
