@@ -64,6 +64,10 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
+    if let Some(number) = after("attack") {
+        let address = arguments.last().unwrap().parse().unwrap();
+        return runtime.block_on(hostile::attack(number.parse().unwrap(), address));
+    }
     runtime.block_on(run(
         &directory,
         Duration::from_secs_f64(seconds),
