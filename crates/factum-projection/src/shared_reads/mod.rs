@@ -53,7 +53,7 @@ const AGE_NS: u64 = 5_000_000_000;
 /// ```
 /// use std::sync::Arc;
 ///
-/// use factum_projection::{MemorySink, Projector, Runner, SharedReads, kit};
+/// use factum_projection::{MemorySink, Runner, SharedReads, kit};
 ///
 /// # pollster::block_on(async {
 /// let store = kit::log().await;

@@ -1,7 +1,7 @@
 //! A read of the store underneath, which all who wait for it drive.
 //!
 //! Relies on: [`Bell`], which wakes all of them when the store has more. Never: belongs to one reader, so that the others go on when it is dropped or
-//! looks away; keeps more than the chunk that it is at.
+//! looks away; keeps what it read to itself. While one of them polls the store, the others wait for that poll, which is their own work too.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
