@@ -253,6 +253,21 @@ fn one_that_is_dropped_or_looks_away_leaves_nobody_hanging() {
 }
 
 #[test]
+fn who_takes_what_came_wakes_the_others() {
+    let store = log();
+    let (reads, _) = shared(&store, &[]);
+    let woken = [0; 2].map(|_| Arc::new(Woken::default()));
+    store.hold(10..20);
+    let mut readers = [0, 0].map(|start| reads.read(from(start)));
+    take(&mut readers[0], &woken[0]);
+    take(&mut readers[1], &woken[1]);
+    store.release_quietly();
+    let before = woken[1].0.load(Ordering::SeqCst);
+    assert_eq!(take(&mut readers[0], &woken[0]), ended(10..3_000));
+    assert!(woken[1].0.load(Ordering::SeqCst) > before);
+}
+
+#[test]
 fn an_error_reaches_who_waits_and_is_not_kept() {
     let store = log();
     let (reads, _) = shared(&store, &[]);

@@ -66,6 +66,13 @@ impl Watched {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    /// The same, found by the next poll before anybody is woken.
+    pub(super) fn release_quietly(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.held = 0..0;
+        state.waiting.clear();
+    }
+
     pub(super) fn fail(&self, position: u64, error: StoreError) {
         let mut state = self.shared.state.lock().unwrap();
         state.faults.push((position, error));
