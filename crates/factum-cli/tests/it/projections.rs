@@ -108,6 +108,53 @@ fn a_killed_run_is_gone_on_with_and_applies_nothing_twice() {
 }
 
 #[test]
+fn several_in_one_run_are_each_what_they_would_be_alone() {
+    let place = place(3_000);
+    let one_type = r#"
+format = 1
+name = "one_type"
+sink = "sqlite:other.db"
+[tables.of_type]
+id = "text primary key"
+n = "integer"
+[on.T1]
+table = "of_type"
+insert = { id = "@id", n = "$.n" }
+"#;
+    place.write("one_type.toml", one_type);
+    let both = ["project", "run", "counts.toml", "one_type.toml"];
+    let rows = |place: &Place| {
+        let sql = "SELECT count(*) AS n FROM of_type";
+        let out = place.ok(&["query", "--sink", "sqlite:other.db", "-o", "ndjson", sql]);
+        let row: Value = serde_json::from_str(&out).unwrap();
+        row["n"].as_i64()
+    };
+    place.ok(&[&both[..], &["--once", "--data", "store"]].concat());
+    assert_eq!(number(&place, "SELECT count(*) FROM events"), Some(3_000));
+    let of_type = "SELECT events FROM counts WHERE type = 'T1'";
+    let before = number(&place, of_type);
+    assert!(before > Some(0), "{before:?}");
+    assert_eq!(rows(&place), before);
+
+    let mut command = place.command(&[&both[..], &["--data", "store"]].concat());
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = Mortal::new(command.spawn().unwrap());
+    place.write("more.ndjson", lines(6_000));
+    place.ok(&["import", "more.ndjson", "--data", "store", "-q"]);
+    wait_for(&place, "SELECT count(*) FROM events", 6_000);
+    let begun = Instant::now();
+    while rows(&place) != number(&place, of_type) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{:?}",
+            rows(&place)
+        );
+    }
+    assert!(rows(&place) > before);
+    child.kill();
+}
+
+#[test]
 fn it_follows_a_store_that_another_process_writes() {
     let place = place(10);
     let child = start(&place);
