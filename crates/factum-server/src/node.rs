@@ -16,10 +16,9 @@ use uuid::Uuid;
 
 use crate::StartError;
 use crate::auth::Auth;
-use crate::http::body::room_for_all;
 use crate::links::Links;
 use crate::metrics::{self, Metrics};
-use crate::options::Options;
+use crate::options::{Limits, Options};
 use crate::persistent::{StoreFeed, Subscriptions};
 use crate::task::to_the_end;
 use crate::world::{World, event_id};
@@ -74,7 +73,7 @@ impl Node {
             auth,
             links,
             subscriptions,
-            bodies: room_for_all(&options.limits),
+            bodies: room_for_bodies(&options.limits),
             options,
             env,
             instance,
@@ -187,6 +186,12 @@ pub(crate) async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::O
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+/// Room for as many bytes of bodies as the limits say, and for one message at least.
+fn room_for_bodies(limits: &Limits) -> Arc<Semaphore> {
+    let bytes = limits.body_bytes_in_flight.max(limits.message_bytes);
+    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
 }
 
 impl fmt::Debug for Node {

@@ -13,18 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
 use crate::node::Node;
-use crate::options::Limits;
 
 /// Room for the bytes of a body, until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Room(OwnedSemaphorePermit);
-
-/// Room for the bodies that a server holds at once.
-pub(crate) fn room_for_all(limits: &Limits) -> Arc<Semaphore> {
-    let bytes = limits.body_bytes_in_flight.max(limits.message_bytes);
-    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
-}
 
 /// All of a body, and the room that it takes.
 ///

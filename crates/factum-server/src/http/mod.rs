@@ -6,7 +6,7 @@
 
 mod append;
 mod binary;
-pub(crate) mod body;
+mod body;
 mod events;
 mod expected;
 mod format;
