@@ -24,8 +24,8 @@ use factum_format::record::{RecordHead, RecordView};
 use factum_format::segment::{self, SegmentHeader, layout};
 use factum_format::{FormatError, SegmentKey};
 use factum_io::Env;
-use factum_io::buffer::AlignedBuf;
-use factum_io::disk::{DiskFileExt, Open};
+use factum_io::buffer::{ALIGN, AlignedBuf};
+use factum_io::disk::{DiskFile, DiskFileExt, Open};
 
 use crate::catalog::{Catalog, HAS_CONTROL};
 use crate::key::{KeyHash, KeyKind, Keyer};
@@ -33,7 +33,6 @@ use crate::log::PAGE_BYTES;
 use crate::number::to_u32;
 use crate::paths::Paths;
 use crate::view::index::{self, Index};
-use crate::view::sealed::read_whole;
 use crate::view::unsealed::Content;
 use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
 
@@ -41,6 +40,8 @@ use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
 const WORTH_PACKING: u64 = 16;
 /// A packed frame is ended when its records have this many bytes.
 const PACKED_FRAME_BYTES: usize = 256 << 10;
+/// How much of a packed segment is read back at once.
+const READ_BACK_BYTES: usize = 1 << 20;
 
 /// Seals segments.
 #[derive(Debug)]
@@ -186,8 +187,10 @@ impl Sealer {
             self.catalog.replace_segment(entry)?;
         }
         self.write_new(&path, Open::create_new_direct(), packed.bytes.as_slice())?;
-        let back = read_whole(&*self.env.disk.open(&path, Open::read_direct())?)?;
-        if back.as_slice() != packed.bytes.as_slice() {
+        if !reads_back(
+            &*self.env.disk.open(&path, Open::read_direct())?,
+            packed.bytes.as_slice(),
+        )? {
             return Err(io::Error::other(
                 "a packed segment did not read back as it was written",
             ));
@@ -279,6 +282,22 @@ pub(crate) fn data_hash<'a>(headers: impl Iterator<Item = &'a FrameHeader>) -> u
     hasher.finish()
 }
 
+/// Whether a file holds just these bytes. Read piece by piece: memory that is new for each segment would have to be cleared each time.
+fn reads_back(file: &dyn DiskFile, bytes: &[u8]) -> io::Result<bool> {
+    if file.len()? != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut buffer = AlignedBuf::zeroed(READ_BACK_BYTES.min(bytes.len()));
+    for (number, written) in bytes.chunks(READ_BACK_BYTES).enumerate() {
+        let read = &mut buffer.as_mut_slice()[..written.len()];
+        file.read_exact_at(read, (number * READ_BACK_BYTES) as u64)?;
+        if read != written {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn worth_packing(content: &Content, end_offset: u64) -> bool {
     let intact = content.frames.iter().all(|frame| frame.intact) && !content.has_lost();
     let used = end_offset - SEGMENT_HEADER_BYTES;
@@ -298,8 +317,13 @@ fn count_before(sealed: &[Arc<Sealed>], kind: KeyKind, key: KeyHash, name: &str)
 
 /// Puts the names of a segment into frames of their own, and its records into larger frames without padding.
 fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Packed, FormatError> {
+    let used = content.frames.last().map_or(0, |frame| {
+        to_usize(frame.file_offset) + frame.header.frame_len as usize
+    });
+    let out = AlignedBuf::begin(Vec::with_capacity(used + 2 * ALIGN));
     let mut packing = Packing {
-        out: Vec::new(),
+        start: out.len(),
+        out,
         builder: FrameBuilder::new(),
         places: Vec::with_capacity(content.record_count()),
         headers: Vec::new(),
@@ -321,10 +345,10 @@ fn pack(content: &Content, header: &SegmentHeader, key: SegmentKey) -> Result<Pa
         }
     }
     packing.end_frame()?;
-    let end = packing.out.len() as u64;
-    let mut bytes = AlignedBuf::new();
-    bytes.extend_from_slice(&packing.out);
-    bytes.resize_zeroed(packing.out.len().next_multiple_of(to_usize(PAGE_BYTES)));
+    let end = packing.end();
+    let padded = to_usize(end.next_multiple_of(PAGE_BYTES));
+    packing.out.resize(packing.start + padded, 0);
+    let bytes = AlignedBuf::from_vec(packing.out, packing.start);
     let data_hash = data_hash(packing.headers.iter());
     Ok(Packed {
         bytes,
@@ -358,6 +382,8 @@ fn names_of<'a>(views: &[FrameView<'a>]) -> Result<NamesByKind<'a>, FormatError>
 
 struct Packing {
     out: Vec<u8>,
+    /// Where in `out` the file begins.
+    start: usize,
     builder: FrameBuilder,
     places: Vec<Option<(u64, u32)>>,
     headers: Vec<FrameHeader>,
@@ -367,6 +393,11 @@ struct Packing {
 }
 
 impl Packing {
+    /// Where the file ends by now.
+    fn end(&self) -> u64 {
+        (self.out.len() - self.start) as u64
+    }
+
     fn record(&mut self, record: &RecordView<'_>, from: &FrameHeader) -> Result<(), FormatError> {
         let tag_refs: Vec<u32> = record.tag_refs().collect();
         let head = RecordHead {
@@ -409,7 +440,7 @@ impl Packing {
             let mut done = 0;
             while done < count {
                 let fields = self.fields(from, from.base_position);
-                let at = (self.key, self.out.len() as u64);
+                let at = (self.key, self.end());
                 let of = (kind, to_u32(done));
                 let (header, taken) =
                     finish_names(of, &names[done..count], &fields, at, &mut self.out)?;
@@ -425,12 +456,11 @@ impl Packing {
             return Ok(());
         };
         let fields = self.fields(&from, first);
-        let offset = self.out.len() as u64;
+        let (offset, start) = (self.end(), self.out.len());
         let header = self
             .builder
             .finish(&fields, self.key, offset, &mut self.out)?;
         self.builder.reset();
-        let start = to_usize(offset);
         let view = FrameView::new(header, &self.out[start..])?;
         for at in view.records(Verify::Structure) {
             let at = at?;

@@ -53,6 +53,18 @@ pub(crate) fn wait_timeout<'a, T>(
     guard
 }
 
+/// Lets threads run that are ready and have no processor; returns at once where there are none.
+#[cfg(not(feature = "unstable-shuttle"))]
+pub(crate) fn let_others_run() {
+    std::thread::yield_now();
+}
+
+/// The schedule explorer takes it for a place where another thread may run, as there are many.
+#[cfg(feature = "unstable-shuttle")]
+pub(crate) fn let_others_run() {
+    shuttle::thread::yield_now();
+}
+
 fn stopped() -> ! {
     unreachable!(
         "a thread of the engine panicked while it held a lock; its state cannot be trusted"

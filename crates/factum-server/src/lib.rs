@@ -33,6 +33,7 @@ mod monitoring;
 mod node;
 mod operations;
 mod options;
+mod overdue;
 mod own;
 pub mod persistent;
 mod routes;

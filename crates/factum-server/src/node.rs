@@ -10,8 +10,8 @@ use std::time::Duration;
 use factum_io::Env;
 use factum_store::{CheckpointStore, EventStore, SnapshotStore, StoreError};
 use factum_types::{EventId, StreamName, Timestamp};
+use futures_core::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use crate::StartError;
@@ -19,6 +19,7 @@ use crate::auth::Auth;
 use crate::links::Links;
 use crate::metrics::{self, Metrics};
 use crate::options::{Limits, Options};
+use crate::overdue::{Late, Overdue};
 use crate::persistent::{StoreFeed, Subscriptions};
 use crate::task::to_the_end;
 use crate::world::{World, event_id};
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     /// Which server this is, anew each time it starts.
     pub(crate) instance: Uuid,
     pub(crate) metrics: Metrics,
+    /// Where appends wait for the store.
+    overdue: Overdue,
     /// Room for the bodies of plain HTTP, in bytes.
     pub(crate) bodies: Arc<Semaphore>,
     started_ns: u64,
@@ -78,6 +81,7 @@ impl Node {
             env,
             instance,
             metrics: Metrics::new(),
+            overdue: Overdue::start(),
             started_ns,
             priority: AtomicI32::new(0),
             stopping: watch::Sender::new(false),
@@ -96,22 +100,26 @@ impl Node {
         streams: Vec<StreamName>,
         count: usize,
         time: Duration,
-        append: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<Result<T, StoreError>, Elapsed> {
+        mut append: BoxFuture<'static, Result<T, StoreError>>,
+    ) -> Result<Result<T, StoreError>, Late> {
         let began = self.env.clock.monotonic_ns();
-        let mut append = Box::pin(append);
-        let at_once = first_look(&mut append).await;
-        let carried = async move {
-            match at_once {
-                Some(answer) => answer,
-                None => append.await,
-            }
-        };
         // The time is not that of what is carried out: what lands afterwards is to be forgotten afterwards.
-        let answered = tokio::time::timeout(time, self.carry_out(streams, carried)).await;
+        let answered = if streams.iter().any(is_remembered) {
+            let at_once = first_look(&mut append).await;
+            let carried = async move {
+                match at_once {
+                    Some(answer) => answer,
+                    None => append.await,
+                }
+            };
+            let carried: BoxFuture<'_, _> = Box::pin(self.carry_out(streams, carried));
+            self.overdue.within(time, carried).await
+        } else {
+            self.overdue.within(time, append).await
+        };
         let result = match &answered {
             Ok(answer) => metrics::Result::of(answer),
-            Err(_) => metrics::Result::Refused,
+            Err(Late) => metrics::Result::Refused,
         };
         self.metrics.appended(result, count, self.since(began));
         answered
@@ -125,10 +133,7 @@ impl Node {
         streams: Vec<StreamName>,
         append: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        if streams
-            .iter()
-            .all(|stream| !stream.as_str().starts_with('$'))
-        {
+        if !streams.iter().any(is_remembered) {
             return append.await;
         }
         let node = Arc::clone(self);
@@ -180,12 +185,17 @@ impl Node {
 }
 
 /// Looks at a future once; what it gives if it is ready then. It is woken for by whoever waits next.
-pub(crate) async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+/// Whether something is remembered of a stream, which an append to it changes.
+fn is_remembered(stream: &StreamName) -> bool {
+    stream.as_str().starts_with('$')
 }
 
 /// Room for as many bytes of bodies as the limits say, and for one message at least.

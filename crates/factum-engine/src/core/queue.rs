@@ -1,7 +1,7 @@
 //! The queue of requests: bounded in number and bytes, in order.
 //!
 //! Two committers wait here. The first one is woken when it is idle; the second only when work waits while the first is busy, so that a
-//! lone writer always meets the same warm thread. Never: delays a request to gather more.
+//! lone writer always meets the same warm thread. Never: waits for a time to gather more.
 
 use std::collections::VecDeque;
 

@@ -9,7 +9,7 @@ use super::Inner;
 use crate::core::{COMMITTERS, Core};
 use crate::errors;
 use crate::maintain::Maintenance;
-use crate::sync::lock;
+use crate::sync::{let_others_run, lock};
 
 /// When nothing was written for so long, the log is told what is durable, so that recovery knows.
 const IDLE: Duration = Duration::from_millis(3);
@@ -99,6 +99,9 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
         if let Some(maintenance) = maintenance {
             maintenance.hold_back(core);
         }
+        // Where processors are short, a writer that was about to hand something over does so, and a commit has more than a few requests.
+        // Where one is free, this costs nothing: nobody waits for a time.
+        let_others_run();
         if let Some(job) = core.build() {
             core.run(job);
             if let Some(maintenance) = maintenance {

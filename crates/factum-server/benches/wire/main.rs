@@ -5,8 +5,8 @@
 //! of its own, with default settings. An answer means durable. Appends have one event of 256 bytes; limit, figure and limit are measured one
 //! after the other, and the better limit counts.
 //!
-//! `-- --seconds 1 --dir DIRECTORY` says how long each is measured, and where the store is. `-- hostile` measures what honest clients notice of
-//! hostile ones instead.
+//! `-- --seconds 1 --dir DIRECTORY` says how long each is measured, and where the store is; `-- --only 64,streamed` which of the rows `1`, `8`,
+//! `64`, `256`, `1024`, `streamed`, `own` and `read`. `-- hostile` measures what honest clients notice of hostile ones instead.
 
 #![allow(
     clippy::print_stdout,
@@ -50,6 +50,9 @@ const IN_FLIGHT: usize = 64;
 /// Events that are read in one go.
 const READ_EVENTS: u64 = 400_000;
 
+/// All that is measured. A read needs what was appended before it.
+const ROWS: &str = "1,8,64,256,1024,streamed,own,read";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let after = |name: &str| {
@@ -68,16 +71,24 @@ fn main() {
         let address = arguments.last().unwrap().parse().unwrap();
         return runtime.block_on(hostile::attack(number.parse().unwrap(), address));
     }
-    runtime.block_on(run(
-        &directory,
-        Duration::from_secs_f64(seconds),
-        is_hostile,
-    ));
+    let what = if is_hostile {
+        What::Hostile
+    } else {
+        What::Rates(after("--only").unwrap_or_else(|| ROWS.to_owned()))
+    };
+    runtime.block_on(run(&directory, Duration::from_secs_f64(seconds), &what));
     drop(runtime);
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
-async fn run(directory: &Path, time: Duration, is_hostile: bool) {
+/// What is measured.
+enum What {
+    Hostile,
+    /// These rows.
+    Rates(String),
+}
+
+async fn run(directory: &Path, time: Duration, what: &What) {
     let env = Env::real();
     let store = Engine::open(
         factum_engine::Options::new(directory).create(true),
@@ -96,10 +107,9 @@ async fn run(directory: &Path, time: Duration, is_hostile: bool) {
     let serving = tokio::spawn(server.run(async move { stopped.notified().await }));
     let bare = bare::begin().await;
     let clock = Clock(env);
-    if is_hostile {
-        hostile::run(&clock, bare, served, time).await;
-    } else {
-        rates(&clock, bare, served, time).await;
+    match what {
+        What::Hostile => hostile::run(&clock, bare, served, time).await,
+        What::Rates(rows) => rates(&clock, [bare, served, bare], time, rows).await,
     }
     stop.notify_one();
     serving.await.unwrap();
@@ -107,36 +117,46 @@ async fn run(directory: &Path, time: Duration, is_hostile: bool) {
 }
 
 /// How many appends and reads there are in a second, and how many there could be.
-async fn rates(clock: &Clock, bare: SocketAddr, served: SocketAddr, time: Duration) {
+async fn rates(clock: &Clock, addresses: [SocketAddr; 3], time: Duration, rows: &str) {
     println!(
         "{:34} {:>12} {:>12} {:>7} {:>7}",
         "measured", "figure", "limit", "ratio", "floor"
     );
-    for (callers, floor) in [(1, 0.22), (8, 0.44), (64, 0.61), (256, 0.55), (1_024, 0.56)] {
-        let name = format!("unary append, {callers} callers");
+    for row in rows.split(',') {
         let mut rates = Vec::new();
-        for address in [bare, served, bare] {
-            rates.push(unary(clock, address, callers, time).await);
+        for address in addresses {
+            rates.push(match row {
+                "streamed" => streamed(clock, address, time).await,
+                "own" => own::streamed(clock, address, time).await,
+                "read" => read_all(clock, address).await,
+                callers => unary(clock, address, callers.parse().unwrap(), time).await,
+            });
         }
+        let (name, floor) = match row {
+            "streamed" => (
+                format!("streamed append, {STREAMS} calls x {IN_FLIGHT}"),
+                0.21,
+            ),
+            "own" => (
+                format!("factum.v1 append, {STREAMS} calls x {IN_FLIGHT}"),
+                0.21,
+            ),
+            "read" => ("read all".to_owned(), 0.31),
+            callers => (format!("unary append, {callers} callers"), floor(callers)),
+        };
         show(&name, &rates, "events/s", floor);
     }
-    let name = format!("streamed append, {STREAMS} calls x {IN_FLIGHT}");
-    let mut rates = Vec::new();
-    for address in [bare, served, bare] {
-        rates.push(streamed(clock, address, time).await);
+}
+
+/// The least that so many callers are to get of the limit.
+fn floor(callers: &str) -> f64 {
+    match callers {
+        "1" => 0.22,
+        "8" => 0.44,
+        "64" => 0.61,
+        "256" => 0.55,
+        _ => 0.56,
     }
-    show(&name, &rates, "events/s", 0.21);
-    let name = format!("factum.v1 append, {STREAMS} calls x {IN_FLIGHT}");
-    let mut rates = Vec::new();
-    for address in [bare, served, bare] {
-        rates.push(own::streamed(clock, address, time).await);
-    }
-    show(&name, &rates, "events/s", 0.21);
-    let mut rates = Vec::new();
-    for address in [bare, served, bare] {
-        rates.push(read_all(clock, address).await);
-    }
-    show("read all", &rates, "events/s", 0.31);
 }
 
 fn show(name: &str, rates: &[f64], unit: &str, floor: f64) {

@@ -1,13 +1,18 @@
 //! Appends, with what the protocol adds to the store's: none at all, and streams that have only metadata.
 
+use std::sync::Arc;
+
 use factum_store::{
-    AppendBatch, Condition, Conflict, ConflictReason, EventStore, Kind, StoreError, StreamInfo,
-    StreamState,
+    AppendBatch, Condition, Conflict, ConflictReason, EventStore, Kind, Receipt, StoreError,
+    StreamInfo, StreamState,
 };
 use factum_types::{ExpectedRevision, NewEvent, Position, Revision, StreamName};
 
+use futures_core::future::BoxFuture;
+
 use super::metadata;
 use crate::links::VirtualStream;
+use crate::node::Store;
 
 /// Where an append landed; without events there may be nothing to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +25,26 @@ pub(crate) struct Appended {
 ///
 /// # Errors
 /// As [`EventStore::append`].
-pub(crate) async fn append(
+pub(crate) fn append(
+    store: Arc<dyn Store>,
+    stream: StreamName,
+    expected: ExpectedRevision,
+    events: Vec<NewEvent>,
+) -> BoxFuture<'static, Result<Appended, StoreError>> {
+    let is_plain = !stream.as_str().starts_with('$')
+        && !events.is_empty()
+        && expected != ExpectedRevision::StreamExists;
+    if !is_plain {
+        return Box::pin(async move { append_specially(&*store, stream, expected, events).await });
+    }
+    // Nearly all of them, so kept small.
+    Box::pin(async move {
+        let batch = AppendBatch::events(stream, expected, events);
+        store.append(batch).await.map(Appended::from)
+    })
+}
+
+async fn append_specially(
     store: &dyn EventStore,
     stream: StreamName,
     expected: ExpectedRevision,
@@ -41,10 +65,16 @@ pub(crate) async fn append(
             .append(AppendBatch::events(stream, expected, events))
             .await?
     };
-    Ok(Appended {
-        last_revision: receipt.writes.first().and_then(|write| write.last_revision),
-        position: receipt.writes.first().map(|write| write.position),
-    })
+    Ok(receipt.into())
+}
+
+impl From<Receipt> for Appended {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            last_revision: receipt.writes.first().and_then(|write| write.last_revision),
+            position: receipt.writes.first().map(|write| write.position),
+        }
+    }
 }
 
 /// A stream that is made of the index cannot be written.
@@ -59,7 +89,7 @@ async fn append_to_existing(
     store: &dyn EventStore,
     stream: StreamName,
     events: Vec<NewEvent>,
-) -> Result<factum_store::Receipt, StoreError> {
+) -> Result<Receipt, StoreError> {
     let exists = AppendBatch::events(
         stream.clone(),
         ExpectedRevision::StreamExists,
@@ -111,7 +141,7 @@ pub(crate) fn judge(info: &StreamInfo, expected: ExpectedRevision) -> Result<App
 
 #[cfg(test)]
 mod tests {
-    use super::append;
+    use super::append_specially as append;
     use factum_store::{EventStore, Kind, MemoryStore, ReadRequest};
     use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
 

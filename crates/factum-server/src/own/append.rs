@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use factum_proto::v1::append_response::Result as Outcome;
@@ -12,7 +13,7 @@ use factum_proto::v1::{AppendRequest, AppendResponse};
 use factum_store::{AppendBatch, Kind, Receipt, StoreError};
 use futures_core::Stream;
 use futures_util::StreamExt;
-use futures_util::stream::{self, FuturesUnordered};
+use futures_util::stream::FuturesUnordered;
 use prost::Message;
 use tokio::time::Sleep;
 use tonic::{Code, Status, Streaming};
@@ -20,13 +21,16 @@ use tonic::{Code, Status, Streaming};
 use super::errors::{status, stopping};
 use super::may;
 use crate::auth::Caller;
-use crate::node::{Node, first_look};
+use crate::node::Node;
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// The answer to an append, and how many bytes it has held.
 type Running = Pin<Box<dyn Future<Output = (AppendResponse, usize)> + Send>>;
+
+/// A request, by its number and its bytes, and its batch if the caller may append that.
+type Asked = (u64, usize, Result<AppendBatch, StoreError>);
 
 /// The batch of a request, if the caller may append it.
 async fn allowed(
@@ -60,7 +64,7 @@ async fn answer(node: Arc<Node>, number: u64, batch: AppendBatch) -> AppendRespo
         batch.event_count(),
         Arc::clone(&node.store),
     );
-    let append = async move { store.append(batch).await };
+    let append = Box::pin(async move { store.append(batch).await });
     let late = |_| {
         let text = format!("the append was not answered within {time:?}");
         Err(StoreError::new(Kind::Unknown, text))
@@ -86,27 +90,26 @@ pub(super) fn answers(
     requests: Streaming<AppendRequest>,
 ) -> impl Stream<Item = Result<AppendResponse, Status>> + Send {
     let watched = Arc::clone(&node);
-    let call = Call {
+    Call {
         node,
         caller,
         requests: Some(requests),
+        asking: None,
         running: FuturesUnordered::new(),
         bytes: 0,
         phase: Phase::Serving(Box::pin(async move { watched.stopping().await })),
         broken: None,
-    };
-    stream::unfold(call, async |mut call| {
-        let answer = call.next().await?;
-        Some((answer, call))
-    })
+    }
 }
 
-/// One call, between two answers.
+/// One call. It is a state machine and no `async` function, which would be moved at each answer.
 struct Call {
     node: Arc<Node>,
     caller: Caller,
     /// `None` once the client said all.
     requests: Option<Streaming<AppendRequest>>,
+    /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
+    asking: Option<Pin<Box<dyn Future<Output = Asked> + Send>>>,
     running: FuturesUnordered<Running>,
     /// Bytes of the requests that are running.
     bytes: usize,
@@ -127,66 +130,81 @@ enum Phase {
 
 impl Phase {
     /// Ready when it is over.
-    async fn end(&mut self) {
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Serving(stopping) => stopping.await,
-            Self::Refusing(time) => time.await,
-            Self::Leaving | Self::Over => std::future::pending().await,
+            Self::Serving(stopping) => stopping.as_mut().poll(context),
+            Self::Refusing(time) => time.as_mut().poll(context),
+            Self::Leaving | Self::Over => Poll::Pending,
         }
     }
 }
 
 /// What comes next in a call.
 enum Next {
-    Request(Result<Option<AppendRequest>, Status>),
-    Answer(AppendResponse, usize),
+    Request(Option<Result<AppendRequest, Status>>),
+    Asked(Asked),
+    Answer(AppendResponse),
     Idle,
     PhaseOver,
 }
 
-impl Call {
-    async fn next(&mut self) -> Option<Result<AppendResponse, Status>> {
+impl Stream for Call {
+    type Item = Result<AppendResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let call = self.get_mut();
         loop {
-            match self.wait().await {
-                Next::Answer(answer, bytes) => {
-                    self.bytes -= bytes;
-                    return Some(Ok(answer));
-                }
-                Next::Request(Ok(Some(request))) => {
-                    if let Some(answer) = self.begin(request).await {
-                        return Some(Ok(answer));
-                    }
-                }
+            let answer = match ready!(call.poll_what_is_next(context)) {
+                Next::Answer(answer) => Some(answer),
+                Next::Request(Some(Ok(request))) => call.ask_or_begin(request, context),
+                Next::Asked(asked) => call.begin(asked, context),
                 // What was asked for is still answered.
-                Next::Request(Ok(None)) => self.requests = None,
-                Next::Request(Err(status)) => {
-                    self.requests = None;
-                    // A client that has gone hears nothing.
-                    self.broken = Some(status).filter(|status| status.code() != Code::Cancelled);
+                Next::Request(None) => {
+                    call.requests = None;
+                    None
                 }
-                Next::Idle => return self.farewell().map(Err),
-                Next::PhaseOver => self.next_phase(),
+                Next::Request(Some(Err(status))) => {
+                    call.requests = None;
+                    // A client that has gone hears nothing.
+                    call.broken = Some(status).filter(|status| status.code() != Code::Cancelled);
+                    None
+                }
+                Next::Idle => return Poll::Ready(call.farewell().map(Err)),
+                Next::PhaseOver => {
+                    call.next_phase();
+                    None
+                }
+            };
+            if let Some(answer) = answer {
+                return Poll::Ready(Some(Ok(answer)));
             }
         }
     }
+}
 
+impl Call {
     /// The end of a phase comes first: a client that always has one more request would hide it for ever.
-    async fn wait(&mut self) -> Next {
+    fn poll_what_is_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        if self.requests.is_some() && self.phase.poll_end(context).is_ready() {
+            return Poll::Ready(Next::PhaseOver);
+        }
+        if let Poll::Ready(Some((answer, bytes))) = self.running.poll_next_unpin(context) {
+            self.bytes -= bytes;
+            return Poll::Ready(Next::Answer(answer));
+        }
+        if let Some(asking) = &mut self.asking {
+            let asked = ready!(asking.as_mut().poll(context));
+            self.asking = None;
+            return Poll::Ready(Next::Asked(asked));
+        }
         let limits = &self.node.options.limits;
         let busy = !self.running.is_empty();
         let room = self.running.len() < limits.appends_in_flight
             && self.bytes < limits.append_bytes_in_flight;
-        let Some(requests) = &mut self.requests else {
-            return match self.running.next().await {
-                Some((answer, bytes)) => Next::Answer(answer, bytes),
-                None => Next::Idle,
-            };
-        };
-        tokio::select! {
-            biased;
-            () = self.phase.end() => Next::PhaseOver,
-            Some((answer, bytes)) = self.running.next(), if busy => Next::Answer(answer, bytes),
-            request = requests.message(), if room || !busy => Next::Request(request),
+        match &mut self.requests {
+            Some(requests) if room || !busy => requests.poll_next_unpin(context).map(Next::Request),
+            None if !busy => Poll::Ready(Next::Idle),
+            _ => Poll::Pending,
         }
     }
 
@@ -211,13 +229,38 @@ impl Call {
         }
     }
 
-    /// Hands an append to the store; its answer when it has one at once.
-    async fn begin(&mut self, request: AppendRequest) -> Option<AppendResponse> {
-        if let Phase::Refusing(_) = self.phase {
-            return Some(response(request.request, Err(stopping())));
-        }
+    /// Begins a request, unless it has to be found out whether it is allowed.
+    fn ask_or_begin(
+        &mut self,
+        request: AppendRequest,
+        context: &mut Context<'_>,
+    ) -> Option<AppendResponse> {
         let (number, bytes) = (request.request, request.encoded_len());
-        let batch = match allowed(&self.node, &self.caller, request).await {
+        if let Phase::Refusing(_) = self.phase {
+            return Some(response(number, Err(stopping())));
+        }
+        let batch = match AppendBatch::try_from(request) {
+            Ok(batch) => batch,
+            Err(error) => return Some(response(number, Err(error))),
+        };
+        if let Some(allowed) = may::append_at_once(&self.caller, &batch) {
+            return self.begin((number, bytes, allowed.map(|()| batch)), context);
+        }
+        let (node, caller) = (Arc::clone(&self.node), self.caller.clone());
+        self.asking = Some(Box::pin(async move {
+            let allowed = may::append(&node, &caller, &batch).await;
+            (number, bytes, allowed.map(|()| batch))
+        }));
+        None
+    }
+
+    /// Hands an append to the store; its answer when it has one at once.
+    fn begin(
+        &mut self,
+        (number, bytes, batch): Asked,
+        context: &mut Context<'_>,
+    ) -> Option<AppendResponse> {
+        let batch = match batch {
             Ok(batch) => batch,
             Err(error) => return Some(response(number, Err(error))),
         };
@@ -225,11 +268,11 @@ impl Call {
         let mut running: Running =
             Box::pin(async move { (answer(node, number, batch).await, bytes) });
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
-        let at_once = first_look(&mut running).await;
-        if at_once.is_none() {
-            self.bytes += bytes;
-            self.running.push(running);
+        if let Poll::Ready((answer, _)) = running.as_mut().poll(context) {
+            return Some(answer);
         }
-        at_once.map(|(answer, _)| answer)
+        self.bytes += bytes;
+        self.running.push(running);
+        None
     }
 }

@@ -15,12 +15,12 @@ use factum_proto::kurrent::streams::{AppendReq, AppendResp};
 use factum_store::{Kind, StoreError};
 use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
-use tokio::time::error::Elapsed;
 use tonic::{Status, Streaming};
 
 use crate::auth::{Caller, Operation};
 use crate::log::append::{Appended, append as append_events};
 use crate::node::Node;
+use crate::overdue::Late;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
 use crate::wire::{errors, position, stream_name};
@@ -47,7 +47,7 @@ pub(super) async fn append(
         node.options.limits.append,
     )
     .await
-    .map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))?;
+    .map_err(|late| Status::aborted(format!("Operation timed out: {late}")))?;
     let outcome = match answered {
         Ok(appended) => Outcome::Success(success(appended)),
         Err(error) => Outcome::WrongExpectedVersion(refused(&error, &stream, expected)?),
@@ -64,9 +64,9 @@ pub(crate) async fn counted(
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
     time: Duration,
-) -> Result<Result<Appended, StoreError>, Elapsed> {
-    let (store, to, count) = (Arc::clone(&node.store), vec![stream.clone()], events.len());
-    let append = async move { append_events(&*store, stream, expected, events).await };
+) -> Result<Result<Appended, StoreError>, Late> {
+    let (to, count) = (vec![stream.clone()], events.len());
+    let append = append_events(Arc::clone(&node.store), stream, expected, events);
     node.append_within(to, count, time, append).await
 }
 

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use factum_proto::kurrent::Uuid;
 use factum_proto::kurrent::streams::batch_append_req::{Options, ProposedMessage};
@@ -22,14 +23,14 @@ use factum_types::EventId;
 use factum_types::limits::BATCH_EVENTS_MAX;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use futures_util::stream::{self, FuturesUnordered};
+use futures_util::stream::FuturesUnordered;
 use prost::Message;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use crate::auth::Caller;
 use crate::listen::STREAM_WINDOW_BYTES;
-use crate::node::{Node, first_look};
+use crate::node::Node;
 use crate::wire::{errors, id};
 use answer::{allow, answer, bad_request, echo, timeout, too_large};
 
@@ -42,6 +43,9 @@ type Answer = Pin<Box<dyn Future<Output = (BatchAppendResp, usize)> + Send>>;
 /// What the client sends.
 type Requests = Pin<Box<dyn Stream<Item = Result<BatchAppendReq, Status>> + Send>>;
 
+/// A request that begins an append, and whether the caller may make it, once that is known.
+type Asked = (BatchAppendReq, Result<(), WireStatus>);
+
 /// The answers to a call.
 pub(super) fn answers(
     node: Arc<Node>,
@@ -49,30 +53,30 @@ pub(super) fn answers(
     requests: impl Stream<Item = Result<BatchAppendReq, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<BatchAppendResp, Status>> + Send {
     let stopped = Arc::clone(&node);
-    let call = Call {
+    Call {
         node,
         caller,
         requests: Some(Box::pin(requests)),
+        asking: None,
         begun: BTreeMap::new(),
         bytes: 0,
         late_bytes: 0,
+        timer: None,
         running: FuturesUnordered::new(),
         running_bytes: 0,
         stopping: Box::pin(async move { stopped.stopping().await }),
         goodbye: None,
-    };
-    stream::unfold(call, async |mut call| {
-        let answer = call.next().await?;
-        Some((answer, call))
-    })
+    }
 }
 
-/// One call, between two answers.
+/// One call. It is a state machine and no `async` function, which would be moved at each answer.
 struct Call {
     node: Arc<Node>,
     caller: Caller,
     /// `None` once the client said all.
     requests: Option<Requests>,
+    /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
+    asking: Option<Pin<Box<dyn Future<Output = Asked> + Send>>>,
     /// Appends whose last message has not come, by their correlation id. `None` once one is answered: the rest of it is passed over, or it
     /// would be taken for an append of its own.
     begun: BTreeMap<EventId, Option<Begun>>,
@@ -80,6 +84,8 @@ struct Call {
     bytes: usize,
     /// Bytes of requests that were looked at since the time of an append was over.
     late_bytes: usize,
+    /// Wakes when the time of an append is over.
+    timer: Option<Pin<Box<Sleep>>>,
     running: FuturesUnordered<Answer>,
     /// What they take.
     running_bytes: usize,
@@ -112,64 +118,98 @@ impl Begun {
 /// What comes next in a call.
 enum Next {
     Request(Option<Result<BatchAppendReq, Status>>),
-    Answer(Option<(BatchAppendResp, usize)>),
+    Asked(Asked),
+    Answer(BatchAppendResp),
     Stop,
     Late,
+    Over,
+}
+
+impl Stream for Call {
+    type Item = Result<BatchAppendResp, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let call = self.get_mut();
+        loop {
+            let answer = match ready!(call.poll_what_is_next(context)) {
+                Next::Answer(answer) => Some(answer),
+                Next::Over => return Poll::Ready(call.goodbye.take().map(Err)),
+                Next::Late => call.expire(),
+                Next::Stop => {
+                    call.end(errors::stopping());
+                    None
+                }
+                // What is complete is still answered; what is not was never asked for.
+                Next::Request(None) => {
+                    call.requests = None;
+                    None
+                }
+                Next::Request(Some(Err(status))) => {
+                    call.end(status);
+                    None
+                }
+                Next::Request(Some(Ok(request))) => call.ask_or_take(request, context),
+                Next::Asked((request, allowed)) => call.take_or_end(request, allowed, context),
+            };
+            if let Some(answer) = answer {
+                return Poll::Ready(Some(Ok(answer)));
+            }
+        }
+    }
 }
 
 impl Call {
-    async fn next(&mut self) -> Option<Result<BatchAppendResp, Status>> {
-        loop {
-            let limits = &self.node.options.limits;
-            let room = self.running.len() < limits.batches_in_flight
-                && self.running_bytes < 4 * limits.message_bytes;
-            let late = self.begun.values().flatten().map(|begun| begun.until).min();
-            let is_late = late.is_some_and(|until| until <= Instant::now());
-            if !is_late {
-                self.late_bytes = 0;
-            }
-            // What was sent in time waits in the stream, if the server was slow, and is looked at first. No more of it can wait than this.
-            let may_wait = self.late_bytes < STREAM_WINDOW_BYTES as usize;
-            let next = match (&mut self.requests, room) {
-                (Some(requests), true) => {
-                    let running = !self.running.is_empty();
-                    tokio::select! {
-                        biased;
-                        Some(answer) = self.running.next(), if running => Next::Answer(Some(answer)),
-                        () = &mut self.stopping => Next::Stop,
-                        request = requests.next(), if may_wait => Next::Request(request),
-                        () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => Next::Late,
-                    }
-                }
-                _ => Next::Answer(self.running.next().await),
-            };
-            match next {
-                Next::Answer(Some((answer, bytes))) => {
-                    self.running_bytes -= bytes;
-                    return Some(Ok(answer));
-                }
-                Next::Answer(None) => return self.goodbye.take().map(Err),
-                Next::Stop => self.end(errors::stopping()),
-                Next::Late => {
-                    if let Some(answer) = self.expire() {
-                        return Some(Ok(answer));
-                    }
-                }
-                Next::Request(Some(Ok(request))) => {
-                    if is_late {
-                        self.late_bytes += FRAME_HEADER_BYTES + request.encoded_len();
-                    }
-                    match self.take(request).await {
-                        Ok(Some(answer)) => return Some(Ok(answer)),
-                        Ok(None) => {}
-                        Err(status) => self.end(status),
-                    }
-                }
-                // What is complete is still answered; what is not was never asked for.
-                Next::Request(None) => self.requests = None,
-                Next::Request(Some(Err(status))) => self.end(status),
-            }
+    fn poll_what_is_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        if let Poll::Ready(Some((answer, bytes))) = self.running.poll_next_unpin(context) {
+            self.running_bytes -= bytes;
+            return Poll::Ready(Next::Answer(answer));
         }
+        if let Some(asking) = &mut self.asking {
+            let asked = ready!(asking.as_mut().poll(context));
+            self.asking = None;
+            return Poll::Ready(Next::Asked(asked));
+        }
+        let limits = &self.node.options.limits;
+        let room = self.running.len() < limits.batches_in_flight
+            && self.running_bytes < 4 * limits.message_bytes;
+        let late = self.begun.values().flatten().map(|begun| begun.until).min();
+        let is_late = late.is_some_and(|until| until <= Instant::now());
+        if !is_late {
+            self.late_bytes = 0;
+        }
+        // What was sent in time waits in the stream, if the server was slow, and is looked at first. No more of it can wait than this.
+        let may_wait = self.late_bytes < STREAM_WINDOW_BYTES as usize;
+        let Some(requests) = self.requests.as_mut().filter(|_| room) else {
+            let is_over = self.running.is_empty();
+            return if is_over {
+                Poll::Ready(Next::Over)
+            } else {
+                Poll::Pending
+            };
+        };
+        if self.stopping.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Next::Stop);
+        }
+        if may_wait && let Poll::Ready(request) = requests.as_mut().poll_next(context) {
+            if is_late && let Some(Ok(request)) = &request {
+                self.late_bytes += FRAME_HEADER_BYTES + request.encoded_len();
+            }
+            return Poll::Ready(Next::Request(request));
+        }
+        match late {
+            Some(late) => self.poll_timer(late, context).map(|()| Next::Late),
+            None => Poll::Pending,
+        }
+    }
+
+    fn poll_timer(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
+        }
+        timer.as_mut().poll(context)
     }
 
     /// Takes no more; what is under way is answered first.
@@ -178,11 +218,51 @@ impl Call {
         self.goodbye = Some(status);
     }
 
+    /// Takes a request, unless it has to be found out whether it is allowed. Nobody asks about who may do everything.
+    fn ask_or_take(
+        &mut self,
+        request: BatchAppendReq,
+        context: &mut Context<'_>,
+    ) -> Option<BatchAppendResp> {
+        let key = id::read(request.correlation_id.clone());
+        let begins = key.is_ok_and(|key| !self.begun.contains_key(&key));
+        if !begins || request.options.is_none() || self.caller.is_admin() {
+            return self.take_or_end(request, Ok(()), context);
+        }
+        let (node, caller) = (Arc::clone(&self.node), self.caller.clone());
+        self.asking = Some(Box::pin(async move {
+            let allowed = match &request.options {
+                Some(options) => allow(&node, &caller, options).await,
+                None => Ok(()),
+            };
+            (request, allowed)
+        }));
+        None
+    }
+
+    fn take_or_end(
+        &mut self,
+        request: BatchAppendReq,
+        allowed: Result<(), WireStatus>,
+        context: &mut Context<'_>,
+    ) -> Option<BatchAppendResp> {
+        self.take(request, allowed, context)
+            .unwrap_or_else(|status| {
+                self.end(status);
+                None
+            })
+    }
+
     /// Takes a message; an answer when there is one at once.
     ///
     /// # Errors
     /// The call cannot go on.
-    async fn take(&mut self, request: BatchAppendReq) -> Result<Option<BatchAppendResp>, Status> {
+    fn take(
+        &mut self,
+        request: BatchAppendReq,
+        allowed: Result<(), WireStatus>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<BatchAppendResp>, Status> {
         let BatchAppendReq {
             correlation_id,
             options,
@@ -190,29 +270,34 @@ impl Call {
             is_final,
         } = request;
         let key = id::read(correlation_id.clone())?;
-        let refused = if self.begun.contains_key(&key) {
+        let begun = match self.begun.remove(&key) {
             // One that has begun goes on as it did.
-            None
-        } else {
-            self.open(key, correlation_id, options).await?
+            Some(begun) => begun.ok_or(None),
+            None => self.open(correlation_id, options, allowed)?.map_err(Some),
         };
-        let answer = match refused {
-            Some(refused) => Some(refused),
-            None => self.add(key, proposed_messages, is_final).await?,
+        let more = match begun {
+            Ok(begun) => self.add(begun, proposed_messages)?.map_err(Some),
+            Err(answered) => Err(answered),
         };
-        if is_final {
-            self.begun.remove(&key);
+        let (rest, answer) = match more {
+            Ok(begun) if is_final => return Ok(self.begin(begun, context)),
+            Ok(begun) => (Some(begun), None),
+            Err(answered) => (None, answered),
+        };
+        if !is_final {
+            self.bytes += rest.as_ref().map_or(0, |begun| begun.bytes);
+            self.begun.insert(key, rest);
         }
         Ok(answer)
     }
 
     /// Begins an append, unless it does not say to which stream, or the caller may not.
-    async fn open(
-        &mut self,
-        key: EventId,
+    fn open(
+        &self,
         correlation: Option<Uuid>,
         options: Option<Options>,
-    ) -> Result<Option<BatchAppendResp>, Status> {
+        allowed: Result<(), WireStatus>,
+    ) -> Result<Result<Begun, BatchAppendResp>, Status> {
         let limits = &self.node.options.limits;
         if self.begun.len() >= limits.batches_in_flight {
             let limit = limits.batches_in_flight;
@@ -220,9 +305,8 @@ impl Call {
             return Err(Status::resource_exhausted(text));
         }
         let Some(options) = options else {
-            self.begun.insert(key, None);
             let text = "the first message of an append says to which stream";
-            return Ok(Some(BatchAppendResp {
+            return Ok(Err(BatchAppendResp {
                 correlation_id: correlation,
                 result: Some(Outcome::Error(bad_request(text.to_owned()))),
                 ..BatchAppendResp::default()
@@ -236,42 +320,35 @@ impl Call {
             until: Instant::now() + limits.upload,
         };
         // Before its events are taken in.
-        let allowed = allow(&self.node, &self.caller, &begun.options).await;
-        let refused = allowed.err().map(|error| begun.refused(error));
-        let begun = refused.is_none().then_some(begun);
-        self.begun.insert(key, begun);
-        Ok(refused)
+        Ok(match allowed {
+            Ok(()) => Ok(begun),
+            Err(error) => Err(begun.refused(error)),
+        })
     }
 
-    /// Adds to an append that was begun, and begins to store it when this was the last of it; nothing when it was answered.
-    async fn add(
+    /// Adds to an append that was begun and is not among them now, unless it becomes too large.
+    fn add(
         &mut self,
-        key: EventId,
+        mut begun: Begun,
         proposed: Vec<ProposedMessage>,
-        is_final: bool,
-    ) -> Result<Option<BatchAppendResp>, Status> {
-        let Some(Some(begun)) = self.begun.get_mut(&key) else {
-            return Ok(None);
-        };
+    ) -> Result<Result<Begun, BatchAppendResp>, Status> {
+        self.bytes -= begun.bytes;
         // What a message takes in memory, which may be much more than on the wire.
-        let bytes: usize = proposed.iter().map(in_memory).sum();
-        begun.bytes += bytes;
-        self.bytes += bytes;
-        begun.proposed.extend(proposed);
-        let limit = self.node.options.limits.message_bytes;
-        let over = begun.bytes > limit || begun.proposed.len() > BATCH_EVENTS_MAX;
-        if over {
-            let refused = self.close(key).map(|begun| begun.refused(too_large()));
-            return Ok(refused);
+        begun.bytes += proposed.iter().map(in_memory).sum::<usize>();
+        if begun.proposed.is_empty() {
+            begun.proposed = proposed;
+        } else {
+            begun.proposed.extend(proposed);
         }
-        if self.bytes > 4 * limit {
+        let limit = self.node.options.limits.message_bytes;
+        if begun.bytes > limit || begun.proposed.len() > BATCH_EVENTS_MAX {
+            return Ok(Err(begun.refused(too_large())));
+        }
+        if self.bytes + begun.bytes > 4 * limit {
             let text = "too much was sent for appends that have not ended";
             return Err(Status::resource_exhausted(text));
         }
-        match is_final.then(|| self.close(key)).flatten() {
-            Some(begun) => Ok(self.begin(begun).await),
-            None => Ok(None),
-        }
+        Ok(Ok(begun))
     }
 
     /// Takes away the append whose time to be sent is over, if there is one.
@@ -290,16 +367,16 @@ impl Call {
     }
 
     /// Hands an append to the store; its answer when it has one at once.
-    async fn begin(&mut self, begun: Begun) -> Option<BatchAppendResp> {
+    fn begin(&mut self, begun: Begun, context: &mut Context<'_>) -> Option<BatchAppendResp> {
         let bytes = begun.bytes;
         let mut answer = answer(Arc::clone(&self.node), begun);
         // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
-        let at_once = first_look(&mut answer).await.map(|(answer, _)| answer);
-        if at_once.is_none() {
-            self.running_bytes += bytes;
-            self.running.push(answer);
+        if let Poll::Ready((answer, _)) = answer.as_mut().poll(context) {
+            return Some(answer);
         }
-        at_once
+        self.running_bytes += bytes;
+        self.running.push(answer);
+        None
     }
 }
 

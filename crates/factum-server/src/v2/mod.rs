@@ -123,10 +123,10 @@ async fn append(
         batch.event_count(),
         Arc::clone(&node.store),
     );
-    let append = async move { store.append(batch).await };
+    let append = Box::pin(async move { store.append(batch).await });
     let time = node.options.limits.append;
     let answered = node.append_within(streams, count, time, append).await;
-    answered.map_err(|elapsed| Status::aborted(format!("Operation timed out: {elapsed}")))
+    answered.map_err(|late| Status::aborted(format!("Operation timed out: {late}")))
 }
 
 /// Streams, each once, in the order in which they were first named.
