@@ -599,6 +599,11 @@ impl Held {
 }
 
 impl Job {
+    /// How many requests it carries out.
+    pub(crate) const fn request_count(&self) -> usize {
+        self.landed.len()
+    }
+
     fn into_answers(self, outcome: impl Fn() -> Outcome2) -> Vec<(Pending, Outcome2)> {
         let landed = self.landed.into_iter().map(|(pending, _)| pending);
         let held = self.held.into_iter().map(|held| held.pending);

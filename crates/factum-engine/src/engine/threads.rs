@@ -95,14 +95,18 @@ impl Drop for Inner {
 /// A committer: makes frames and makes them durable, until the queue is closed and empty.
 fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
     let _last_will = LastWill(core);
+    let mut is_shared = false;
     loop {
         if let Some(maintenance) = maintenance {
             maintenance.hold_back(core);
         }
-        // Where processors are short, a writer that was about to hand something over does so, and a commit has more than a few requests.
-        // Where one is free, this costs nothing: nobody waits for a time.
-        let_others_run();
+        if is_shared {
+            // Where processors are short, a writer that was about to hand something over does so, and a commit has more than a few requests.
+            // Where one is free, this costs nothing: nobody waits for a time.
+            let_others_run();
+        }
         if let Some(job) = core.build() {
+            is_shared = job.request_count() > 1;
             core.run(job);
             if let Some(maintenance) = maintenance {
                 maintenance.want_if_filling(core);

@@ -1,15 +1,18 @@
 //! Connections: accepted up to a limit, asked for their first bytes within a time, served, and let go when the server stops.
 //!
-//! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks, `hello` and `cork` lie between it and HTTP/2.
+//! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks, `hello` and `cork` lie between it and HTTP/2,
+//! `conduct` watches what it does, and `penalty` remembers it.
 //! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
 
+mod conduct;
 mod cork;
 mod first;
 mod hello;
+mod penalty;
 mod serve;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,14 +111,14 @@ impl Listener {
     }
 }
 
-async fn settle(accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<TcpStream> {
+async fn settle(accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<(TcpStream, IpAddr)> {
     match accepted {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection ended before it was served");
                 return None;
             }
-            Some(stream)
+            Some((stream, peer.ip()))
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");

@@ -1,21 +1,25 @@
 //! One connection, from its first byte to its end.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::conduct::{Conduct, Watched};
 use super::cork::Cork;
 use super::first::{self, Version};
 use super::hello::Hello;
+use super::penalty::Penalties;
 use crate::options::Limits;
 
 /// What may wait in one stream, and in one connection, before the other side has to pause: bytes of requests.
@@ -27,6 +31,10 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 const PENDING_RESETS: usize = 64;
 /// Resets of ours that the other side caused; with more the connection ends (CVE-2025-8671).
 const LOCAL_RESETS: usize = 256;
+/// Requests that a connection may have given up without taking anything of their answers, beyond what is forgiven with time; and one of an
+/// address that did more a short time ago.
+const OFFENCES: u32 = 1_000;
+const OFFENCES_AGAIN: u32 = 100;
 /// Headers of one HTTP/1.1 request.
 const HEADERS: usize = 128;
 
@@ -34,6 +42,7 @@ const HEADERS: usize = 128;
 pub(super) struct Served {
     routes: Router,
     limits: Limits,
+    penalties: Penalties,
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
 }
@@ -65,6 +74,7 @@ impl Served {
         Self {
             routes,
             limits,
+            penalties: Penalties::default(),
             one,
             two,
         }
@@ -73,24 +83,57 @@ impl Served {
     /// Serves one connection to its end.
     pub(super) async fn connection(
         &self,
-        stream: TcpStream,
+        (stream, peer): (TcpStream, IpAddr),
         tls: Option<TlsAcceptor>,
         watcher: Watcher,
         mut closing: watch::Receiver<bool>,
     ) {
         let closed = async move { closing.wait_for(|closed| *closed).await.is_ok() };
+        let penalty = self.penalties.of(peer);
         let opened = async {
             tokio::select! {
                 biased;
                 _ = closed => None,
-                opened = self.open(stream, tls) => opened,
+                opened = self.open_after(penalty, stream, tls) => opened,
             }
         };
-        match opened.await {
-            Some(Opened::Plain(version, stream)) => self.speak(version, stream, watcher).await,
-            Some(Opened::Encrypted(version, stream)) => self.speak(version, *stream, watcher).await,
-            None => {}
+        let conduct = Arc::new(Conduct::new(match penalty {
+            None => OFFENCES,
+            Some(_) => OFFENCES_AGAIN,
+        }));
+        let spoken = async {
+            let conduct = Arc::clone(&conduct);
+            match opened.await {
+                Some(Opened::Plain(version, stream)) => {
+                    self.speak(version, stream, conduct, watcher).await;
+                }
+                Some(Opened::Encrypted(version, stream)) => {
+                    self.speak(version, *stream, conduct, watcher).await;
+                }
+                None => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            () = conduct.enough() => {
+                self.penalties.add(peer);
+                tracing::warn!(%peer, "a connection was ended: it went on giving requests up or sending messages over the limit");
+            }
+            () = spoken => {}
         }
+    }
+
+    /// What a connection speaks, once its address has waited; `None` when it has ended.
+    async fn open_after(
+        &self,
+        penalty: Option<Instant>,
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+    ) -> Option<Opened> {
+        if let Some(until) = penalty {
+            sleep_until(until).await;
+        }
+        self.open(stream, tls).await
     }
 
     /// What a connection speaks; `None` when it has ended.
@@ -120,11 +163,11 @@ impl Served {
         None
     }
 
-    async fn speak<S>(&self, version: Version, stream: S, watcher: Watcher)
+    async fn speak<S>(&self, version: Version, stream: S, conduct: Arc<Conduct>, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = TowerToHyperService::new(self.routes.clone());
+        let service = Watched::new(self.routes.clone(), conduct);
         let ended = match version {
             // The head of its requests has an end of its own.
             Version::One => {

@@ -161,11 +161,51 @@ async fn streams_that_are_reset_at_once_end_the_connection() {
             break;
         }
     }
-    // However quick the server is in taking them away, it has to stop at some time, or to have done little for each.
-    if ended {
-        raw.until_closed().await;
-    }
+    assert!(ended, "it could go on for ever");
+    raw.until_closed().await;
     is_well(server).await;
+}
+
+#[tokio::test]
+async fn who_goes_on_sending_too_much_is_cut_off_and_waits_while_others_are_served() {
+    let server = start().await;
+    let mut honest = server.streams().await;
+    let event = |number| vec![proposed(number, "Served")];
+    append(&mut honest, "honest-1", ANY, event(1))
+        .await
+        .unwrap();
+    let mut raw = Raw::http2(server.address).await;
+    let headers = request_headers(
+        "/event_store.client.streams.Streams/Append",
+        &[("content-type", "application/grpc"), ("te", "trailers")],
+    );
+    let mut message = vec![0];
+    message.extend((100_u32 << 20).to_be_bytes());
+    let mut sent = 0;
+    for number in 0..10_000_u32 {
+        let stream = 2 * number + 1;
+        let mut both = frame(HEADERS, 4, stream, &headers);
+        both.extend(frame(DATA, 0, stream, &message));
+        if !raw.send(&both).await {
+            break;
+        }
+        sent = number;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!((20..9_000).contains(&sent), "a few are an accident: {sent}");
+    raw.until_closed().await;
+    let began = tokio::time::Instant::now();
+    append(&mut honest, "honest-1", ANY, event(2))
+        .await
+        .unwrap();
+    let at_once = began.elapsed();
+    is_served(&server).await;
+    let waited = began.elapsed();
+    assert!(
+        at_once < Duration::from_millis(500) && waited > Duration::from_millis(500),
+        "{at_once:?} {waited:?}"
+    );
+    server.stop().await;
 }
 
 #[tokio::test]

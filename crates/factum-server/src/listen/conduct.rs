@@ -1,0 +1,237 @@
+//! How a connection behaves: what it costs the server without taking anything for it.
+//!
+//! A request that is given up before anything of its answer was taken has cost nearly as much as one that was answered, and the next can be
+//! sent at once (CVE-2023-44487); so has a message over the limit. A client does either now and then. One that goes on loses its connection.
+//!
+//! Relies on: hyper drops what it does not send. Never: looks at what a request says.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::service::Service;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use pin_project_lite::pin_project;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+/// What is forgiven in a second.
+const FORGIVEN: u32 = 100;
+/// What a message over the limit counts, when a request that is given up counts one.
+const TOO_LARGE: u32 = 50;
+
+/// What a connection has done.
+#[derive(Debug)]
+pub(super) struct Conduct {
+    allowed: u32,
+    offences: Mutex<Offences>,
+    enough: Notify,
+}
+
+#[derive(Debug)]
+struct Offences {
+    count: u32,
+    /// Until when they are forgiven.
+    forgiven: Instant,
+}
+
+impl Conduct {
+    /// At no moment may it have done more than this.
+    pub(super) fn new(allowed: u32) -> Self {
+        Self {
+            allowed,
+            offences: Mutex::new(Offences {
+                count: 0,
+                forgiven: Instant::now(),
+            }),
+            enough: Notify::new(),
+        }
+    }
+
+    /// Ready once it was too much.
+    pub(super) async fn enough(&self) {
+        self.enough.notified().await;
+    }
+
+    fn offends(&self, weight: u32) {
+        let mut offences = self.offences.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = offences.forgiven.elapsed().as_secs();
+        if seconds > 0 {
+            let forgiven = u32::try_from(seconds).unwrap_or(u32::MAX);
+            let forgiven = forgiven.saturating_mul(FORGIVEN);
+            offences.count = offences.count.saturating_sub(forgiven);
+            offences.forgiven += Duration::from_secs(seconds);
+        }
+        offences.count = offences.count.saturating_add(weight);
+        if offences.count > self.allowed {
+            self.enough.notify_one();
+        }
+    }
+}
+
+/// The routes, for one connection, and what it does.
+pub(super) struct Watched {
+    routes: TowerToHyperService<Router>,
+    conduct: Arc<Conduct>,
+}
+
+impl Watched {
+    pub(super) fn new(routes: Router, conduct: Arc<Conduct>) -> Self {
+        Self {
+            routes: TowerToHyperService::new(routes),
+            conduct,
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Watched {
+    type Response = Response<Taken>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        Answering {
+            answer: self.routes.call(request),
+            open: Some(Open {
+                conduct: Arc::clone(&self.conduct),
+                counts: true,
+            }),
+        }
+    }
+}
+
+/// A request of which nothing has been taken. If that is how it ends, it counts.
+#[derive(Debug)]
+struct Open {
+    conduct: Arc<Conduct>,
+    counts: bool,
+}
+
+impl Open {
+    fn settle(mut self) {
+        self.counts = false;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.counts {
+            self.conduct.offends(1);
+        }
+    }
+}
+
+pin_project! {
+    /// An answer to come.
+    pub(super) struct Answering {
+        #[pin]
+        answer: TowerToHyperServiceFuture<Router, Request<Incoming>>,
+        open: Option<Open>,
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Taken>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context))?;
+        if let Some(open) = this.open.as_ref()
+            && is_too_large(answer.headers())
+        {
+            open.conduct.offends(TOO_LARGE);
+        }
+        let mut answer = answer.map(|body| Taken {
+            body,
+            open: this.open.take(),
+        });
+        if answer.body().is_end_stream() {
+            // Its head is all of it, and nobody is told whether that was sent.
+            answer.body_mut().settle();
+        }
+        Poll::Ready(Ok(answer))
+    }
+}
+
+/// Whether a message was refused for its length, before any of it was read.
+fn is_too_large(headers: &HeaderMap) -> bool {
+    let code = headers.get(Status::GRPC_STATUS);
+    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::OutOfRange)
+}
+
+/// The body of an answer, of which something is taken or nothing.
+#[derive(Debug)]
+pub(super) struct Taken {
+    body: Body,
+    open: Option<Open>,
+}
+
+impl Taken {
+    fn settle(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.settle();
+        }
+    }
+}
+
+impl HttpBody for Taken {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.settle();
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{advance, timeout};
+
+    use super::{Conduct, FORGIVEN};
+
+    async fn is_enough(conduct: &Conduct) -> bool {
+        timeout(Duration::ZERO, conduct.enough()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_enough_when_more_was_done_than_is_forgiven() {
+        let conduct = Conduct::new(10);
+        conduct.offends(10);
+        assert!(!is_enough(&conduct).await);
+        conduct.offends(1);
+        assert!(is_enough(&conduct).await);
+        let conduct = Conduct::new(10);
+        for _ in 0..1_000 {
+            conduct.offends(10);
+            advance(Duration::from_secs(1)).await;
+        }
+        assert!(
+            !is_enough(&conduct).await,
+            "{FORGIVEN} are forgiven in a second"
+        );
+        conduct.offends(u32::MAX);
+        assert!(is_enough(&conduct).await);
+    }
+}
