@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,10 +25,12 @@ use factum_proto::kurrent::streams::streams_client::StreamsClient;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::load::{append_one, channels, id, identifier, properties, read_request};
+use crate::load::{append_one, channels, endpoint, id, identifier, properties, read_request};
 use crate::raw::{DATA, HEADERS, PREFACE, RST_STREAM, Raw, frame, request_headers};
 use crate::{CONNECTIONS, Clock, EVENT_BYTES};
 
+/// Where attackers come from: not from where honest clients do.
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// Honest clients, each of which waits for its answer before it appends again.
 const HONEST: usize = 8;
 /// How long an attack goes on before it is measured what it does.
@@ -207,7 +209,7 @@ fn subscribers(address: SocketAddr) -> Vec<Task> {
 }
 
 async fn silent(address: SocketAddr) {
-    let mut raw = Raw::http2(address).await;
+    let mut raw = Raw::connect_from(SOURCE, address).await.greeting().await;
     let request = read_request(CountOption::Subscription(SubscriptionOptions {}));
     for number in 0..SUBSCRIBERS_EACH {
         let stream = 2 * number + 1;
@@ -226,7 +228,7 @@ fn resets(address: SocketAddr) -> Vec<Task> {
 async fn reset(address: SocketAddr) {
     let headers = request_headers(READ, GRPC);
     loop {
-        let mut raw = Raw::http2(address).await;
+        let mut raw = Raw::connect_from(SOURCE, address).await.greeting().await;
         for number in 0..1_000_000_u32 {
             let stream = 2 * number + 1;
             let mut both = frame(HEADERS, 4, stream, &headers);
@@ -256,7 +258,7 @@ fn append_options() -> AppendReq {
 async fn slow(address: SocketAddr) {
     let body = message(&append_options());
     loop {
-        let mut raw = Raw::http2(address).await;
+        let mut raw = Raw::connect_from(SOURCE, address).await.greeting().await;
         raw.send(&frame(HEADERS, 4, 1, &request_headers(APPEND, GRPC)))
             .await;
         attacked();
@@ -277,7 +279,7 @@ async fn half(address: SocketAddr, number: usize) {
     // Not all in one moment.
     sleep(HALF_OPEN_TIME.mul_f64(number as f64 / HALF_OPEN as f64)).await;
     loop {
-        let mut raw = Raw::connect(address).await;
+        let mut raw = Raw::connect_from(SOURCE, address).await;
         raw.send(&PREFACE[..10]).await;
         attacked();
         sleep(HALF_OPEN_TIME).await;
@@ -290,8 +292,8 @@ fn oversized(address: SocketAddr) -> Vec<Task> {
 
 async fn large(address: SocketAddr) {
     let data = Bytes::from(vec![b' '; OVERSIZED_BYTES]);
-    let channels = channels(address).await;
-    let mut client = StreamsClient::new(channels[0].clone());
+    let channel = endpoint(address).local_address(Some(SOURCE)).connect_lazy();
+    let mut client = StreamsClient::new(channel);
     loop {
         let event = AppendReq {
             content: Some(Content::ProposedMessage(ProposedMessage {

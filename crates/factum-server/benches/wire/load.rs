@@ -28,13 +28,16 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{CONNECTIONS, Clock, EVENT_BYTES, IN_FLIGHT, READ_EVENTS, STREAMS};
 
+pub(crate) fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .tcp_nodelay(true)
+}
+
 pub(crate) async fn channels(address: SocketAddr) -> Vec<Channel> {
     let mut channels = Vec::new();
     for _ in 0..CONNECTIONS {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .unwrap()
-            .tcp_nodelay(true);
-        channels.push(endpoint.connect().await.unwrap());
+        channels.push(endpoint(address).connect().await.unwrap());
     }
     channels
 }

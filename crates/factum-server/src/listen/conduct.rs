@@ -62,6 +62,9 @@ impl Conduct {
     }
 
     fn offends(&self, weight: u32) {
+        if weight == 0 {
+            return;
+        }
         let mut offences = self.offences.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = offences.forgiven.elapsed().as_secs();
         if seconds > 0 {
@@ -144,10 +147,8 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = ready!(this.answer.poll(context))?;
-        if let Some(open) = this.open.as_ref()
-            && is_too_large(answer.headers())
-        {
-            open.conduct.offends(TOO_LARGE);
+        if let Some(open) = this.open.as_ref() {
+            open.conduct.offends(weight(answer.headers()));
         }
         let mut answer = answer.map(|body| Taken {
             body,
@@ -161,10 +162,15 @@ impl Future for Answering {
     }
 }
 
-/// Whether a message was refused for its length, before any of it was read.
-fn is_too_large(headers: &HeaderMap) -> bool {
+/// What an answer counts that is nothing but its head: of a request that was given up while it was read, or that asks for what is not there.
+fn weight(headers: &HeaderMap) -> u32 {
     let code = headers.get(Status::GRPC_STATUS);
-    code.is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::OutOfRange)
+    match code.map(|code| Code::from_bytes(code.as_bytes())) {
+        Some(Code::Cancelled | Code::Unimplemented) => 1,
+        // Before any of it was read.
+        Some(Code::OutOfRange) => TOO_LARGE,
+        _ => 0,
+    }
 }
 
 /// The body of an answer, of which something is taken or nothing.

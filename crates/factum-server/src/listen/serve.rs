@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its end.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,10 +106,10 @@ impl Served {
             let conduct = Arc::clone(&conduct);
             match opened.await {
                 Some(Opened::Plain(version, stream)) => {
-                    self.speak(version, stream, conduct, watcher).await;
+                    self.speak(version, (stream, peer), conduct, watcher).await;
                 }
                 Some(Opened::Encrypted(version, stream)) => {
-                    self.speak(version, *stream, conduct, watcher).await;
+                    self.speak(version, (*stream, peer), conduct, watcher).await;
                 }
                 None => {}
             }
@@ -163,8 +164,13 @@ impl Served {
         None
     }
 
-    async fn speak<S>(&self, version: Version, stream: S, conduct: Arc<Conduct>, watcher: Watcher)
-    where
+    async fn speak<S>(
+        &self,
+        version: Version,
+        (stream, peer): (S, IpAddr),
+        conduct: Arc<Conduct>,
+        watcher: Watcher,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = Watched::new(self.routes.clone(), conduct);
@@ -181,8 +187,17 @@ impl Served {
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended with an error");
+            if is_against_the_rules(&error) {
+                self.penalties.add(peer);
+            }
         }
     }
+}
+
+/// Whether it was this side that ended a connection of HTTP/2, for what the other did.
+fn is_against_the_rules(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &h2::Error| cause.is_go_away() && cause.is_library())
 }
 
 async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {

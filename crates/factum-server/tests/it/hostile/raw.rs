@@ -1,10 +1,10 @@
 //! Connections that speak bytes, to say what no client says.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longer than the patience of the server under test, and short enough for a test that hangs.
 const END: Duration = Duration::from_secs(20);
@@ -71,12 +71,23 @@ impl Raw {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
+    /// From another address of this machine.
+    pub(crate) async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self(socket.connect(address).await.unwrap())
+    }
+
     /// With the preface and settings sent.
     pub(crate) async fn http2(address: SocketAddr) -> Self {
-        let mut raw = Self::connect(address).await;
-        raw.send(PREFACE).await;
-        raw.send(&frame(SETTINGS, 0, 0, &[])).await;
-        raw
+        Self::connect(address).await.greeting().await
+    }
+
+    /// The same with the preface and settings sent.
+    pub(crate) async fn greeting(mut self) -> Self {
+        self.send(PREFACE).await;
+        self.send(&frame(SETTINGS, 0, 0, &[])).await;
+        self
     }
 
     /// Sends; a server that has hung up already is what many attacks are for.
