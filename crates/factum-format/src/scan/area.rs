@@ -7,19 +7,28 @@ use crate::bytes::is_zero;
 pub struct Area<'a> {
     bytes: &'a [u8],
     start: u64,
+    /// How many of the bytes there are up to the last that is not zero. Nothing begins behind it, and it is looked for once: most of a segment
+    /// that was not filled is zero.
+    used: usize,
 }
 
 impl<'a> Area<'a> {
     /// The whole file.
     #[must_use]
     pub fn whole(bytes: &'a [u8]) -> Self {
-        Self { bytes, start: 0 }
+        Self::from(bytes, 0)
     }
 
     /// The file from offset `start` on, which should be its end: frames that go past the area count as damaged.
     #[must_use]
     pub fn from(bytes: &'a [u8], start: u64) -> Self {
-        Self { bytes, start }
+        let used = used(bytes);
+        Self { bytes, start, used }
+    }
+
+    /// The file offset after the last byte that is not zero.
+    pub(super) fn used_end(&self) -> u64 {
+        self.start.saturating_add(self.used as u64)
     }
 
     /// The file offset after the last byte.
@@ -46,15 +55,21 @@ impl<'a> Area<'a> {
     /// After a cut, all up to here must be zeroed again before new frames are written.
     #[must_use]
     pub fn dirty_end(&self, offset: u64) -> Option<u64> {
-        let mut rest = self.after(offset)?;
-        // By blocks first: most of the area is zero.
-        while let Some((front, block)) = rest.split_last_chunk::<4096>() {
-            if !is_zero(block) {
-                break;
-            }
-            rest = front;
-        }
-        let last = rest.iter().rposition(|&byte| byte != 0)?;
-        offset.checked_add(last as u64)?.checked_add(1)
+        let end = self.used_end();
+        (offset >= self.start && end > offset).then_some(end)
     }
+}
+
+fn used(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    // By blocks first.
+    while let Some((front, block)) = rest.split_last_chunk::<4096>() {
+        if !is_zero(block) {
+            break;
+        }
+        rest = front;
+    }
+    rest.iter()
+        .rposition(|&byte| byte != 0)
+        .map_or(0, |last| last.saturating_add(1))
 }

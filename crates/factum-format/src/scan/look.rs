@@ -135,7 +135,8 @@ impl Iterator for FramesAfter<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let at = self.next?;
-            let Some(bytes) = self.area.after(at).filter(|bytes| !bytes.is_empty()) else {
+            let used = self.area.after(at).filter(|_| at < self.area.used_end());
+            let Some(bytes) = used else {
                 self.next = None;
                 return None;
             };
@@ -216,7 +217,7 @@ fn damaged<'a>(
 
 /// The header of the frame that begins at `offset`, from its footer.
 fn find_footer(area: &Area<'_>, offset: u64, key: SegmentKey) -> Option<FrameHeader> {
-    let limit = offset.checked_add(FRAME_BYTES_MAX)?.min(area.end());
+    let limit = offset.checked_add(FRAME_BYTES_MAX)?.min(area.used_end());
     let mut at = offset.checked_add(FRAME_ALIGN)?;
     while at < limit {
         let bytes = area.after(at)?;

@@ -186,9 +186,11 @@ impl Served {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended with an error");
             if is_against_the_rules(&error) {
                 self.penalties.add(peer);
+                tracing::warn!(%peer, %error, "a connection was ended: it broke the rules of HTTP/2");
+            } else {
+                tracing::debug!(%error, "a connection ended with an error");
             }
         }
     }
