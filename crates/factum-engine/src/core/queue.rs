@@ -125,6 +125,11 @@ impl Queue {
         lock(&self.state).requests.is_empty()
     }
 
+    /// Whether a commit of what waits would have few requests for what it costs.
+    pub(crate) fn is_short(&self) -> bool {
+        lock(&self.state).requests.len() < SHORT
+    }
+
     /// Wakes every committer.
     pub(crate) fn notify(&self) {
         self.work.iter().for_each(Condvar::notify_all);
@@ -195,6 +200,9 @@ impl State {
         Some(pending)
     }
 }
+
+/// A commit of fewer requests costs more than it carries out.
+const SHORT: usize = 128;
 
 /// What a frame needs besides its requests.
 const FRAME_SLACK_BYTES: u64 = 512;

@@ -100,7 +100,7 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
         if let Some(maintenance) = maintenance {
             maintenance.hold_back(core);
         }
-        if is_shared {
+        if is_shared && core.queue.is_short() {
             // Where processors are short, a writer that was about to hand something over does so, and a commit has more than a few requests.
             // Where one is free, this costs nothing: nobody waits for a time.
             let_others_run();
