@@ -19,9 +19,9 @@
 //! ```
 
 pub mod auth;
-mod body;
 mod features;
 mod filter;
+mod flight;
 mod gossip;
 mod guard;
 mod http;

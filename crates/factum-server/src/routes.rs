@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, Version, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
@@ -21,7 +20,6 @@ use http::uri::Authority;
 use tonic::Status;
 use tonic::service::Routes;
 
-use crate::body::Whole;
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
 use crate::guard;
@@ -84,7 +82,6 @@ async fn enter(
     next: Next,
 ) -> Response {
     note_where_to(&mut request);
-    let mut request = whole(request);
     match guard::refuse(&node, &mut request).await {
         Some(refused) => refused,
         // What is refused was matched by nobody, and would be counted under a name of the client's choice.
@@ -162,12 +159,4 @@ fn known(status: StatusCode) -> u16 {
         | 507) => code,
         _ => 0,
     }
-}
-
-/// Sees to it that a request that was cut does not pass for one that ended.
-fn whole(request: Request) -> Request {
-    if request.version() != Version::HTTP_2 {
-        return request;
-    }
-    request.map(|body| Body::new(Whole(body)))
 }

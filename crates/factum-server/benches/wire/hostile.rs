@@ -1,9 +1,9 @@
 //! What honest clients notice of hostile ones: p50 and p99 of their appends alone and under attack.
 //!
-//! Attackers have machines of their own, but here they share the processors with server and honest clients. So they are a process of the lowest
-//! priority, which takes what nobody else wants: what honest clients notice is then what the server does for attackers, and what the kernel
-//! does. `ratio` is the p99 under attack to the best of those alone; `control` is the same with the attack on the bare service beside the one that
-//! is measured; `attacks/s` says how hard it was tried.
+//! Attackers have machines of their own. Here they have only an address of their own, and share the processors with server and honest clients. So
+//! they are a process of the lowest priority, which takes what nobody else wants: what honest clients notice is then what the server does for
+//! attackers, and what the kernel does. `ratio` is the p99 under attack to the best of those alone; `control` is the same with the attack on the
+//! bare service beside the one that is measured; `attacks/s` says how hard it was tried.
 
 use std::future::Future;
 use std::io::Read;

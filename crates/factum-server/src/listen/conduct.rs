@@ -23,6 +23,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::whole::Whole;
+
 /// What is forgiven in a second.
 const FORGIVEN: u32 = 100;
 /// What a message over the limit counts, when a request that is given up counts one.
@@ -59,6 +61,11 @@ impl Conduct {
     /// Ready once it was too much.
     pub(super) async fn enough(&self) {
         self.enough.notified().await;
+    }
+
+    /// A request was.
+    pub(super) fn given_up(&self) {
+        self.offends(1);
     }
 
     fn offends(&self, weight: u32) {
@@ -102,7 +109,7 @@ impl Service<Request<Incoming>> for Watched {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         Answering {
-            answer: self.routes.call(request),
+            answer: self.routes.call(Whole::of(request, &self.conduct)),
             open: Some(Open {
                 conduct: Arc::clone(&self.conduct),
                 counts: true,
@@ -127,7 +134,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if self.counts {
-            self.conduct.offends(1);
+            self.conduct.given_up();
         }
     }
 }
@@ -136,7 +143,7 @@ pin_project! {
     /// An answer to come.
     pub(super) struct Answering {
         #[pin]
-        answer: TowerToHyperServiceFuture<Router, Request<Incoming>>,
+        answer: TowerToHyperServiceFuture<Router, Request<Whole>>,
         open: Option<Open>,
     }
 }
@@ -162,11 +169,12 @@ impl Future for Answering {
     }
 }
 
-/// What an answer counts that is nothing but its head: of a request that was given up while it was read, or that asks for what is not there.
+/// What an answer counts for what was asked.
 fn weight(headers: &HeaderMap) -> u32 {
     let code = headers.get(Status::GRPC_STATUS);
     match code.map(|code| Code::from_bytes(code.as_bytes())) {
-        Some(Code::Cancelled | Code::Unimplemented) => 1,
+        // Of what is not there, and so quick that it can be asked for without end.
+        Some(Code::Unimplemented) => 1,
         // Before any of it was read.
         Some(Code::OutOfRange) => TOO_LARGE,
         _ => 0,

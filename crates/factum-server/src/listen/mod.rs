@@ -1,7 +1,7 @@
 //! Connections: accepted up to a limit, asked for their first bytes within a time, served, and let go when the server stops.
 //!
 //! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks, `hello` and `cork` lie between it and HTTP/2,
-//! `conduct` watches what it does, and `penalty` remembers it.
+//! `conduct` watches what it does, `penalty` remembers it, and `whole` sees to it that a body that was cut is none.
 //! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
 
 mod conduct;
@@ -10,6 +10,7 @@ mod first;
 mod hello;
 mod penalty;
 mod serve;
+mod whole;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -12,8 +12,8 @@ use factum_proto::v1::append_response::Result as Outcome;
 use factum_proto::v1::{AppendRequest, AppendResponse};
 use factum_store::{AppendBatch, Kind, Receipt, StoreError};
 use futures_core::Stream;
+use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use prost::Message;
 use tokio::time::Sleep;
 use tonic::{Code, Status, Streaming};
@@ -21,13 +21,11 @@ use tonic::{Code, Status, Streaming};
 use super::errors::{status, stopping};
 use super::may;
 use crate::auth::Caller;
+use crate::flight::{Flight, poll_asked};
 use crate::node::Node;
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
 const FAREWELL: Duration = Duration::from_millis(250);
-
-/// The answer to an append, and how many bytes it has held.
-type Running = Pin<Box<dyn Future<Output = (AppendResponse, usize)> + Send>>;
 
 /// A request, by its number and its bytes, and its batch if the caller may append that.
 type Asked = (u64, usize, Result<AppendBatch, StoreError>);
@@ -95,8 +93,7 @@ pub(super) fn answers(
         caller,
         requests: Some(requests),
         asking: None,
-        running: FuturesUnordered::new(),
-        bytes: 0,
+        running: Flight::new(),
         phase: Phase::Serving(Box::pin(async move { watched.stopping().await })),
         broken: None,
     }
@@ -109,10 +106,8 @@ struct Call {
     /// `None` once the client said all.
     requests: Option<Streaming<AppendRequest>>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
-    asking: Option<Pin<Box<dyn Future<Output = Asked> + Send>>>,
-    running: FuturesUnordered<Running>,
-    /// Bytes of the requests that are running.
-    bytes: usize,
+    asking: Option<BoxFuture<'static, Asked>>,
+    running: Flight<AppendResponse>,
     phase: Phase,
     /// Why no more requests can be read; said once what runs is answered.
     broken: Option<Status>,
@@ -188,19 +183,16 @@ impl Call {
         if self.requests.is_some() && self.phase.poll_end(context).is_ready() {
             return Poll::Ready(Next::PhaseOver);
         }
-        if let Poll::Ready(Some((answer, bytes))) = self.running.poll_next_unpin(context) {
-            self.bytes -= bytes;
+        if let Poll::Ready(Some(answer)) = self.running.poll_next(context) {
             return Poll::Ready(Next::Answer(answer));
         }
-        if let Some(asking) = &mut self.asking {
-            let asked = ready!(asking.as_mut().poll(context));
-            self.asking = None;
-            return Poll::Ready(Next::Asked(asked));
+        if let Some(asked) = poll_asked(&mut self.asking, context) {
+            return asked.map(Next::Asked);
         }
         let limits = &self.node.options.limits;
         let busy = !self.running.is_empty();
         let room = self.running.len() < limits.appends_in_flight
-            && self.bytes < limits.append_bytes_in_flight;
+            && self.running.bytes() < limits.append_bytes_in_flight;
         match &mut self.requests {
             Some(requests) if room || !busy => requests.poll_next_unpin(context).map(Next::Request),
             None if !busy => Poll::Ready(Next::Idle),
@@ -264,15 +256,7 @@ impl Call {
             Ok(batch) => batch,
             Err(error) => return Some(response(number, Err(error))),
         };
-        let node = Arc::clone(&self.node);
-        let mut running: Running =
-            Box::pin(async move { (answer(node, number, batch).await, bytes) });
-        // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
-        if let Poll::Ready((answer, _)) = running.as_mut().poll(context) {
-            return Some(answer);
-        }
-        self.bytes += bytes;
-        self.running.push(running);
-        None
+        let answer = answer(Arc::clone(&self.node), number, batch);
+        self.running.begin(Box::pin(answer), bytes, context)
     }
 }

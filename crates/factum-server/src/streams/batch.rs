@@ -22,13 +22,13 @@ use factum_proto::kurrent::streams::{
 use factum_types::EventId;
 use factum_types::limits::BATCH_EVENTS_MAX;
 use futures_core::Stream;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_core::future::BoxFuture;
 use prost::Message;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use crate::auth::Caller;
+use crate::flight::{Flight, poll_asked};
 use crate::listen::STREAM_WINDOW_BYTES;
 use crate::node::Node;
 use crate::wire::{errors, id};
@@ -36,9 +36,6 @@ use answer::{allow, answer, bad_request, echo, timeout, too_large};
 
 /// What comes before each message on the wire, in bytes.
 const FRAME_HEADER_BYTES: usize = 5;
-
-/// An answer to come, and how much memory its append takes, in bytes.
-type Answer = Pin<Box<dyn Future<Output = (BatchAppendResp, usize)> + Send>>;
 
 /// What the client sends.
 type Requests = Pin<Box<dyn Stream<Item = Result<BatchAppendReq, Status>> + Send>>;
@@ -62,8 +59,7 @@ pub(super) fn answers(
         bytes: 0,
         late_bytes: 0,
         timer: None,
-        running: FuturesUnordered::new(),
-        running_bytes: 0,
+        running: Flight::new(),
         stopping: Box::pin(async move { stopped.stopping().await }),
         goodbye: None,
     }
@@ -76,7 +72,7 @@ struct Call {
     /// `None` once the client said all.
     requests: Option<Requests>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
-    asking: Option<Pin<Box<dyn Future<Output = Asked> + Send>>>,
+    asking: Option<BoxFuture<'static, Asked>>,
     /// Appends whose last message has not come, by their correlation id. `None` once one is answered: the rest of it is passed over, or it
     /// would be taken for an append of its own.
     begun: BTreeMap<EventId, Option<Begun>>,
@@ -86,9 +82,7 @@ struct Call {
     late_bytes: usize,
     /// Wakes when the time of an append is over.
     timer: Option<Pin<Box<Sleep>>>,
-    running: FuturesUnordered<Answer>,
-    /// What they take.
-    running_bytes: usize,
+    running: Flight<BatchAppendResp>,
     /// Ready when the server stops.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What is said when all that was begun is answered.
@@ -160,18 +154,15 @@ impl Stream for Call {
 
 impl Call {
     fn poll_what_is_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        if let Poll::Ready(Some((answer, bytes))) = self.running.poll_next_unpin(context) {
-            self.running_bytes -= bytes;
+        if let Poll::Ready(Some(answer)) = self.running.poll_next(context) {
             return Poll::Ready(Next::Answer(answer));
         }
-        if let Some(asking) = &mut self.asking {
-            let asked = ready!(asking.as_mut().poll(context));
-            self.asking = None;
-            return Poll::Ready(Next::Asked(asked));
+        if let Some(asked) = poll_asked(&mut self.asking, context) {
+            return asked.map(Next::Asked);
         }
         let limits = &self.node.options.limits;
         let room = self.running.len() < limits.batches_in_flight
-            && self.running_bytes < 4 * limits.message_bytes;
+            && self.running.bytes() < 4 * limits.message_bytes;
         let late = self.begun.values().flatten().map(|begun| begun.until).min();
         let is_late = late.is_some_and(|until| until <= Instant::now());
         if !is_late {
@@ -369,14 +360,8 @@ impl Call {
     /// Hands an append to the store; its answer when it has one at once.
     fn begin(&mut self, begun: Begun, context: &mut Context<'_>) -> Option<BatchAppendResp> {
         let bytes = begun.bytes;
-        let mut answer = answer(Arc::clone(&self.node), begun);
-        // The first look at a future is what hands its append over. It has to be now, or a later one might be first.
-        if let Poll::Ready((answer, _)) = answer.as_mut().poll(context) {
-            return Some(answer);
-        }
-        self.running_bytes += bytes;
-        self.running.push(answer);
-        None
+        let answer = answer(Arc::clone(&self.node), begun);
+        self.running.begin(answer, bytes, context)
     }
 }
 

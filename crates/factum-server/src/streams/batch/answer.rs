@@ -23,11 +23,12 @@ use factum_proto::kurrent::{
 use factum_store::{Kind, StoreError};
 use factum_types::limits::BATCH_BYTES_MAX;
 use factum_types::{ExpectedRevision, NewEvent, StreamName};
+use futures_core::future::BoxFuture;
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
 
-use super::{Answer, Begun};
+use super::Begun;
 use crate::auth::{Caller, Denied, Operation, Target};
 use crate::log::append::Appended;
 use crate::node::Node;
@@ -59,14 +60,13 @@ pub(super) async fn allow(
     })
 }
 
-/// What becomes of an append, once the store has answered; and what the append took, in bytes.
-pub(super) fn answer(node: Arc<Node>, begun: Begun) -> Answer {
+/// What becomes of an append, once the store has answered.
+pub(super) fn answer(node: Arc<Node>, begun: Begun) -> BoxFuture<'static, BatchAppendResp> {
     Box::pin(async move {
         let Begun {
             correlation,
             options,
             proposed,
-            bytes,
             ..
         } = begun;
         let echo = echo(&options);
@@ -82,12 +82,11 @@ pub(super) fn answer(node: Arc<Node>, begun: Begun) -> Answer {
             }
             Err(error) => Outcome::Error(error),
         };
-        let answer = BatchAppendResp {
+        BatchAppendResp {
             correlation_id: correlation,
             result: Some(outcome),
             ..echo
-        };
-        (answer, bytes)
+        }
     })
 }
 

@@ -10,6 +10,7 @@ use factum_server::Options;
 use factum_store::MemoryStore;
 use std::sync::Arc;
 use tokio::time::Instant;
+use tonic::Code;
 
 use crate::support::{ANY, Running, append, proposed};
 use raw::{
@@ -223,6 +224,92 @@ async fn who_goes_on_sending_too_much_is_cut_off_and_waits_while_others_are_serv
         others < Duration::from_millis(500) && waited > Duration::from_millis(500),
         "{others:?} {waited:?}"
     );
+    server.stop().await;
+}
+
+/// How many requests to this path one connection may send, each of which is given up once it is under way, until it is ended.
+async fn until_cut_off(raw: &mut Raw, path: &str, is_given_up: bool) -> u32 {
+    const AT_ONCE: u32 = 20;
+    let fields = &[("content-type", "application/grpc"), ("te", "trailers")];
+    let headers = request_headers(path, fields);
+    let mut sent = 0;
+    while sent < 10_000 {
+        let streams = (sent..sent + AT_ONCE).map(|number| 2 * number + 1);
+        let flags = if is_given_up { 4 } else { 5 };
+        let begin = streams
+            .clone()
+            .flat_map(|s| frame(HEADERS, flags, s, &headers));
+        let give_up = streams.flat_map(|s| frame(RST_STREAM, 0, s, &8_u32.to_be_bytes()));
+        let mut is_open = raw.send(&begin.collect::<Vec<_>>()).await;
+        // So that they are not taken back before the server looks at them: HTTP/2 itself has a limit on that.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if is_given_up {
+            is_open &= raw.send(&give_up.collect::<Vec<_>>()).await;
+        }
+        if !is_open {
+            break;
+        }
+        sent += AT_ONCE;
+    }
+    sent
+}
+
+#[tokio::test]
+async fn who_goes_on_giving_requests_up_is_cut_off() {
+    for (path, is_given_up) in [
+        ("/event_store.client.streams.Streams/Append", true),
+        ("/event_store.client.streams.Streams/Nothing", false),
+    ] {
+        let server = start().await;
+        let mut raw = Raw::http2(server.address).await;
+        // What is sent is not to wait for what is given up later.
+        raw.0.set_nodelay(true).unwrap();
+        let sent = until_cut_off(&mut raw, path, is_given_up).await;
+        // A thousand are an accident; what is sent while the server hangs up counts too.
+        assert!((1_000..5_000).contains(&sent), "{path}: {sent}");
+        raw.until_closed().await;
+        is_well(server).await;
+    }
+}
+
+#[tokio::test]
+async fn who_takes_the_answers_is_not_cut_off_whatever_they_are() {
+    const TIMES: usize = 1_500;
+    let server = start().await;
+    let mut raw = Raw::connect(server.address).await;
+    for path in ["/ping", "/nothing"] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        for _ in 0..TIMES / 50 {
+            assert!(raw.send(request.repeat(50).as_bytes()).await);
+        }
+    }
+    raw.send(b"GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    let said = String::from_utf8(raw.until_closed().await).unwrap();
+    assert_eq!(said.matches("HTTP/1.1 200").count(), TIMES + 1);
+    assert_eq!(said.matches("HTTP/1.1 404").count(), TIMES);
+    let mut client = server.streams().await;
+    for _ in 0..TIMES {
+        let refused = append(&mut client, "", ANY, vec![proposed(1, "Served")]).await;
+        assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+    }
+    append(&mut client, "honest-1", ANY, vec![proposed(1, "Served")])
+        .await
+        .unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_address_of_who_breaks_the_rules_waits() {
+    let server = start().await;
+    let mut raw = Raw::http2(server.address).await;
+    // Data belong to a stream (RFC 9113, section 6.1).
+    raw.send(&frame(DATA, 0, 0, b"to nobody")).await;
+    raw.until_closed().await;
+    let began = Instant::now();
+    is_served(&server).await;
+    let waited = began.elapsed();
+    assert!(waited > Duration::from_millis(500), "{waited:?}");
     server.stop().await;
 }
 
