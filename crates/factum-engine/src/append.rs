@@ -2,6 +2,8 @@
 //!
 //! Everything that reads is done here, on the caller's time. Never: tells anyone what is not durable.
 
+use std::ops::ControlFlow;
+
 use factum_format::record::RecordFlags;
 use factum_store::{
     AppendBatch, Conflict, ConflictReason, Kind, ReadFrom, ReadRequest, Receipt, Source,
@@ -11,7 +13,7 @@ use factum_types::limits::CONFLICT_EVENTS_MAX;
 use factum_types::{EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName};
 use futures_channel::oneshot;
 
-use crate::core::{Core, Outcome, Pending};
+use crate::core::{Core, Outcome, Pending, Reply};
 use crate::errors;
 use crate::mutant::{Mutant, on};
 use crate::read::Page;
@@ -24,11 +26,93 @@ use crate::sequence::{Bounce, Landed, Refusal, StreamTail};
 /// How often a request may come back before its caller is told to try again. Each time the store has moved on; in practice it is once.
 const BOUNCES_MAX: usize = 64;
 
+/// What an append is answered.
+type Answer = Result<Receipt, StoreError>;
+
+/// A request, and the number of its answer.
+type Numbered = (usize, Box<Prepared>);
+
+/// The answers to many appends, as they come.
+struct Answers(Vec<Option<Answer>>);
+
+impl Answers {
+    fn new(count: usize) -> Self {
+        Self(std::iter::repeat_with(|| None).take(count).collect())
+    }
+
+    fn set(&mut self, number: usize, answer: Answer) {
+        self.0[number] = Some(answer);
+    }
+
+    /// All of them. What has none came back too often.
+    fn all(self) -> Vec<Answer> {
+        let answers = self.0.into_iter();
+        answers
+            .map(|answer| answer.unwrap_or_else(|| Err(too_fast())))
+            .collect()
+    }
+}
+
+fn too_fast() -> StoreError {
+    let message = "the store changes too fast for this append to be judged; try again";
+    StoreError::new(Kind::Unavailable, message)
+}
+
 impl Core {
     /// Appends a batch; see the contract.
     pub(crate) async fn append(&self, batch: AppendBatch) -> Result<Receipt, StoreError> {
         let request = Prepared::new(batch, &self.reader.keyer)?;
         self.append_prepared(Box::new(request)).await
+    }
+
+    /// Appends each of these batches, handed over together; see the contract.
+    pub(crate) async fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> Vec<Result<Receipt, StoreError>> {
+        let mut answers = Answers::new(batches.len());
+        let mut left = Vec::with_capacity(batches.len());
+        for (number, batch) in batches.into_iter().enumerate() {
+            match Prepared::new(batch, &self.reader.keyer) {
+                Ok(request) => left.push((number, Box::new(request))),
+                Err(error) => answers.set(number, Err(error)),
+            }
+        }
+        for _ in 0..BOUNCES_MAX {
+            if left.is_empty() {
+                break;
+            }
+            left = self.round(left, &mut answers).await;
+        }
+        answers.all()
+    }
+
+    /// Hands requests over together; those that came back, to be handed over again.
+    async fn round(&self, requests: Vec<Numbered>, answers: &mut Answers) -> Vec<Numbered> {
+        let mut handed = Vec::with_capacity(requests.len());
+        let mut ready = Vec::with_capacity(requests.len());
+        for (number, mut request) in requests {
+            match self.make_ready(&mut request) {
+                ControlFlow::Continue(hinted) => {
+                    handed.push((number, hinted));
+                    ready.push(request);
+                }
+                ControlFlow::Break(answer) => answers.set(number, answer),
+            }
+        }
+        let (replies, telling) = Reply::group(ready.len());
+        let pending = ready.into_iter().zip(replies);
+        self.submit(pending.map(|(request, reply)| Pending { request, reply }));
+        let mut again = Vec::new();
+        let outcomes = telling.await.unwrap_or_default();
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(|| None));
+        for ((number, hinted), outcome) in handed.into_iter().zip(outcomes) {
+            match self.settle(outcome, hinted) {
+                ControlFlow::Continue(request) => again.push((number, request)),
+                ControlFlow::Break(answer) => answers.set(number, answer),
+            }
+        }
+        again
     }
 
     /// Appends a request that has been made ready.
@@ -37,49 +121,80 @@ impl Core {
         mut request: Box<Prepared>,
     ) -> Result<Receipt, StoreError> {
         for _ in 0..BOUNCES_MAX {
-            let hinted = self.look_up(&mut request, false)?;
-            if let Some(refusal) = self.evaluate(&mut request)? {
-                return self.refuse(&request, refusal);
-            }
+            let hinted = match self.make_ready(&mut request) {
+                ControlFlow::Continue(hinted) => hinted,
+                ControlFlow::Break(answer) => return answer,
+            };
             let (reply, answer) = oneshot::channel();
-            self.submit(Pending { request, reply })?;
-            // The sender is dropped without an answer only when a thread of the engine panicked.
-            match answer
-                .await
-                .unwrap_or_else(|_| Outcome::Failed(errors::unknown("the writer stopped")))
-            {
-                Outcome::Landed(request, landed) => {
-                    if !hinted {
-                        for (_, key) in request.streams() {
-                            self.hints.written(key, self.evictions());
-                        }
-                    }
-                    return Ok(receipt(*request, &landed));
-                }
-                Outcome::Failed(error) => return Err(error),
-                Outcome::Refused(request, refusal) => return self.refuse(&request, refusal),
-                Outcome::Bounced(mut back, bounce) => {
-                    match bounce {
-                        Bounce::Resolve => {
-                            if let Err(error) = self.look_up(&mut back, true) {
-                                return self.unproven(&back, error);
-                            }
-                        }
-                        Bounce::Evaluate => {}
-                        Bounce::CheckIds(_) => {
-                            if let Some(receipt) = self.repetition(&back)? {
-                                return Ok(receipt);
-                            }
-                            self.check_ids_unused(&back)?;
-                            back.ids_checked = true;
-                        }
-                    }
-                    request = back;
-                }
+            let reply = Reply::One(reply);
+            self.submit([Pending { request, reply }]);
+            match self.settle(answer.await.ok(), hinted) {
+                ControlFlow::Continue(back) => request = back,
+                ControlFlow::Break(answer) => return answer,
             }
         }
-        let message = "the store changes too fast for this append to be judged; try again";
-        Err(StoreError::new(Kind::Unavailable, message))
+        Err(too_fast())
+    }
+
+    /// Finds out what the sequencer must not: says whether hints made it needless to look for tails, or the answer if there is one already.
+    fn make_ready(&self, request: &mut Prepared) -> ControlFlow<Answer, bool> {
+        let judged = self.look_up(request, false).and_then(|hinted| {
+            let refusal = self.evaluate(request)?;
+            Ok((hinted, refusal))
+        });
+        match judged {
+            Ok((hinted, None)) => ControlFlow::Continue(hinted),
+            Ok((_, Some(refusal))) => ControlFlow::Break(self.refuse(request, refusal)),
+            Err(error) => ControlFlow::Break(Err(error)),
+        }
+    }
+
+    /// Makes sense of what came of a request: its answer, or the request, to be handed over again.
+    fn settle(&self, outcome: Option<Outcome>, hinted: bool) -> ControlFlow<Answer, Box<Prepared>> {
+        // A reply is dropped without an answer only when a thread of the engine panicked.
+        match outcome.unwrap_or_else(|| Outcome::Failed(errors::unknown("the writer stopped"))) {
+            Outcome::Landed(request, landed) => {
+                if !hinted {
+                    for (_, key) in request.streams() {
+                        self.hints.written(key, self.evictions());
+                    }
+                }
+                ControlFlow::Break(Ok(receipt(*request, &landed)))
+            }
+            Outcome::Failed(error) => ControlFlow::Break(Err(error)),
+            Outcome::Refused(request, refusal) => {
+                ControlFlow::Break(self.refuse(&request, refusal))
+            }
+            Outcome::Bounced(mut back, bounce) => match self.after_bounce(&mut back, &bounce) {
+                Ok(None) => ControlFlow::Continue(back),
+                Ok(Some(receipt)) => ControlFlow::Break(Ok(receipt)),
+                Err(error) => ControlFlow::Break(Err(error)),
+            },
+        }
+    }
+
+    /// Finds out what the sequencer did not know; the receipt if that is the answer.
+    fn after_bounce(
+        &self,
+        back: &mut Prepared,
+        bounce: &Bounce,
+    ) -> Result<Option<Receipt>, StoreError> {
+        match bounce {
+            Bounce::Resolve => {
+                if let Err(error) = self.look_up(back, true) {
+                    return self.unproven(back, error).map(Some);
+                }
+            }
+            Bounce::Evaluate => {}
+            Bounce::CheckIds(_) => {
+                if let Some(receipt) = self.repetition(back)? {
+                    return Ok(Some(receipt));
+                }
+                self.check_ids_unused(back)?;
+                back.ids_checked = true;
+            }
+        }
+        Ok(None)
     }
 
     /// Finds the tails of streams that the sequencer may not know: all of them if it said so, else those that were not written lately. Says

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use factum_io::Env;
-use factum_store::{CheckpointStore, EventStore, SnapshotStore, StoreError};
+use factum_store::{AppendBatch, CheckpointStore, EventStore, SnapshotStore, StoreError};
 use factum_types::{EventId, StreamName, Timestamp};
 use futures_core::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::StartError;
 use crate::auth::Auth;
+use crate::flight::Outcome;
 use crate::links::Links;
 use crate::metrics::{self, Metrics};
 use crate::options::{Limits, Options};
@@ -117,12 +118,37 @@ impl Node {
         } else {
             self.overdue.within(time, append).await
         };
-        let result = match &answered {
-            Ok(answer) => metrics::Result::of(answer),
-            Err(Late) => metrics::Result::Refused,
-        };
-        self.metrics.appended(result, count, self.since(began));
+        self.metrics
+            .appended(result(&answered), count, self.since(began));
         answered
+    }
+
+    /// Appends each of these within a time, and counts them. They are handed to the store with the first look at this future; after the
+    /// time the outcome of all of them is not known. None of them is to a stream of which something is remembered.
+    pub(crate) async fn append_each_within(
+        &self,
+        batches: Vec<AppendBatch>,
+        time: Duration,
+    ) -> Vec<Outcome> {
+        let began = self.env.clock.monotonic_ns();
+        let counts: Vec<usize> = batches.iter().map(AppendBatch::event_count).collect();
+        debug_assert!(
+            !batches.iter().any(remembers),
+            "what is remembered is forgotten by those who append to it"
+        );
+        let answered = self
+            .overdue
+            .within(time, self.store.append_each(batches))
+            .await;
+        let took = self.since(began);
+        let outcomes: Vec<Outcome> = match answered {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(Late) => counts.iter().map(|_| Err(Late)).collect(),
+        };
+        for (outcome, count) in outcomes.iter().zip(counts) {
+            self.metrics.appended(result(outcome), count, took);
+        }
+        outcomes
     }
 
     /// Carries an append to these streams out, and forgets afterwards what is remembered of them.
@@ -191,6 +217,18 @@ async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+fn result<T>(answered: &Result<Result<T, StoreError>, Late>) -> metrics::Result {
+    match answered {
+        Ok(answer) => metrics::Result::of(answer),
+        Err(Late) => metrics::Result::Refused,
+    }
+}
+
+/// Whether a batch writes to a stream of which something is remembered.
+pub(crate) fn remembers(batch: &AppendBatch) -> bool {
+    batch.writes.iter().any(|write| is_remembered(&write.stream))
 }
 
 /// Whether something is remembered of a stream, which an append to it changes.

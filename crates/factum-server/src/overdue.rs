@@ -16,6 +16,12 @@ use tokio::task::JoinHandle;
 /// Between two rings.
 const RING: Duration = Duration::from_millis(50);
 
+/// The least time that has as many rings and is not shorter: whoever waits for one waits as well for the other.
+pub(crate) fn up_to_a_ring(time: Duration) -> Duration {
+    let rings = u32::try_from(time.as_nanos().div_ceil(RING.as_nanos())).unwrap_or(u32::MAX);
+    RING.saturating_mul(rings)
+}
+
 /// The time was over before there was an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it took longer than it may")]

@@ -59,6 +59,25 @@ pub trait EventStore: Send + Sync {
     /// Dropping the future leaves the outcome unknown, as for [`Kind::Unknown`]; it never splits the batch and never disturbs others.
     fn append(&self, batch: AppendBatch) -> BoxFuture<'_, Result<Receipt, StoreError>>;
 
+    /// Appends each of these batches, as [`append`](Self::append) would with all of them under way at once, and answers each, in their order.
+    ///
+    /// They are handed over in their order, before any is waited for. Each stands or falls by itself: it is whole or not at all, and what
+    /// is wrong with one says nothing of the others. A store that has one thing to do for all of them does it once; so it takes less than as many
+    /// calls, but answers none before it can answer all.
+    ///
+    /// # Errors
+    /// Each as that of [`append`](Self::append).
+    ///
+    /// # Cancel safety
+    /// As for [`append`](Self::append): dropping the future leaves the outcome of each unknown.
+    fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> BoxFuture<'_, Vec<Result<Receipt, StoreError>>> {
+        let appends = batches.into_iter().map(|batch| self.append(batch));
+        Box::pin(futures_util::future::join_all(appends))
+    }
+
     /// Reads events, oldest first or newest first.
     ///
     /// The stream ends at what was published when it got there: a forward read may include events appended while it runs, never with

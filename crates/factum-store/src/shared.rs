@@ -28,6 +28,13 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
         (**self).append(batch)
     }
 
+    fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> BoxFuture<'_, Vec<Result<Receipt, StoreError>>> {
+        (**self).append_each(batches)
+    }
+
     fn read(&self, request: ReadRequest) -> EventStream {
         (**self).read(request)
     }

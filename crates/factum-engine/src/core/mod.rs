@@ -8,6 +8,7 @@
 mod hints;
 mod publish;
 mod queue;
+mod reply;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use factum_format::frame::{FrameBuilder, FrameHeader};
 use factum_io::clock::Clock;
 use factum_store::StoreError;
-use futures_channel::oneshot;
 
 use crate::errors;
 use crate::log::{Commit, FrameLog, NoPlace, Placed};
@@ -29,6 +29,7 @@ use hints::Hints;
 pub(crate) use publish::HeadOf;
 pub(crate) use publish::Publisher;
 pub(crate) use queue::{COMMITTERS, Queue, QueueLimits, Waited};
+pub(crate) use reply::Reply;
 
 /// A frame is ended when it has this many bytes of requests, unless its first request is larger.
 const FRAME_TARGET_BYTES: u64 = 1 << 20;
@@ -39,7 +40,7 @@ const FRAME_ROOM_BYTES: u64 = factum_format::limits::FRAME_BYTES_MAX - (64 << 10
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) request: Box<Prepared>,
-    pub(crate) reply: oneshot::Sender<Outcome>,
+    pub(crate) reply: Reply,
 }
 
 /// The answer to a request.
@@ -153,17 +154,21 @@ impl Core {
         lock(&self.stage).sequencer.id_position(fingerprint)
     }
 
-    /// Puts a request into the queue.
-    pub(crate) fn submit(&self, pending: Pending) -> Result<(), StoreError> {
+    /// Puts requests into the queue, in their order, with nothing between them. Those that find no room are answered.
+    pub(crate) fn submit(&self, requests: impl IntoIterator<Item = Pending>) {
         if let Some(why) = self.poison() {
-            return Err(errors::poisoned(&why));
+            for pending in requests {
+                pending
+                    .reply
+                    .send(Outcome::Failed(errors::poisoned(&why)));
+            }
+            return;
         }
-        self.queue.push(pending)?;
+        self.queue.push(requests);
         if let Some(why) = self.poison() {
             // It broke in between: nobody may come to look at the queue any more.
             self.queue.fail_all(|| errors::poisoned(&why));
         }
-        Ok(())
     }
 
     /// Sequences what waits into the next frame; `None` when nothing that waits makes one.
@@ -575,7 +580,7 @@ pub(crate) enum Outcome2 {
     Failed(StoreError),
 }
 
-/// Sends an answer. Whoever asked may have gone; then nobody wants it.
+/// Sends an answer.
 fn answer((pending, outcome): (Pending, Outcome2)) {
     let Pending { request, reply } = pending;
     let outcome = match outcome {
@@ -584,7 +589,7 @@ fn answer((pending, outcome): (Pending, Outcome2)) {
         Outcome2::Bounced(bounce) => Outcome::Bounced(request, bounce),
         Outcome2::Failed(error) => Outcome::Failed(error),
     };
-    drop(reply.send(outcome));
+    reply.send(outcome);
 }
 
 impl Held {

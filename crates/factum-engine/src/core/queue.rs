@@ -54,26 +54,23 @@ impl Queue {
         }
     }
 
-    pub(crate) fn push(&self, pending: Pending) -> Result<(), StoreError> {
+    /// Puts requests in, in their order, with nothing between them. Those that find no room are answered.
+    pub(crate) fn push(&self, requests: impl IntoIterator<Item = Pending>) {
+        let mut refused = Vec::new();
         let mut state = lock(&self.state);
-        if state.closed {
-            return Err(crate::errors::closed());
+        for pending in requests {
+            match state.room_for(&pending, self.limits) {
+                Ok(()) => {
+                    state.bytes += pending.request.bytes;
+                    state.requests.push_back(pending);
+                }
+                Err(error) => refused.push((pending, error)),
+            }
         }
-        let bytes = state.bytes + pending.request.bytes;
-        let full = state.requests.len() >= self.limits.requests
-            || (bytes > self.limits.bytes && !state.requests.is_empty());
-        if full {
-            let message = format!(
-                "{} appends ({} bytes) are waiting already; try again",
-                state.requests.len(),
-                state.bytes
-            );
-            return Err(StoreError::new(Kind::Unavailable, message));
-        }
-        state.bytes = bytes;
-        state.requests.push_back(pending);
         self.wake(state);
-        Ok(())
+        for (pending, error) in refused {
+            pending.reply.send(Outcome::Failed(error));
+        }
     }
 
     /// Puts requests back to the front, in order; limits do not count for what was let in once.
@@ -186,14 +183,31 @@ impl Queue {
         state.bytes = 0;
         drop(state);
         for pending in requests {
-            // Whoever asked may have gone.
-            drop(pending.reply.send(Outcome::Failed(error())));
+            pending.reply.send(Outcome::Failed(error()));
         }
         self.notify();
     }
 }
 
 impl State {
+    fn room_for(&self, pending: &Pending, limits: QueueLimits) -> Result<(), StoreError> {
+        if self.closed {
+            return Err(crate::errors::closed());
+        }
+        let bytes = self.bytes + pending.request.bytes;
+        let is_full = self.requests.len() >= limits.requests
+            || (bytes > limits.bytes && !self.requests.is_empty());
+        if !is_full {
+            return Ok(());
+        }
+        let message = format!(
+            "{} appends ({} bytes) are waiting already; try again",
+            self.requests.len(),
+            self.bytes
+        );
+        Err(StoreError::new(Kind::Unavailable, message))
+    }
+
     fn pop(&mut self) -> Option<Pending> {
         let pending = self.requests.pop_front()?;
         self.bytes = self.bytes.saturating_sub(pending.request.bytes);

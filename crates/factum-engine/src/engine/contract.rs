@@ -19,6 +19,18 @@ impl EventStore for Engine {
         Box::pin(async move { self.core()?.append(batch).await })
     }
 
+    fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> BoxFuture<'_, Vec<Result<Receipt, StoreError>>> {
+        Box::pin(async move {
+            match self.core() {
+                Ok(core) => core.append_each(batches).await,
+                Err(error) => batches.iter().map(|_| Err(error.clone())).collect(),
+            }
+        })
+    }
+
     fn read(&self, request: ReadRequest) -> EventStream {
         self.inner.reader.read(&request)
     }

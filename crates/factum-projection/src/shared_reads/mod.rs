@@ -172,6 +172,13 @@ impl EventStore for SharedReads {
         self.shared.store.append(batch)
     }
 
+    fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> BoxFuture<'_, Vec<Result<Receipt, StoreError>>> {
+        self.shared.store.append_each(batches)
+    }
+
     fn read(&self, request: ReadRequest) -> EventStream {
         match shareable(&request) {
             Some(from) => {

@@ -31,10 +31,7 @@ pub(crate) fn append(
     expected: ExpectedRevision,
     events: Vec<NewEvent>,
 ) -> BoxFuture<'static, Result<Appended, StoreError>> {
-    let is_plain = !stream.as_str().starts_with('$')
-        && !events.is_empty()
-        && expected != ExpectedRevision::StreamExists;
-    if !is_plain {
+    if !is_plain(&stream, expected, &events) {
         return Box::pin(async move { append_specially(&*store, stream, expected, events).await });
     }
     // Nearly all of them, so kept small.
@@ -42,6 +39,17 @@ pub(crate) fn append(
         let batch = AppendBatch::events(stream, expected, events);
         store.append(batch).await.map(Appended::from)
     })
+}
+
+/// Whether the protocol adds nothing to an append: it means what it means to the store.
+pub(crate) fn is_plain(
+    stream: &StreamName,
+    expected: ExpectedRevision,
+    events: &[NewEvent],
+) -> bool {
+    !stream.as_str().starts_with('$')
+        && !events.is_empty()
+        && expected != ExpectedRevision::StreamExists
 }
 
 async fn append_specially(

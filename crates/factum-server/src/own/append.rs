@@ -21,8 +21,8 @@ use tonic::{Code, Status, Streaming};
 use super::errors::{status, stopping};
 use super::may;
 use crate::auth::Caller;
-use crate::flight::{Flight, poll_asked};
-use crate::node::Node;
+use crate::flight::{self, Flight, Rest, poll_asked};
+use crate::node::{Node, remembers};
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
 const FAREWELL: Duration = Duration::from_millis(250);
@@ -63,12 +63,12 @@ async fn answer(node: Arc<Node>, number: u64, batch: AppendBatch) -> AppendRespo
         Arc::clone(&node.store),
     );
     let append = Box::pin(async move { store.append(batch).await });
-    let late = |_| {
-        let text = format!("the append was not answered within {time:?}");
-        Err(StoreError::new(Kind::Unknown, text))
-    };
     let answer = node.append_within(streams, count, time, append).await;
-    response(number, answer.unwrap_or_else(late))
+    response(number, answer.unwrap_or_else(|_| Err(late())))
+}
+
+fn late() -> StoreError {
+    StoreError::new(Kind::Unknown, "the append was not answered in time")
 }
 
 fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse {
@@ -107,7 +107,7 @@ struct Call {
     requests: Option<Streaming<AppendRequest>>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
     asking: Option<BoxFuture<'static, Asked>>,
-    running: Flight<AppendResponse>,
+    running: Flight<Number>,
     phase: Phase,
     /// Why no more requests can be read; said once what runs is answered.
     broken: Option<Status>,
@@ -134,6 +134,17 @@ impl Phase {
     }
 }
 
+/// Which request an answer is to.
+struct Number(u64);
+
+impl Rest for Number {
+    type Answer = AppendResponse;
+
+    fn answer(self, outcome: flight::Outcome) -> AppendResponse {
+        response(self.0, outcome.unwrap_or_else(|_| Err(late())))
+    }
+}
+
 /// What comes next in a call.
 enum Next {
     Request(Option<Result<AppendRequest, Status>>),
@@ -149,24 +160,40 @@ impl Stream for Call {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let call = self.get_mut();
         loop {
-            let answer = match ready!(call.poll_what_is_next(context)) {
+            let answer = call.poll_answer(context);
+            // Whatever has come goes on together, before anybody waits.
+            let handed_over = call.running.hand_over(&call.node, context);
+            if answer.is_ready() || !handed_over {
+                return answer;
+            }
+        }
+    }
+}
+
+impl Call {
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<AppendResponse, Status>>> {
+        loop {
+            let answer = match ready!(self.poll_what_is_next(context)) {
                 Next::Answer(answer) => Some(answer),
-                Next::Request(Some(Ok(request))) => call.ask_or_begin(request, context),
-                Next::Asked(asked) => call.begin(asked, context),
+                Next::Request(Some(Ok(request))) => self.ask_or_begin(request, context),
+                Next::Asked(asked) => self.begin(asked, context),
                 // What was asked for is still answered.
                 Next::Request(None) => {
-                    call.requests = None;
+                    self.requests = None;
                     None
                 }
                 Next::Request(Some(Err(status))) => {
-                    call.requests = None;
+                    self.requests = None;
                     // A client that has gone hears nothing.
-                    call.broken = Some(status).filter(|status| status.code() != Code::Cancelled);
+                    self.broken = Some(status).filter(|status| status.code() != Code::Cancelled);
                     None
                 }
-                Next::Idle => return Poll::Ready(call.farewell().map(Err)),
+                Next::Idle => return Poll::Ready(self.farewell().map(Err)),
                 Next::PhaseOver => {
-                    call.next_phase();
+                    self.next_phase();
                     None
                 }
             };
@@ -175,9 +202,7 @@ impl Stream for Call {
             }
         }
     }
-}
 
-impl Call {
     /// The end of a phase comes first: a client that always has one more request would hide it for ever.
     fn poll_what_is_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if self.requests.is_some() && self.phase.poll_end(context).is_ready() {
@@ -246,7 +271,7 @@ impl Call {
         None
     }
 
-    /// Hands an append to the store; its answer when it has one at once.
+    /// Begins an append, unless the caller may not.
     fn begin(
         &mut self,
         (number, bytes, batch): Asked,
@@ -256,7 +281,15 @@ impl Call {
             Ok(batch) => batch,
             Err(error) => return Some(response(number, Err(error))),
         };
-        let answer = answer(Arc::clone(&self.node), number, batch);
-        self.running.begin(Box::pin(answer), bytes, context)
+        if remembers(&batch) {
+            let answer = answer(Arc::clone(&self.node), number, batch);
+            self.running.begin(&self.node, bytes, answer, context);
+        } else {
+            let (node, time) = (&self.node, self.node.options.limits.append);
+            let append = (batch, bytes);
+            self.running
+                .gather(node, append, time, Number(number), context);
+        }
+        None
     }
 }

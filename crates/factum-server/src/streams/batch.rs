@@ -19,6 +19,7 @@ use factum_proto::kurrent::streams::batch_append_resp::Result as Outcome;
 use factum_proto::kurrent::streams::{
     BatchAppendError as WireStatus, BatchAppendReq, BatchAppendResp,
 };
+use factum_store::AppendBatch;
 use factum_types::EventId;
 use factum_types::limits::BATCH_EVENTS_MAX;
 use futures_core::Stream;
@@ -30,9 +31,10 @@ use tonic::Status;
 use crate::auth::Caller;
 use crate::flight::{Flight, poll_asked};
 use crate::listen::STREAM_WINDOW_BYTES;
+use crate::log::append::is_plain;
 use crate::node::Node;
 use crate::wire::{errors, id};
-use answer::{allow, answer, bad_request, echo, timeout, too_large};
+use answer::{Rest, allow, answer, bad_request, complete, echo, timeout, too_large};
 
 /// What comes before each message on the wire, in bytes.
 const FRAME_HEADER_BYTES: usize = 5;
@@ -82,7 +84,7 @@ struct Call {
     late_bytes: usize,
     /// Wakes when the time of an append is over.
     timer: Option<Pin<Box<Sleep>>>,
-    running: Flight<BatchAppendResp>,
+    running: Flight<Rest>,
     /// Ready when the server stops.
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What is said when all that was begun is answered.
@@ -125,34 +127,48 @@ impl Stream for Call {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let call = self.get_mut();
         loop {
-            let answer = match ready!(call.poll_what_is_next(context)) {
-                Next::Answer(answer) => Some(answer),
-                Next::Over => return Poll::Ready(call.goodbye.take().map(Err)),
-                Next::Late => call.expire(),
-                Next::Stop => {
-                    call.end(errors::stopping());
-                    None
-                }
-                // What is complete is still answered; what is not was never asked for.
-                Next::Request(None) => {
-                    call.requests = None;
-                    None
-                }
-                Next::Request(Some(Err(status))) => {
-                    call.end(status);
-                    None
-                }
-                Next::Request(Some(Ok(request))) => call.ask_or_take(request, context),
-                Next::Asked((request, allowed)) => call.take_or_end(request, allowed, context),
-            };
-            if let Some(answer) = answer {
-                return Poll::Ready(Some(Ok(answer)));
+            let answer = call.poll_answer(context);
+            // Whatever has come goes on together, before anybody waits.
+            let handed_over = call.running.hand_over(&call.node, context);
+            if answer.is_ready() || !handed_over {
+                return answer;
             }
         }
     }
 }
 
 impl Call {
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<BatchAppendResp, Status>>> {
+        loop {
+            let answer = match ready!(self.poll_what_is_next(context)) {
+                Next::Answer(answer) => Some(answer),
+                Next::Over => return Poll::Ready(self.goodbye.take().map(Err)),
+                Next::Late => self.expire(),
+                Next::Stop => {
+                    self.end(errors::stopping());
+                    None
+                }
+                // What is complete is still answered; what is not was never asked for.
+                Next::Request(None) => {
+                    self.requests = None;
+                    None
+                }
+                Next::Request(Some(Err(status))) => {
+                    self.end(status);
+                    None
+                }
+                Next::Request(Some(Ok(request))) => self.ask_or_take(request, context),
+                Next::Asked((request, allowed)) => self.take_or_end(request, allowed, context),
+            };
+            if let Some(answer) = answer {
+                return Poll::Ready(Some(Ok(answer)));
+            }
+        }
+    }
+
     fn poll_what_is_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Poll::Ready(Some(answer)) = self.running.poll_next(context) {
             return Poll::Ready(Next::Answer(answer));
@@ -357,11 +373,24 @@ impl Call {
         Some(begun)
     }
 
-    /// Hands an append to the store; its answer when it has one at once.
+    /// Begins an append that is complete; its answer when it has one at once.
     fn begin(&mut self, begun: Begun, context: &mut Context<'_>) -> Option<BatchAppendResp> {
         let bytes = begun.bytes;
-        let answer = answer(Arc::clone(&self.node), begun);
-        self.running.begin(answer, bytes, context)
+        let complete = match complete(&self.node, begun) {
+            Ok(complete) => complete,
+            Err(refused) => return Some(*refused),
+        };
+        let (stream, expected) = (&complete.rest.stream, complete.rest.expected);
+        if is_plain(stream, expected, &complete.events) {
+            let batch = AppendBatch::events(stream.clone(), expected, complete.events);
+            let (append, time) = ((batch, bytes), complete.time);
+            self.running
+                .gather(&self.node, append, time, complete.rest, context);
+        } else {
+            let answer = answer(Arc::clone(&self.node), complete);
+            self.running.begin(&self.node, bytes, answer, context);
+        }
+        None
     }
 }
 

@@ -23,15 +23,16 @@ use factum_proto::kurrent::{
 use factum_store::{Kind, StoreError};
 use factum_types::limits::BATCH_BYTES_MAX;
 use factum_types::{ExpectedRevision, NewEvent, StreamName};
-use futures_core::future::BoxFuture;
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
 
 use super::Begun;
 use crate::auth::{Caller, Denied, Operation, Target};
+use crate::flight;
 use crate::log::append::Appended;
 use crate::node::Node;
+use crate::overdue::Late;
 use crate::streams::append::counted;
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
@@ -60,34 +61,83 @@ pub(super) async fn allow(
     })
 }
 
-/// What becomes of an append, once the store has answered.
-pub(super) fn answer(node: Arc<Node>, begun: Begun) -> BoxFuture<'static, BatchAppendResp> {
-    Box::pin(async move {
-        let Begun {
-            correlation,
-            options,
-            proposed,
-            ..
-        } = begun;
-        let echo = echo(&options);
-        let time = time(&node, options.deadline_option.as_ref());
-        let outcome = match parse(options, proposed) {
-            Ok((stream, expected, events)) => {
-                let about = stream.clone();
-                match counted(&node, stream, expected, events, time).await {
-                    Ok(Ok(appended)) => Outcome::Success(success(appended)),
-                    Ok(Err(error)) => Outcome::Error(refused(&error, &about, expected)),
-                    Err(_) => Outcome::Error(timeout()),
-                }
-            }
-            Err(error) => Outcome::Error(error),
-        };
-        BatchAppendResp {
-            correlation_id: correlation,
-            result: Some(outcome),
-            ..echo
+/// An append, all of which has come.
+pub(super) struct Complete {
+    pub(super) events: Vec<NewEvent>,
+    /// How long it may take.
+    pub(super) time: Duration,
+    pub(super) rest: Rest,
+}
+
+/// What is needed to answer it.
+pub(super) struct Rest {
+    pub(super) stream: StreamName,
+    pub(super) expected: ExpectedRevision,
+    /// The answer, but for its result.
+    answer: BatchAppendResp,
+}
+
+/// Makes sense of an append.
+///
+/// # Errors
+/// Its answer, if it makes none.
+pub(super) fn complete(node: &Node, begun: Begun) -> Result<Complete, Box<BatchAppendResp>> {
+    let Begun {
+        correlation,
+        options,
+        proposed,
+        ..
+    } = begun;
+    let mut answer = echo(&options);
+    answer.correlation_id = correlation;
+    let time = time(node, options.deadline_option.as_ref());
+    match parse(options, proposed) {
+        Ok((stream, expected, events)) => Ok(Complete {
+            events,
+            time,
+            rest: Rest {
+                stream,
+                expected,
+                answer,
+            },
+        }),
+        Err(error) => {
+            answer.result = Some(Outcome::Error(error));
+            Err(Box::new(answer))
         }
-    })
+    }
+}
+
+/// What becomes of an append that goes its own way, once the store has answered.
+pub(super) async fn answer(node: Arc<Node>, complete: Complete) -> BatchAppendResp {
+    let Complete { events, time, rest } = complete;
+    let (stream, expected) = (rest.stream.clone(), rest.expected);
+    let answered = counted(&node, stream, expected, events, time).await;
+    rest.answered(answered)
+}
+
+impl Rest {
+    fn answered(self, answered: Result<Result<Appended, StoreError>, Late>) -> BatchAppendResp {
+        let Self {
+            stream,
+            expected,
+            mut answer,
+        } = self;
+        answer.result = Some(match answered {
+            Ok(Ok(appended)) => Outcome::Success(success(appended)),
+            Ok(Err(error)) => Outcome::Error(refused(&error, &stream, expected)),
+            Err(Late) => Outcome::Error(timeout()),
+        });
+        answer
+    }
+}
+
+impl flight::Rest for Rest {
+    type Answer = BatchAppendResp;
+
+    fn answer(self, outcome: flight::Outcome) -> BatchAppendResp {
+        self.answered(outcome.map(|answer| answer.map(Appended::from)))
+    }
 }
 
 fn parse(
