@@ -27,6 +27,7 @@ macro_rules! __each_case {
                 control_receipts, kth_conflict_writes_nothing, kth_tombstone_writes_nothing,
                 kth_invalid_writes_nothing, kth_condition_writes_nothing, nothing_to_write_is_refused,
                 one_id_in_two_streams, id_twice_in_a_stream_is_refused, unpolled_append_is_harmless,
+                each_stands_by_itself, each_of_many_is_there_once,
             }
             retry {
                 every_expectation_is_replayed, after_more_events, over_many_streams,

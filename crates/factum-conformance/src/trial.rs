@@ -61,6 +61,13 @@ impl Trial {
         self.wait("append", self.store.append(batch))?
     }
 
+    pub(crate) fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> Result<Vec<Result<Receipt, StoreError>>, StoreError> {
+        self.wait("append each", self.store.append_each(batches))
+    }
+
     /// Appends events to one stream.
     pub(crate) fn add(
         &self,

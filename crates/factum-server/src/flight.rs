@@ -301,7 +301,11 @@ mod tests {
             assert_eq!((call.flight.len(), call.flight.bytes()), (3, 30));
         })
         .await;
-        assert_eq!(call.stored().await, before, "the store has none of them yet");
+        assert_eq!(
+            call.stored().await,
+            before,
+            "the store has none of them yet"
+        );
         call.look(|call, context| assert!(call.flight.hand_over(&call.node, context)))
             .await;
         assert_eq!(call.stored().await, before + 2);

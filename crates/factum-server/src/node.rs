@@ -228,7 +228,10 @@ fn result<T>(answered: &Result<Result<T, StoreError>, Late>) -> metrics::Result 
 
 /// Whether a batch writes to a stream of which something is remembered.
 pub(crate) fn remembers(batch: &AppendBatch) -> bool {
-    batch.writes.iter().any(|write| is_remembered(&write.stream))
+    batch
+        .writes
+        .iter()
+        .any(|write| is_remembered(&write.stream))
 }
 
 /// Whether something is remembered of a stream, which an append to it changes.

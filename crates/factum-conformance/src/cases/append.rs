@@ -3,7 +3,7 @@
 use factum_store::{AppendBatch, Change, Kind, Receipt, StreamState, StreamWrite};
 use factum_types::{ExpectedRevision, RecordedEvent, Revision, StreamName, StreamSettings};
 
-use crate::check::{Outcome, Stop, conflict, increasing, read_back, refused, same, that};
+use crate::check::{Outcome, Stop, conflict, fail, increasing, read_back, refused, same, that};
 use crate::trial::Trial;
 use crate::wait::poll_once;
 use crate::words::{exactly, no_match, query, stream, write};
@@ -417,4 +417,77 @@ pub(crate) fn unpolled_append_is_harmless(t: &Trial) -> Outcome {
         revisions.clone(),
         (0..revisions.len() as u64).collect(),
     )
+}
+
+/// Of many that are handed over together, each is judged after those before it, and none minds what becomes of another.
+pub(crate) fn each_stands_by_itself(t: &Trial) -> Outcome {
+    let (name, other, closed) = (stream("order-1"), stream("order-2"), stream("order-3"));
+    t.change(&closed, Change::Tombstone)?;
+    let to =
+        |name: &StreamName, expected, events| AppendBatch::events(name.clone(), expected, events);
+    let (first, second, third) = (t.events("A", 2), t.events("B", 1), t.events("C", 3));
+    let given = [first.clone(), second.clone()].concat();
+    let batches = vec![
+        to(&name, NoStream, first.clone()),
+        to(&name, NoStream, t.events("Refused", 1)),
+        to(&closed, Any, t.events("Refused", 1)),
+        to(&name, Any, Vec::new()),
+        to(&name, exactly(1), second),
+        to(&name, NoStream, first),
+        to(&other, Any, third.clone()),
+        to(&other, exactly(2), t.events("D", 1)),
+    ];
+    let answers = t.append_each(batches)?;
+    let answers = <[_; 8]>::try_from(answers)
+        .or_else(|answers| fail(format!("there are {} answers to 8", answers.len())))?;
+    let [landed, taken, shut, empty, next, again, beside, last] = answers;
+    let (landed, next) = (landed?, next?);
+    let ran_into = conflict("no stream, where there is one", taken)?;
+    same("events of the conflict", ran_into.events.len() >= 2, true)?;
+    refused("a stream with a tombstone", shut, Kind::Deleted)?;
+    refused("nothing to append", empty, Kind::Invalid)?;
+    let again = again?;
+    that("the same again is a replay", again.replayed)?;
+    same(
+        "where it is",
+        (again.first, again.last),
+        (landed.first, landed.last),
+    )?;
+    that("the next one comes after it", next.first > landed.last)?;
+    read_back("stream", &t.read_stream(&name)?, &name, 0, &given)?;
+    let (beside, last) = (beside?, last?);
+    that("the last one is the last", last.first > beside.last)?;
+    same("events beside it", t.read_stream(&other)?.len(), 4)?;
+    same("none", t.append_each(Vec::new())?.len(), 0)
+}
+
+/// Many appends from many threads, each with many of them together: all are there once.
+pub(crate) fn each_of_many_is_there_once(t: &Trial) -> Outcome {
+    const TOGETHER: usize = 40;
+    let written = t.threads(4, |thread| -> Result<Vec<_>, Stop> {
+        let mut written = Vec::new();
+        for round in 0..5 {
+            let mut batches = Vec::new();
+            for number in 0..TOGETHER {
+                let name = stream(format!("own-{thread}-{}", number % 3));
+                let events = t.events("Happened", 1 + (round + number) % 2);
+                written.extend(events.iter().map(|event| event.id));
+                batches.push(AppendBatch::events(name, Any, events));
+            }
+            for answer in t.append_each(batches)? {
+                answer?;
+            }
+        }
+        Ok(written)
+    })?;
+    let stored = t.read_all()?;
+    let mut found: Vec<_> = stored.iter().map(|event| event.id).collect();
+    let mut expected = Vec::new();
+    for thread in written {
+        expected.extend(thread);
+    }
+    found.sort_unstable();
+    expected.sort_unstable();
+    same("events", found, expected)?;
+    increasing("all", &stored)
 }

@@ -158,9 +158,7 @@ impl Core {
     pub(crate) fn submit(&self, requests: impl IntoIterator<Item = Pending>) {
         if let Some(why) = self.poison() {
             for pending in requests {
-                pending
-                    .reply
-                    .send(Outcome::Failed(errors::poisoned(&why)));
+                pending.reply.send(Outcome::Failed(errors::poisoned(&why)));
             }
             return;
         }

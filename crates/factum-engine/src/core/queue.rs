@@ -1,7 +1,7 @@
 //! The queue of requests: bounded in number and bytes, in order.
 //!
-//! Two committers wait here. The first one is woken when it is idle; the second only when work waits while the first is busy, so that a
-//! lone writer always meets the same warm thread. Never: waits for a time to gather more.
+//! Two committers wait here. The first one is woken when it is idle; the second only when more than a little waits while the first is busy, so
+//! that a lone writer always meets the same warm thread. Never: waits for a time to gather more.
 
 use std::collections::VecDeque;
 
@@ -42,6 +42,8 @@ struct State {
     requests: VecDeque<Pending>,
     bytes: usize,
     idle: [bool; COMMITTERS],
+    /// How many frames are under way.
+    frames: usize,
     closed: bool,
 }
 
@@ -133,25 +135,36 @@ impl Queue {
     }
 
     fn wake(&self, state: crate::sync::MutexGuard<'_, State>) {
-        let idle = state.idle.iter().position(|idle| *idle);
+        let is_worth = state.is_worth_a_frame();
+        let idle = state.idle.iter().position(|idle| *idle && is_worth);
         drop(state);
         if let Some(idle) = idle {
             self.work[idle].notify_one();
         }
     }
 
-    /// Wakes an idle committer if something waits.
+    /// Begins a frame, if what waits is worth one; it is to be ended.
+    pub(crate) fn begin_frame(&self) -> bool {
+        let mut state = lock(&self.state);
+        let begins = state.is_worth_a_frame();
+        state.frames += usize::from(begins);
+        begins
+    }
+
+    /// Wakes an idle committer, if what waits is worth a frame.
     pub(crate) fn wake_for_rest(&self) {
-        let state = lock(&self.state);
-        if !state.requests.is_empty() {
-            self.wake(state);
-        }
+        self.wake(lock(&self.state));
+    }
+
+    /// A frame is no longer under way. Whoever ended it looks for more.
+    pub(crate) fn end_frame(&self) {
+        lock(&self.state).frames -= 1;
     }
 
     /// Waits until there may be work for a committer; says whether there ever will be.
     pub(crate) fn wait_for_work(&self, committer: usize) -> bool {
         let mut state = lock(&self.state);
-        while state.requests.is_empty() && !state.closed {
+        while !state.is_worth_a_frame() && !state.closed {
             state.idle[committer] = true;
             state = wait(&self.work[committer], state);
             state.idle[committer] = false;
@@ -162,12 +175,12 @@ impl Queue {
     /// Waits for work, but not for long; says whether there is some.
     pub(crate) fn wait_a_while(&self, committer: usize, limit: std::time::Duration) -> bool {
         let mut state = lock(&self.state);
-        if state.requests.is_empty() && !state.closed {
+        if !state.is_worth_a_frame() && !state.closed {
             state.idle[committer] = true;
             state = wait_timeout(&self.work[committer], state, limit);
             state.idle[committer] = false;
         }
-        !state.requests.is_empty() || state.closed
+        state.is_worth_a_frame() || state.closed
     }
 
     /// Lets nothing more in; what waits is still worked off.
@@ -190,6 +203,12 @@ impl Queue {
 }
 
 impl State {
+    /// Whether what waits is worth a frame. If none is under way, anything is; beside another one it has to be more than a little.
+    fn is_worth_a_frame(&self) -> bool {
+        let is_much = self.requests.len() >= SECOND_REQUESTS || self.bytes >= SECOND_BYTES;
+        !self.requests.is_empty() && (self.frames == 0 || is_much || self.closed)
+    }
+
     fn room_for(&self, pending: &Pending, limits: QueueLimits) -> Result<(), StoreError> {
         if self.closed {
             return Err(crate::errors::closed());
@@ -217,6 +236,11 @@ impl State {
 
 /// A commit of fewer requests costs more than it carries out.
 const SHORT: usize = 128;
+
+/// As many requests, or bytes, are worth a frame beside another one. Of fewer, each would wait for a disk that is busy; they are better off together,
+/// in the next frame (decision 0035).
+const SECOND_REQUESTS: usize = 4;
+const SECOND_BYTES: usize = 256 << 10;
 
 /// What a frame needs besides its requests.
 const FRAME_SLACK_BYTES: u64 = 512;

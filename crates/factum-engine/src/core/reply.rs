@@ -30,9 +30,7 @@ pub(crate) struct Group {
 
 impl Reply {
     /// Replies for so many requests, and what comes of all of them.
-    pub(crate) fn group(
-        count: usize,
-    ) -> (impl Iterator<Item = Self>, oneshot::Receiver<Outcomes>) {
+    pub(crate) fn group(count: usize) -> (impl Iterator<Item = Self>, oneshot::Receiver<Outcomes>) {
         let (told, telling) = oneshot::channel();
         let outcomes = std::iter::repeat_with(|| None).take(count).collect();
         let group = Arc::new(Group {

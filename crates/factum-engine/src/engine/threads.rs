@@ -6,7 +6,7 @@ use std::time::Duration;
 use factum_store::{Kind, StoreError};
 
 use super::Inner;
-use crate::core::{COMMITTERS, Core};
+use crate::core::{COMMITTERS, Core, Job};
 use crate::errors;
 use crate::maintain::Maintenance;
 use crate::sync::{let_others_run, lock};
@@ -105,9 +105,10 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
             // Where one is free, this costs nothing: nobody waits for a time.
             let_others_run();
         }
-        if let Some(job) = core.build() {
+        if let Some(job) = build_what_is_worth_it(core) {
             is_shared = job.request_count() > 1;
             core.run(job);
+            core.queue.end_frame();
             if let Some(maintenance) = maintenance {
                 maintenance.want_if_filling(core);
             }
@@ -125,6 +126,18 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
             return;
         }
     }
+}
+
+/// Makes a frame of what waits, if it is worth one.
+fn build_what_is_worth_it(core: &Core) -> Option<Job> {
+    if !core.queue.begin_frame() {
+        return None;
+    }
+    let job = core.build();
+    if job.is_none() {
+        core.queue.end_frame();
+    }
+    job
 }
 
 /// If the committer panics, nobody is left waiting for it.

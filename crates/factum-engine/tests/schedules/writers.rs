@@ -81,6 +81,32 @@ fn count(store: &Engine, writer: u64, rounds: u64) {
     }
 }
 
+/// The same, with all that a writer appends handed over together.
+fn count_together(store: &Engine, writer: u64, rounds: u64) {
+    let own = stream(&format!("own-{writer}"));
+    let batches = (0..rounds).flat_map(|round| {
+        let expected = match round.checked_sub(1) {
+            None => ExpectedRevision::NoStream,
+            Some(last) => ExpectedRevision::Exactly(Revision::new(last)),
+        };
+        let event = event(writer * 100 + round);
+        [
+            AppendBatch::events(own.clone(), expected, vec![event.clone()]),
+            AppendBatch::events(stream("shared"), ExpectedRevision::Any, vec![event]),
+        ]
+    });
+    let answers = shuttle::future::block_on(store.append_each(batches.collect()));
+    assert_eq!(answers.len() as u64, 2 * rounds);
+    let head = shuttle::future::block_on(store.head()).unwrap();
+    for answer in answers {
+        let last = answer.unwrap().last;
+        assert!(
+            head >= Some(last),
+            "acknowledged at {last:?}, published to {head:?}"
+        );
+    }
+}
+
 fn check(store: &Engine, writers: u64, rounds: u64) {
     let all = shuttle::future::block_on(store.read(ReadRequest::all()).collect()).unwrap();
     assert_eq!(all.len() as u64, 2 * writers * rounds);
@@ -91,13 +117,18 @@ fn check(store: &Engine, writers: u64, rounds: u64) {
     }
 }
 
-fn race(store: Engine, writers: u64, rounds: u64) {
-    let threads: Vec<_> = (0..writers)
-        .map(|writer| {
+/// How a writer appends.
+type Writer = fn(&Engine, u64, u64);
+
+fn race(store: Engine, writers: [Writer; 2], rounds: u64) {
+    let threads: Vec<_> = (0..)
+        .zip(writers)
+        .map(|(number, writer)| {
             let store = store.clone();
-            shuttle::thread::spawn(move || count(&store, writer, rounds))
+            shuttle::thread::spawn(move || writer(&store, number, rounds))
         })
         .collect();
+    let writers = threads.len() as u64;
     let follower = {
         let store = store.clone();
         shuttle::thread::spawn(move || {
@@ -129,7 +160,10 @@ fn race(store: Engine, writers: u64, rounds: u64) {
 fn writers_on_segments() {
     let options = || Options::new("data").segment_bytes(Options::SEGMENT_BYTES_MIN);
     shuttle::check_random(
-        move || race(Engine::open(options(), env(1)).unwrap(), 2, 2),
+        move || {
+            let store = Engine::open(options(), env(1)).unwrap();
+            race(store, [count, count], 2);
+        },
         SCHEDULES,
     );
 }
@@ -137,7 +171,20 @@ fn writers_on_segments() {
 #[test]
 fn writers_behind_a_log_that_makes_trouble() {
     let open = || Engine::troubled(env(2), 7, [60, 40, 40]).unwrap();
-    shuttle::check_random(move || race(open(), 2, 2), SCHEDULES);
+    shuttle::check_random(move || race(open(), [count, count], 2), SCHEDULES);
+}
+
+#[test]
+fn writers_of_many_together() {
+    let options = || Options::new("data").segment_bytes(Options::SEGMENT_BYTES_MIN);
+    let run = move || {
+        let store = Engine::open(options(), env(4)).unwrap();
+        race(store, [count_together, count], 2);
+    };
+    shuttle::check_random(run, SCHEDULES);
+    let open = || Engine::troubled(env(5), 7, [60, 40, 40]).unwrap();
+    let run = move || race(open(), [count_together, count_together], 2);
+    shuttle::check_random(run, SCHEDULES);
 }
 
 #[test]
