@@ -214,7 +214,7 @@ impl Engine {
             index_bytes_in_memory: inner
                 .sealer
                 .as_ref()
-                .map_or(0, |sealer| sealer.cache.bytes()),
+                .map_or(0, |sealer| sealer.kept.indexes.bytes()),
         }
     }
 

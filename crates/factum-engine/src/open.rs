@@ -31,7 +31,7 @@ use crate::report::OpenReport;
 use crate::seal::Sealer;
 use crate::supply::Supply;
 use crate::view::sealed::read_whole;
-use crate::view::{IndexCache, Unsealed, UnsealedHead, View};
+use crate::view::{Blocks, IndexCache, Kept, Unsealed, UnsealedHead, View};
 use writing::End;
 
 /// A store that has been opened, before its threads run.
@@ -207,7 +207,10 @@ impl<'a> Opening<'a> {
             paths: paths.clone(),
             catalog: Arc::clone(&catalog),
             keyer: keyer.clone(),
-            cache: Arc::new(IndexCache::new(options.index_cache_bytes)),
+            kept: Arc::new(Kept {
+                indexes: IndexCache::new(options.index_cache_bytes),
+                blocks: Blocks::new(options.block_cache_bytes),
+            }),
         });
         let view = View::default();
         Self {

@@ -22,6 +22,7 @@ pub struct Options {
     pub(crate) id_window: usize,
     pub(crate) streams_in_memory: usize,
     pub(crate) index_cache_bytes: u64,
+    pub(crate) block_cache_bytes: u64,
     pub(crate) queue: QueueLimits,
 }
 
@@ -46,6 +47,7 @@ impl Options {
             id_window: 1 << 16,
             streams_in_memory: 1 << 20,
             index_cache_bytes: 512 << 20,
+            block_cache_bytes: 0,
             queue: QueueLimits {
                 requests: 1 << 16,
                 bytes: 256 << 20,
@@ -119,6 +121,15 @@ impl Options {
     #[must_use]
     pub const fn index_cache_bytes(mut self, bytes: u64) -> Self {
         self.index_cache_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of sealed segments are kept in the store's own memory, in blocks of 4 KiB, for reads of few events: of single streams,
+    /// and of the last event. Such a read then need not ask the system for bytes that it has in its page cache. It is worth its memory where the
+    /// streams that are read again and again fit into it; it helps nothing where all are read as often as any. Less than 2 MiB is none. Default: 0.
+    #[must_use]
+    pub const fn block_cache_bytes(mut self, bytes: u64) -> Self {
+        self.block_cache_bytes = bytes;
         self
     }
 

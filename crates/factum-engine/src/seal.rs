@@ -34,7 +34,7 @@ use crate::number::to_u32;
 use crate::paths::Paths;
 use crate::view::index::{self, Index};
 use crate::view::unsealed::Content;
-use crate::view::{IndexCache, Published, Sealed, Unsealed, UnsealedHead};
+use crate::view::{Kept, Published, Sealed, Unsealed, UnsealedHead};
 
 /// A segment is packed if that makes it smaller by one part in this many.
 const WORTH_PACKING: u64 = 16;
@@ -50,7 +50,7 @@ pub(crate) struct Sealer {
     pub(crate) paths: Paths,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) keyer: Keyer,
-    pub(crate) cache: Arc<IndexCache>,
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// A packed copy in memory, and where its records stand.
@@ -93,7 +93,7 @@ impl Sealer {
 
     pub(crate) fn open(&self, entry: SegmentEntry) -> Sealed {
         let with = (self.env.clone(), self.paths.clone(), self.keyer.clone());
-        Sealed::new(entry, self.catalog.realm(), with, Arc::clone(&self.cache))
+        Sealed::new(entry, self.catalog.realm(), with, Arc::clone(&self.kept))
     }
 
     /// What the manifest will say of the segment, sealed in place.

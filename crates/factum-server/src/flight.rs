@@ -217,6 +217,7 @@ mod tests {
     use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, Revision, StreamName};
 
     use super::{Flight, Outcome, Rest, TOGETHER_MAX, poll_asked};
+    use crate::auth::Mode;
     use crate::node::Node;
     use crate::options::Options;
 
@@ -244,7 +245,8 @@ mod tests {
     impl Called {
         async fn new() -> Self {
             let store = MemoryStore::new();
-            let options = Options::default();
+            let mut options = Options::default();
+            options.auth.mode = Mode::Insecure;
             let node = Node::start(Arc::new(store.clone()), options, Env::real());
             Self {
                 node: node.await.unwrap(),

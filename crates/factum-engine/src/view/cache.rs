@@ -1,12 +1,20 @@
-//! Which indexes of sealed segments stay in memory: a clock over all that are loaded, bounded in bytes.
+//! What of sealed segments stays in memory. Indexes: a clock over all that are loaded, bounded in bytes.
 //!
 //! Never: keeps more than its budget, except for one index that is larger alone.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use super::blocks::Blocks;
 use super::sealed::Sealed;
 use crate::sync::{Mutex, lock};
+
+/// What is kept in memory of sealed segments, all of them together.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) indexes: IndexCache,
+    pub(crate) blocks: Blocks,
+}
 
 /// Bounds the indexes in memory.
 #[derive(Debug)]

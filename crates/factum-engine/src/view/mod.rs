@@ -4,6 +4,7 @@
 //! in a sealed segment changes, and an unsealed one only grows, by published frames.
 //! Never: waits for the writer.
 
+mod blocks;
 pub(crate) mod cache;
 pub(crate) mod image;
 pub(crate) mod index;
@@ -14,7 +15,8 @@ pub(crate) mod unsealed;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use cache::IndexCache;
+pub(crate) use blocks::Blocks;
+pub(crate) use cache::{IndexCache, Kept};
 pub(crate) use index::Index;
 pub(crate) use sealed::Sealed;
 pub(crate) use unsealed::{Unsealed, UnsealedHead};

@@ -16,7 +16,8 @@ use factum_io::disk::{Advice, DiskFile, DiskFileExt, Open, read_to_end};
 use factum_store::{Damage, Kind, StoreError};
 use factum_types::Position;
 
-use super::cache::IndexCache;
+use super::blocks::{BLOCK_BYTES, BlockKey};
+use super::cache::Kept;
 use super::index::Index;
 use crate::errors::io_error;
 use crate::key::Keyer;
@@ -35,7 +36,7 @@ pub(crate) struct Sealed {
     index: Mutex<Option<Arc<Index>>>,
     /// Whether the index at hand was made again, and so knows no more of what is lost than the segment does now.
     made_again: AtomicBool,
-    cache: Arc<IndexCache>,
+    kept: Arc<Kept>,
 }
 
 impl Sealed {
@@ -43,7 +44,7 @@ impl Sealed {
         entry: SegmentEntry,
         realm: [u8; 16],
         (env, paths, keyer): (Env, Paths, Keyer),
-        cache: Arc<IndexCache>,
+        kept: Arc<Kept>,
     ) -> Self {
         Self {
             entry,
@@ -54,7 +55,7 @@ impl Sealed {
             file: OnceLock::new(),
             index: Mutex::new(None),
             made_again: AtomicBool::new(false),
-            cache,
+            kept,
         }
     }
 
@@ -93,7 +94,7 @@ impl Sealed {
         let index = Arc::new(self.load_index()?);
         *slot = Some(Arc::clone(&index));
         drop(slot);
-        self.cache.loaded(self, index.byte_len() as u64);
+        self.kept.indexes.loaded(self, index.byte_len() as u64);
         Ok(index)
     }
 
@@ -155,8 +156,11 @@ impl Sealed {
         read().map_err(|error| io_error("reading a segment", error))
     }
 
-    /// Bytes of the file, as they are.
+    /// Bytes of the file, as they are, or were when their blocks were last read.
     pub(crate) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), StoreError> {
+        if self.kept.blocks.serve(into.len()) && self.read_blocks(offset, into).is_some() {
+            return Ok(());
+        }
         self.file()?
             .read_exact_at(into, offset)
             .map_err(|error| match error.kind() {
@@ -165,6 +169,26 @@ impl Sealed {
                 }
                 _ => io_error("reading a segment", error),
             })
+    }
+
+    /// Bytes of the file, block by block, by way of the blocks in memory; `None` where that is not possible.
+    fn read_blocks(&self, mut offset: u64, mut into: &mut [u8]) -> Option<()> {
+        while !into.is_empty() {
+            let (block, start) = (offset / BLOCK_BYTES as u64, offset as usize % BLOCK_BYTES);
+            let (part, rest) = into.split_at_mut(into.len().min(BLOCK_BYTES - start));
+            let key = BlockKey::new(self.entry.number, self.entry.generation, block)?;
+            if !self.kept.blocks.get(key, start, part) {
+                let mut whole = [0; BLOCK_BYTES];
+                let file = self.file().ok()?;
+                file.read_exact_at(&mut whole, block * BLOCK_BYTES as u64)
+                    .ok()?;
+                part.copy_from_slice(&whole[start..start + part.len()]);
+                self.kept.blocks.put(key, &whole);
+            }
+            offset += part.len() as u64;
+            into = rest;
+        }
+        Some(())
     }
 
     /// Bytes of the file from the device: a second look when the first does not verify.
