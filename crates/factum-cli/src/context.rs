@@ -19,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) server: Option<ServerAddress>,
     /// What becomes of streams whose last events may be lost.
     pub(crate) lost_tails: LostTails,
+    /// Memory for events that are read again and again, in bytes.
+    pub(crate) block_cache_bytes: u64,
     /// Of a command that has settings, all of them.
     pub(crate) settings: Vec<Setting>,
     /// Standard output and error.
@@ -73,6 +75,7 @@ impl Context {
                 password: global.url_password.clone(),
             }),
             lost_tails: LostTails::of(global),
+            block_cache_bytes: 0,
             settings: Vec::new(),
             ui: Ui::new(global),
             env: Env::real(),

@@ -4,6 +4,7 @@
 //! built in. Relies on: clap, which is given what the file says as defaults. Never: takes a password from the file; passes over a key
 //! that it does not know.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -246,6 +247,12 @@ fn value_of(key: &str, value: &DeValue<'_>) -> Result<String, String> {
             .map(|flag| flag.to_string())
             .ok_or_else(|| format!("{key} is neither true nor false"));
     }
+    if arg.get_value_parser().type_id() == TypeId::of::<u64>() {
+        let number = value.as_integer();
+        let number = number.ok_or_else(|| format!("{key} is not a whole number without quotes"))?;
+        let text = number.to_string();
+        return check(key, &text).map(|()| text);
+    }
     let text = value.as_str();
     let text = text.ok_or_else(|| format!("{key} is not a text in quotes"))?;
     check(key, text).map(|()| text.to_owned())
@@ -305,6 +312,14 @@ mod tests {
         check(
             "[serve]\nlog = \"loud\"\n",
             "f.toml:2: invalid value 'loud' for '--log",
+        );
+        check(
+            "[serve]\nblock-cache-mib = \"64\"\n",
+            "f.toml:2: block-cache-mib is not a whole number",
+        );
+        check(
+            "[serve]\nblock-cache-mib = -1\n",
+            "f.toml:2: invalid value '-1' for '--block-cache-mib",
         );
         check("[serve]\ndata = 3\n", "f.toml:2: data is not the name");
         check(

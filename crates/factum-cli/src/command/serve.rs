@@ -83,6 +83,15 @@ pub(crate) struct ServeArgs {
     /// Let those who give no password do what streams' access control lists allow to $all
     #[arg(long, env = "FACTUM_ALLOW_ANONYMOUS", value_parser = yes_or_no)]
     allow_anonymous: bool,
+    /// Memory for events of streams that are read again and again, in MiB, beside what the system keeps; worth it where they fit into it
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u64).range(..=BLOCK_CACHE_MIB_MAX),
+        env = "FACTUM_BLOCK_CACHE_MIB"
+    )]
+    block_cache_mib: u64,
     /// What is logged, on standard error
     #[arg(
         long,
@@ -102,6 +111,9 @@ pub(crate) struct ServeArgs {
     )]
     log_format: LogFormat,
 }
+
+/// 1 TiB.
+const BLOCK_CACHE_MIB_MAX: u64 = 1 << 20;
 
 /// What is logged.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -130,6 +142,7 @@ pub(crate) fn run(args: &ServeArgs, context: &mut Context) -> Outcome {
     begin_log(args);
     let options = options(args, context)?;
     let interrupt = Interrupt::watch(&context.env)?;
+    context.block_cache_bytes = args.block_cache_mib << 20;
     let store = store::open(context, Access::Create)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -38,7 +38,8 @@ pub(super) fn open(data: &Path, access: Access, context: &Context) -> Outcome<St
     let options = Options::new(data)
         .create(access == Access::Create)
         .read_only(access == Access::Read)
-        .accept_lost_tails(context.lost_tails == LostTails::Accept);
+        .accept_lost_tails(context.lost_tails == LostTails::Accept)
+        .block_cache_bytes(context.block_cache_bytes);
     let engine = Engine::open(options, context.env.clone())?;
     let closing = engine.clone();
     let engine = Arc::new(engine);

@@ -37,7 +37,7 @@ struct Set {
     keys: [u64; WAYS],
     /// A bit for each that was asked for since the hand came by.
     asked: u8,
-    hand: u8,
+    hand: usize,
 }
 
 impl BlockKey {
@@ -121,8 +121,8 @@ impl Set {
             return empty;
         }
         loop {
-            let way = usize::from(self.hand);
-            self.hand = (self.hand + 1) % WAYS as u8;
+            let way = self.hand;
+            self.hand = (way + 1) % WAYS;
             if self.asked & (1 << way) == 0 {
                 return way;
             }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_was_put_and_no_more_than_the_budget() {
-        let budget = 4 * (WAYS * SHARDS * (BLOCK_BYTES + 16)) as u64;
+        let budget = 4 * (WAYS * SHARDS * (BLOCK_BYTES + 20)) as u64;
         let blocks = Blocks::new(budget);
         assert!(blocks.serve(300) && !blocks.serve(1 << 20));
         for number in 0..10_000 {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_stays() {
-        let blocks = Blocks::new((WAYS * SHARDS * (BLOCK_BYTES + 16)) as u64);
+        let blocks = Blocks::new((WAYS * SHARDS * (BLOCK_BYTES + 20)) as u64);
         blocks.put(BlockKey::new(0, 1, 7).unwrap(), &block(0));
         for number in 1..20_000 {
             blocks.put(BlockKey::new(number, 1, 7).unwrap(), &block(number));

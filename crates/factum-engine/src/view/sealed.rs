@@ -174,7 +174,8 @@ impl Sealed {
     /// Bytes of the file, block by block, by way of the blocks in memory; `None` where that is not possible.
     fn read_blocks(&self, mut offset: u64, mut into: &mut [u8]) -> Option<()> {
         while !into.is_empty() {
-            let (block, start) = (offset / BLOCK_BYTES as u64, offset as usize % BLOCK_BYTES);
+            let block = offset / BLOCK_BYTES as u64;
+            let start = usize::try_from(offset % BLOCK_BYTES as u64).ok()?;
             let (part, rest) = into.split_at_mut(into.len().min(BLOCK_BYTES - start));
             let key = BlockKey::new(self.entry.number, self.entry.generation, block)?;
             if !self.kept.blocks.get(key, start, part) {

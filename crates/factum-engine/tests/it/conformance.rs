@@ -73,14 +73,16 @@ impl Segments {
     }
 }
 
-/// Stores in segments of 128 KiB, so that sealing and rolling happen all the time; large appends do not fit.
+/// Stores in segments of 128 KiB, so that sealing and rolling happen all the time, with few blocks in memory; large appends do not fit.
 struct Tiny(Segments);
 
 impl Factory for Tiny {
     fn make(&self) -> BoxFuture<'_, Arc<dyn TestStore>> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let directory = self.0.dir.path().join(number.to_string());
-        let options = Options::new(directory).segment_bytes(2 * Options::SEGMENT_BYTES_MIN);
+        let options = Options::new(directory)
+            .segment_bytes(2 * Options::SEGMENT_BYTES_MIN)
+            .block_cache_bytes(5 << 20);
         let store = Engine::open(options, moved_env(&self.0.ahead_us)).unwrap();
         Box::pin(std::future::ready(Arc::new(store) as Arc<dyn TestStore>))
     }
