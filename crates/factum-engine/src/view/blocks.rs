@@ -56,11 +56,11 @@ impl BlockKey {
 
     /// A shard, and a set in each.
     fn place(self, sets_each: usize) -> (usize, usize) {
-        // Fibonacci hashing: the upper bits are those that all others have a part in.
+        // Fibonacci hashing: the upper bits are those that all others have a part in, so those say where.
         let spread = self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let shard = (spread >> 58) as usize;
-        let set = ((spread << 6) >> 32) as usize % sets_each;
-        (shard, set)
+        let rest = (spread << 6) >> 32;
+        let set = (rest * sets_each as u64) >> 32;
+        ((spread >> 58) as usize, set as usize)
     }
 }
 
