@@ -23,17 +23,21 @@ use crate::failure::{Failure, Outcome};
 const GROUP: &str = "append";
 const BARE: &str = "a bare group-commit loop with the same writers";
 
-/// How many writers with how many events each time, and the part of the limit that must be reached.
-const CROWDS: &[(usize, usize, f64)] = &[
-    (8, 1, 0.49),
-    (64, 1, 0.46),
-    (256, 1, 0.43),
-    (1_024, 1, 0.34),
-    (64, 32, 0.41),
+/// How many writers with how many events each time, and what must be reached.
+const CROWDS: &[(usize, usize, Floor)] = &[
+    (8, 1, of(25e3, 51e3)),
+    (64, 1, of(150e3, 325e3)),
+    (256, 1, of(400e3, 937e3)),
+    (1_024, 1, of(700e3, 2_070e3)),
+    (64, 32, of(1_200e3, 2_960e3)),
 ];
-const LONE_FLOOR: f64 = 0.44;
-const BULK_FLOOR: f64 = 0.31;
+const LONE_FLOOR: Floor = of(5_000.0, 11_400.0);
+const BULK_FLOOR: Floor = of(700.0, 2_253.0);
 const BULK_TASKS: usize = 8;
+
+const fn of(figure: f64, limit: f64) -> Floor {
+    Floor::Of { figure, limit }
+}
 
 pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     let path = session.place.fresh("bare");
@@ -61,7 +65,7 @@ fn lone(session: &mut Session<'_>, written: &Written) -> Outcome {
     let limit_p50 = limit.times.per_mille(500);
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit.figure, "durable writes of 4 KiB, one after the other")
-        .floor(Some(Floor::Ratio(LONE_FLOOR)))
+        .floor(Some(LONE_FLOOR))
         .times(&found.times)
         .fact("write p50", super::stats::micros(limit_p50), "µs");
     session.add(row.spent(&found.spent, found.items).note(found.note));
@@ -72,7 +76,7 @@ fn crowd(
     session: &mut Session<'_>,
     written: &Written,
     (writers, events): (usize, usize),
-    floor: f64,
+    floor: Floor,
 ) -> Outcome {
     let batches = if events == 1 {
         String::new()
@@ -90,7 +94,7 @@ fn crowd(
     )?;
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit.figure, BARE)
-        .floor(Some(Floor::Ratio(floor)))
+        .floor(Some(floor))
         .times(&found.times)
         .spent(&found.spent, found.items)
         .fact(
@@ -124,7 +128,7 @@ fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
     let events_per_second = found.figure * MIB as f64 / log_bytes_per_event.max(1.0);
     let row = Row::new(GROUP, name, Unit::Mebibytes, found.figure)
         .limit(limit.figure, "durable writes of 1 MiB, one at a time")
-        .floor(Some(Floor::Ratio(BULK_FLOOR)))
+        .floor(Some(BULK_FLOOR))
         .fact("events", events_per_second, "/s")
         .times(&found.times)
         .spent(&found.spent, found.items);

@@ -19,7 +19,10 @@ const GROUP: &str = "condition";
 const WRITERS: usize = 64;
 /// How many writers share the second tag.
 const SHARED_BY: usize = 8;
-const FLOOR: f64 = 0.31;
+const FLOOR: Floor = Floor::Of {
+    figure: 100_000.0,
+    limit: 325_000.0,
+};
 
 /// What the query asks for.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +40,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
         (
             Asks::Tags,
             "64 writers, no event with both of two tags",
-            Some(Floor::Ratio(FLOOR)),
+            Some(FLOOR),
         ),
         (Asks::Type, "64 writers, no event of a type", None),
     ] {

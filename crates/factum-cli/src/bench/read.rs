@@ -23,8 +23,14 @@ const EVENTS_DEFAULT: u64 = 2_000_000;
 const STREAMS: u64 = 100_000;
 /// What is read with one call; so little that it stays in the caches of a core while it is checked.
 const WALK_BYTES: usize = 128 << 10;
-const HOT_FLOOR: f64 = 0.2;
-const COLD_FLOOR: f64 = 0.41;
+const HOT_FLOOR: Floor = Floor::Of {
+    figure: 8e6,
+    limit: 40e6,
+};
+const COLD_FLOOR: Floor = Floor::Of {
+    figure: 3e6,
+    limit: 7.3e6,
+};
 const WALK: &str = "CRC-32C over the same bytes from the page cache, one core";
 const THROUGH: &str = "direct reads of the same files, 1 MiB, 4 at once";
 
@@ -50,7 +56,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
         (
             "all, borrowed, verified, from memory",
             scan_all as Pass,
-            Some(Floor::Ratio(HOT_FLOOR)),
+            Some(HOT_FLOOR),
         ),
         ("all, owned, from memory", read_all, None),
     ] {
@@ -111,7 +117,7 @@ fn cold(session: &mut Session<'_>, engine: &Engine, (path, event_bytes): (&Path,
     let limit_events = limit.figure * MIB as f64 / event_bytes;
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit_events, THROUGH)
-        .floor(Some(Floor::Ratio(COLD_FLOOR)))
+        .floor(Some(COLD_FLOOR))
         .fact("limit read", limit.figure, "MiB/s");
     session.add(row.spent(&found.spent, found.items).note(found.note));
     Ok(())

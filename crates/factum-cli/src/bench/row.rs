@@ -25,8 +25,9 @@ pub(super) enum Unit {
 /// What a version must reach to be released.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Floor {
-    /// This part of the limit.
-    Ratio(f64),
+    /// This figure, where the limit is this much or more; the same share of it where it is less. So a machine that is slow is not asked for
+    /// more than its part, and one whose disk is fast is asked for what was to be reached, although something else is its limit then.
+    Of { figure: f64, limit: f64 },
     /// This figure, whatever the limit is.
     Figure(f64),
 }
@@ -170,7 +171,11 @@ impl Row {
     /// The ratio that must be reached.
     pub(super) fn floor_ratio(&self) -> Option<f64> {
         match self.floor? {
-            Floor::Ratio(ratio) => Some(ratio),
+            Floor::Of { figure, limit } => {
+                let here = self.limit?.0;
+                let share = (here / limit).min(1.0);
+                self.unit.ratio(figure * share, here)
+            }
             Floor::Figure(figure) => self.unit.ratio(figure, self.limit?.0),
         }
     }
@@ -254,8 +259,19 @@ mod tests {
             assert!((row.ratio().unwrap() - ratio).abs() < 1e-9, "{row:?}");
             assert_eq!(row.is_under(), Some(under), "{row:?}");
         };
-        check(Unit::Events, 128.0, Floor::Ratio(0.4), 0.5, false);
-        check(Unit::Events, 64.0, Floor::Ratio(0.4), 0.25, true);
+        let share = |figure, limit| Floor::Of { figure, limit };
+        // The limit is half of what the floor was set for: half of it is asked for.
+        check(Unit::Events, 128.0, share(240.0, 512.0), 0.5, false);
+        check(
+            Unit::Events,
+            119.0,
+            share(240.0, 512.0),
+            119.0 / 256.0,
+            true,
+        );
+        // It is more: no more is asked for than the floor itself.
+        check(Unit::Events, 60.0, share(59.0, 100.0), 60.0 / 256.0, false);
+        check(Unit::Events, 58.0, share(59.0, 100.0), 58.0 / 256.0, true);
         check(Unit::BytesPerEvent, 512.0, Floor::Figure(320.0), 0.5, true);
         check(
             Unit::BytesPerEvent,

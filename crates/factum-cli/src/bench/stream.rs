@@ -28,14 +28,17 @@ const EVENTS_DEFAULT: u64 = 2_000_000;
 const EVENTS_PER_STREAM: u64 = 20;
 const SCATTERED: u64 = 10;
 const READERS: usize = 64;
-/// 500,000/s where a read of one record from the page cache takes 645 ns.
-const LAST_FLOOR: f64 = 0.32;
-/// 100,000/s where ten such reads take 6.45 µs.
-const SCATTERED_FLOOR: f64 = 0.645;
-const COLD_FLOOR: f64 = 0.47;
+/// Where a read of one record from the page cache takes 645 ns.
+const LAST_FLOOR: Floor = of(500e3, 1_550e3);
+const SCATTERED_FLOOR: Floor = of(100e3, 155e3);
+const COLD_FLOOR: Floor = of(3_500.0, 7_500.0);
+
+const fn of(figure: f64, limit: f64) -> Floor {
+    Floor::Of { figure, limit }
+}
 
 /// The store as it is opened unless told otherwise: what was read before is in the system's page cache.
-const PAGE_CACHE: [(&str, Ask, u64, f64); 2] = [
+const PAGE_CACHE: [(&str, Ask, u64, Floor); 2] = [
     ("last event, from the page cache", last, 1, LAST_FLOOR),
     (
         "10 scattered events, from the page cache",
@@ -46,7 +49,7 @@ const PAGE_CACHE: [(&str, Ask, u64, f64); 2] = [
 ];
 
 /// The store with blocks enough for all that is read.
-const OWN_MEMORY: [(&str, Ask, u64, f64); 2] = [
+const OWN_MEMORY: [(&str, Ask, u64, Floor); 2] = [
     ("last event, from the store's memory", last, 1, LAST_FLOOR),
     (
         "10 scattered events, from the store's memory",
@@ -99,7 +102,7 @@ fn hot(
     engine: &Engine,
     names: &Arc<[StreamName]>,
     (path, event_bytes): (&Path, u64),
-    rows: &[(&str, Ask, u64, f64); 2],
+    rows: &[(&str, Ask, u64, Floor); 2],
 ) -> Outcome {
     let cached = files::sealed(path, Open::read(), &session.env)?;
     let records = Records::new(cached, event_bytes)?;
@@ -124,7 +127,7 @@ fn hot(
                 limit.figure / per_read as f64,
                 "as many reads of one record anywhere in the page cache, each with its CRC-32C",
             )
-            .floor(Some(Floor::Ratio(floor)))
+            .floor(Some(floor))
             .times(&found.times);
         session.add(row.others(&found.spent).note(found.note));
     }
@@ -156,7 +159,7 @@ fn cold(
             limit.figure / SCATTERED as f64,
             "a tenth of the direct reads of 4 KiB anywhere in the same files, 64 at once",
         )
-        .floor(Some(Floor::Ratio(COLD_FLOOR)))
+        .floor(Some(COLD_FLOOR))
         .times(&found.times);
     session.add(row.spent(&found.spent, found.items).note(found.note));
     Ok(())
