@@ -250,7 +250,8 @@ fn value_of(key: &str, value: &DeValue<'_>) -> Result<String, String> {
     if arg.get_value_parser().type_id() == TypeId::of::<u64>() {
         let number = value.as_integer();
         let number = number.ok_or_else(|| format!("{key} is not a whole number without quotes"))?;
-        let text = number.to_string();
+        let decimal = u64::from_str_radix(number.as_str(), number.radix());
+        let text = decimal.map_or_else(|_| number.to_string(), |decimal| decimal.to_string());
         return check(key, &text).map(|()| text);
     }
     let text = value.as_str();

@@ -26,6 +26,10 @@ use crate::sequence::{Bounce, Landed, Refusal, StreamTail};
 /// How often a request may come back before its caller is told to try again. Each time the store has moved on; in practice it is once.
 const BOUNCES_MAX: usize = 64;
 
+/// So many requests, and about as many bytes, are handed over together; more only after those are answered, or they would fill the queue.
+const TOGETHER_MAX: usize = 1_024;
+const TOGETHER_BYTES: usize = 16 << 20;
+
 /// What an append is answered.
 type Answer = Result<Receipt, StoreError>;
 
@@ -71,20 +75,39 @@ impl Core {
         batches: Vec<AppendBatch>,
     ) -> Vec<Result<Receipt, StoreError>> {
         let mut answers = Answers::new(batches.len());
-        let mut left = Vec::with_capacity(batches.len());
-        for (number, batch) in batches.into_iter().enumerate() {
+        let mut batches = batches.into_iter().enumerate();
+        while batches.len() > 0 {
+            let mut left = self.prepare_some(&mut batches, &mut answers);
+            for _ in 0..BOUNCES_MAX {
+                if left.is_empty() {
+                    break;
+                }
+                left = self.round(left, &mut answers).await;
+            }
+        }
+        answers.all()
+    }
+
+    /// Makes as many batches ready as are handed over together.
+    fn prepare_some(
+        &self,
+        batches: &mut impl Iterator<Item = (usize, AppendBatch)>,
+        answers: &mut Answers,
+    ) -> Vec<Numbered> {
+        let (mut ready, mut bytes) = (Vec::new(), 0);
+        while ready.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES {
+            let Some((number, batch)) = batches.next() else {
+                break;
+            };
             match Prepared::new(batch, &self.reader.keyer) {
-                Ok(request) => left.push((number, Box::new(request))),
+                Ok(request) => {
+                    bytes += request.bytes;
+                    ready.push((number, Box::new(request)));
+                }
                 Err(error) => answers.set(number, Err(error)),
             }
         }
-        for _ in 0..BOUNCES_MAX {
-            if left.is_empty() {
-                break;
-            }
-            left = self.round(left, &mut answers).await;
-        }
-        answers.all()
+        ready
     }
 
     /// Hands requests over together; those that came back, to be handed over again.

@@ -253,6 +253,9 @@ impl Engine {
     /// The key and page caches of sealed segments are dropped, so that the next reads come from the device; for benchmarks.
     #[doc(hidden)]
     pub fn drop_caches(&self) {
+        if let Some(sealer) = &self.inner.sealer {
+            sealer.kept.blocks.clear();
+        }
         for sealed in &self.inner.reader.published.view().sealed {
             if let Ok(file) = sealed.file() {
                 // Advice only.

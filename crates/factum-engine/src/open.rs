@@ -82,7 +82,7 @@ pub(crate) fn open(options: &Options, env: Env) -> Result<Opened, StoreError> {
         catalog::write_copies(&env, &paths, &found.manifest)
             .map_err(|error| io_error("repairing the manifest", error))?;
     }
-    let mut opening = Opening::new(options, env, paths, found.manifest);
+    let mut opening = Opening::new(options, env, paths, found.manifest)?;
     opening.list_sealed();
     let (read, prepared) = opening.read_unsealed()?;
     let mut recovered = opening.recover(&read);
@@ -199,7 +199,18 @@ struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    fn new(options: &'a Options, env: Env, paths: Paths, manifest: Manifest) -> Self {
+    fn new(
+        options: &'a Options,
+        env: Env,
+        paths: Paths,
+        manifest: Manifest,
+    ) -> Result<Self, StoreError> {
+        let bytes = options.block_cache_bytes;
+        let blocks = Blocks::new(bytes).map_err(|error| {
+            StoreError::invalid(format!(
+                "{bytes} bytes of memory for blocks are too many: {error}"
+            ))
+        })?;
         let catalog = Arc::new(Catalog::new(env.clone(), paths.clone(), manifest.clone()));
         let keyer = Keyer::new(manifest.hash_key);
         let sealer = Arc::new(Sealer {
@@ -209,11 +220,11 @@ impl<'a> Opening<'a> {
             keyer: keyer.clone(),
             kept: Arc::new(Kept {
                 indexes: IndexCache::new(options.index_cache_bytes),
-                blocks: Blocks::new(options.block_cache_bytes),
+                blocks,
             }),
         });
         let view = View::default();
-        Self {
+        Ok(Self {
             options,
             env,
             paths,
@@ -222,7 +233,7 @@ impl<'a> Opening<'a> {
             sealer,
             keyer,
             view,
-        }
+        })
     }
 
     fn list_sealed(&mut self) {

@@ -124,9 +124,10 @@ impl Options {
         self
     }
 
-    /// How many bytes of sealed segments are kept in the store's own memory, in blocks of 4 KiB, for reads of few events: of single streams,
-    /// and of the last event. Such a read then need not ask the system for bytes that it has in its page cache. It is worth its memory where the
-    /// streams that are read again and again fit into it; it helps nothing where all are read as often as any. Less than 2 MiB is none. Default: 0.
+    /// How many bytes of sealed segments are kept in the store's own memory, in blocks of 4 KiB, for reads of few events that do not lie together:
+    /// of single streams above all. Such a read then need not ask the system for bytes that it has in its page cache. It is worth its memory where the
+    /// streams that are read again and again fit into it; it helps nothing where all are read as often as any. Less than 2 MiB is none.
+    /// It is taken from the system as it is used; more than the system gives is refused when the store is opened. Default: 0.
     #[must_use]
     pub const fn block_cache_bytes(mut self, bytes: u64) -> Self {
         self.block_cache_bytes = bytes;

@@ -19,6 +19,9 @@ use crate::overdue::{Late, up_to_a_ring};
 /// Not more appends than this are handed over together, so that the first of them need not wait for all that a client sends.
 const TOGETHER_MAX: usize = 128;
 
+/// As many bytes fill a frame of the store; more would only wait longer.
+const TOGETHER_BYTES: usize = 1 << 20;
+
 /// What is left to do with an append once it is known what became of it.
 pub(crate) trait Rest: Send + Unpin + 'static {
     type Answer: Send + Unpin + 'static;
@@ -89,7 +92,9 @@ impl<R: Rest> Flight<R> {
         context: &mut Context<'_>,
     ) {
         let time = up_to_a_ring(time);
-        if self.gathered.time != time || self.gathered.rests.len() >= TOGETHER_MAX {
+        let is_full = self.gathered.rests.len() >= TOGETHER_MAX
+            || self.gathered.bytes.saturating_add(bytes) > TOGETHER_BYTES;
+        if self.gathered.time != time || is_full {
             self.hand_over(node, context);
             self.gathered.time = time;
         }
@@ -216,7 +221,7 @@ mod tests {
     use factum_store::{AppendBatch, EventStore, MemoryStore};
     use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, Revision, StreamName};
 
-    use super::{Flight, Outcome, Rest, TOGETHER_MAX, poll_asked};
+    use super::{Flight, Outcome, Rest, TOGETHER_BYTES, TOGETHER_MAX, poll_asked};
     use crate::auth::Mode;
     use crate::node::Node;
     use crate::options::Options;
@@ -338,6 +343,15 @@ mod tests {
         .await;
         assert_eq!(call.stored().await, before + 1 + TOGETHER_MAX as u64);
         assert_eq!(call.flight.len(), 1, "the last one");
+        call.look(|call, context| {
+            call.flight.gathered.bytes = TOGETHER_BYTES - 10;
+            call.gather(900, ExpectedRevision::Any, LONG / 2, context);
+            assert_eq!(call.flight.len(), 2, "both fit");
+            call.gather(901, ExpectedRevision::Any, LONG / 2, context);
+            assert_eq!(call.flight.len(), 1, "there is no room for a third");
+            call.flight.gathered.bytes = 10;
+        })
+        .await;
     }
 
     #[tokio::test]

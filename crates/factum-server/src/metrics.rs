@@ -23,7 +23,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// Appends by how they ended.
     pub(crate) appends: Family<Ended, Counter>,
-    /// From the last message of an append to its answer.
+    /// From when an append was handed to the store to its answer.
     pub(crate) append_duration: Histogram,
     pub(crate) appended_events: Counter,
     pub(crate) read_events: Counter,

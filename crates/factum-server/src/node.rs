@@ -1,14 +1,12 @@
 //! What all requests share: the store, the settings, and where time and chance come from.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use factum_io::Env;
-use factum_store::{AppendBatch, CheckpointStore, EventStore, SnapshotStore, StoreError};
+use factum_store::{AppendBatch, CheckpointStore, EventStore, Kind, SnapshotStore, StoreError};
 use factum_types::{EventId, StreamName, Timestamp};
 use futures_core::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
@@ -20,7 +18,7 @@ use crate::flight::Outcome;
 use crate::links::Links;
 use crate::metrics::{self, Metrics};
 use crate::options::{Limits, Options};
-use crate::overdue::{Late, Overdue};
+use crate::overdue::{Late, Overdue, first_look};
 use crate::persistent::{StoreFeed, Subscriptions};
 use crate::task::to_the_end;
 use crate::world::{World, event_id};
@@ -142,7 +140,13 @@ impl Node {
             .await;
         let took = self.since(began);
         let outcomes: Vec<Outcome> = match answered {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            // Whatever a store does, each is answered.
+            Ok(answers) => answers
+                .into_iter()
+                .chain(std::iter::repeat_with(|| Err(not_answered())))
+                .take(counts.len())
+                .map(Ok)
+                .collect(),
             Err(Late) => counts.iter().map(|_| Err(Late)).collect(),
         };
         for (outcome, count) in outcomes.iter().zip(counts) {
@@ -210,13 +214,8 @@ impl Node {
     }
 }
 
-/// Looks at a future once; what it gives if it is ready then. It is woken for by whoever waits next.
-async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
-    std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+fn not_answered() -> StoreError {
+    StoreError::new(Kind::Unknown, "the store did not answer this append")
 }
 
 fn result<T>(answered: &Result<Result<T, StoreError>, Late>) -> metrics::Result {

@@ -5,9 +5,10 @@
 //!
 //! Relies on: a runtime of tokio. Never: ends what is asked sooner than its time.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -26,6 +27,15 @@ pub(crate) fn up_to_a_ring(time: Duration) -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it took longer than it may")]
 pub(crate) struct Late;
+
+/// Looks at a future once; what it gives if it is ready then. It is woken for by whoever waits next.
+pub(crate) async fn first_look<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| match Pin::new(&mut *future).poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
 
 /// Who waits, and the task that rings for them, which ends with this.
 #[derive(Debug)]
@@ -51,12 +61,17 @@ impl Overdue {
         Self { shared, ringing }
     }
 
-    /// What the work gives, if it gives it within the time. It is looked at before this waits.
+    /// What the work gives, if it gives it within the time. It is looked at when this is first looked at, whatever else that task did before.
     pub(crate) async fn within<T>(
         &self,
         time: Duration,
         work: impl Future<Output = T>,
     ) -> Result<T, Late> {
+        let mut work = pin!(work);
+        // `select!` looks at nothing at all in a task that has done its share for now.
+        if let Some(done) = first_look(&mut work).await {
+            return Ok(done);
+        }
         let shared = &*self.shared;
         let _here = Here::among(shared);
         let rings = u64::try_from(time.as_nanos().div_ceil(RING.as_nanos())).unwrap_or(u64::MAX);
@@ -66,7 +81,6 @@ impl Overdue {
             .load(Ordering::Relaxed)
             .saturating_add(rings)
             .saturating_add(1);
-        let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
@@ -116,7 +130,9 @@ async fn ring(shared: Arc<Shared>) {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::{pending, poll_fn, ready};
+    use std::pin::pin;
+    use std::task::Poll;
     use std::time::Duration;
 
     use tokio::time::{Instant, advance};
@@ -165,6 +181,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_looked_at_although_its_task_has_done_its_share() {
+        let overdue = Overdue::start();
+        let mut looked = false;
+        {
+            let work = poll_fn(|_| {
+                looked = true;
+                Poll::<()>::Pending
+            });
+            let mut waiting = pin!(overdue.within(Duration::from_secs(1), work));
+            poll_fn(|context| {
+                // More than a task may do before it lets others run.
+                while pin!(tokio::task::coop::consume_budget())
+                    .poll(context)
+                    .is_ready()
+                {}
+                assert!(waiting.as_mut().poll(context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert!(looked);
     }
 
     #[tokio::test(start_paused = true)]

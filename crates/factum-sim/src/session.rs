@@ -51,6 +51,12 @@ impl Settings {
             .segment_bytes(self.segment_bytes)
             .streams_in_memory(self.streams_in_memory)
             .accept_loss(self.accept_loss)
+            // Those that forget streams keep blocks.
+            .block_cache_bytes(if self.streams_in_memory < 100 {
+                2 << 20
+            } else {
+                0
+            })
     }
 }
 

@@ -61,8 +61,10 @@ pub trait EventStore: Send + Sync {
 
     /// Appends each of these batches, as [`append`](Self::append) would with all of them under way at once, and answers each, in their order.
     ///
-    /// They are handed over in their order, before any is waited for. Each stands or falls by itself: it is whole or not at all, and what
-    /// is wrong with one says nothing of the others. A store that has one thing to do for all of them does it once; so it takes less than as many
+    /// There are as many answers as batches. They are handed over in their order, before any is waited for, and judged in it, unless the store has to
+    /// look at one again, which may then be after later ones. Each stands or falls by itself: it is whole or not at all, and what
+    /// is wrong with one says nothing of the others. (As this is written here, their order is that in which `append` takes them up: as a rule, when
+    /// its future is first polled.) A store that has one thing to do for all of them does it once; so it takes less than as many
     /// calls, but answers none before it can answer all.
     ///
     /// # Errors

@@ -83,7 +83,8 @@ pub(crate) struct ServeArgs {
     /// Let those who give no password do what streams' access control lists allow to $all
     #[arg(long, env = "FACTUM_ALLOW_ANONYMOUS", value_parser = yes_or_no)]
     allow_anonymous: bool,
-    /// Memory for events of streams that are read again and again, in MiB, beside what the system keeps; worth it where they fit into it
+    /// Memory for events of streams that are read again and again, in MiB, beside what the system keeps; worth it where they fit into it;
+    /// 0 is none, and so is 1
     #[arg(
         long,
         value_name = "MIB",

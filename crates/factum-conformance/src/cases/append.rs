@@ -419,7 +419,8 @@ pub(crate) fn unpolled_append_is_harmless(t: &Trial) -> Outcome {
     )
 }
 
-/// Of many that are handed over together, each is judged after those before it, and none minds what becomes of another.
+/// Of many that are handed over together, each is judged after those before it, where nothing but streams is asked, and none minds what
+/// becomes of another.
 pub(crate) fn each_stands_by_itself(t: &Trial) -> Outcome {
     let (name, other, closed) = (stream("order-1"), stream("order-2"), stream("order-3"));
     t.change(&closed, Change::Tombstone)?;

@@ -305,12 +305,18 @@ impl Core {
         now: i64,
         answers: &mut Vec<(Pending, Outcome2)>,
     ) {
+        if pending.reply.is_behind_one_sent_back() {
+            // Its turn comes after that one's.
+            answers.push((pending, Outcome2::Bounced(Bounce::Evaluate)));
+            return;
+        }
         let Stage {
             sequencer, builder, ..
         } = stage;
         match sequencer.sequence(&mut pending.request, now, builder, &mut frame.undo) {
             Judgement::Accepted(landed) => frame.landed.push((pending, landed)),
             Judgement::Bounced(bounce @ (Bounce::Resolve | Bounce::Evaluate)) => {
+                pending.reply.send_back();
                 answers.push((pending, Outcome2::Bounced(bounce)));
             }
             Judgement::Refused(refusal) if on(Mutant::ConflictNotHeld) => {

@@ -62,16 +62,16 @@ impl Queue {
         let mut state = lock(&self.state);
         for pending in requests {
             match state.room_for(&pending, self.limits) {
-                Ok(()) => {
+                None => {
                     state.bytes += pending.request.bytes;
                     state.requests.push_back(pending);
                 }
-                Err(error) => refused.push((pending, error)),
+                Some(why) => refused.push((pending, why)),
             }
         }
         self.wake(state);
-        for (pending, error) in refused {
-            pending.reply.send(Outcome::Failed(error));
+        for (pending, why) in refused {
+            pending.reply.send(Outcome::Failed(why.into()));
         }
     }
 
@@ -180,7 +180,7 @@ impl Queue {
             state = wait_timeout(&self.work[committer], state, limit);
             state.idle[committer] = false;
         }
-        state.is_worth_a_frame() || state.closed
+        !state.requests.is_empty() || state.closed
     }
 
     /// Lets nothing more in; what waits is still worked off.
@@ -202,6 +202,26 @@ impl Queue {
     }
 }
 
+/// Why a request is not let in.
+enum NoRoom {
+    Closed,
+    /// So many are waiting, with so many bytes.
+    Full(usize, usize),
+}
+
+impl From<NoRoom> for StoreError {
+    fn from(why: NoRoom) -> Self {
+        match why {
+            NoRoom::Closed => crate::errors::closed(),
+            NoRoom::Full(requests, bytes) => {
+                let message =
+                    format!("{requests} appends ({bytes} bytes) are waiting already; try again");
+                Self::new(Kind::Unavailable, message)
+            }
+        }
+    }
+}
+
 impl State {
     /// Whether what waits is worth a frame. If none is under way, anything is; beside another one it has to be more than a little.
     fn is_worth_a_frame(&self) -> bool {
@@ -209,22 +229,15 @@ impl State {
         !self.requests.is_empty() && (self.frames == 0 || is_much || self.closed)
     }
 
-    fn room_for(&self, pending: &Pending, limits: QueueLimits) -> Result<(), StoreError> {
+    /// Why there is no room for a request, if there is none.
+    fn room_for(&self, pending: &Pending, limits: QueueLimits) -> Option<NoRoom> {
         if self.closed {
-            return Err(crate::errors::closed());
+            return Some(NoRoom::Closed);
         }
         let bytes = self.bytes + pending.request.bytes;
         let is_full = self.requests.len() >= limits.requests
             || (bytes > limits.bytes && !self.requests.is_empty());
-        if !is_full {
-            return Ok(());
-        }
-        let message = format!(
-            "{} appends ({} bytes) are waiting already; try again",
-            self.requests.len(),
-            self.bytes
-        );
-        Err(StoreError::new(Kind::Unavailable, message))
+        is_full.then_some(NoRoom::Full(self.requests.len(), self.bytes))
     }
 
     fn pop(&mut self) -> Option<Pending> {

@@ -4,6 +4,7 @@
 //! was dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_channel::oneshot;
 
@@ -24,6 +25,8 @@ pub(crate) type Outcomes = Vec<Option<Outcome>>;
 /// Requests that were handed over together. The last one that is answered, or dropped, tells of all.
 #[derive(Debug)]
 pub(crate) struct Group {
+    /// Whether one of them was sent back to be judged again. Those behind it are not judged before it.
+    is_sent_back: AtomicBool,
     outcomes: Mutex<Outcomes>,
     told: Option<oneshot::Sender<Outcomes>>,
 }
@@ -34,11 +37,24 @@ impl Reply {
         let (told, telling) = oneshot::channel();
         let outcomes = std::iter::repeat_with(|| None).take(count).collect();
         let group = Arc::new(Group {
+            is_sent_back: AtomicBool::new(false),
             outcomes: Mutex::new(outcomes),
             told: Some(told),
         });
         let replies = (0..count).map(move |number| Self::Of(Arc::clone(&group), number));
         (replies, telling)
+    }
+
+    /// Takes note that this request is sent back, to be judged again.
+    pub(crate) fn send_back(&self) {
+        if let Self::Of(group, _) = self {
+            group.is_sent_back.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a request before this one, of the same group, was sent back.
+    pub(crate) fn is_behind_one_sent_back(&self) -> bool {
+        matches!(self, Self::Of(group, _) if group.is_sent_back.load(Ordering::Relaxed))
     }
 
     /// Sends an answer. Whoever asked may have gone; then nobody wants it.

@@ -96,6 +96,8 @@ impl Drop for Inner {
 fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
     let _last_will = LastWill(core);
     let mut is_shared = false;
+    // Whether the log may not know yet that the last frame of this thread is durable.
+    let mut is_unsaid = true;
     loop {
         if let Some(maintenance) = maintenance {
             maintenance.hold_back(core);
@@ -109,18 +111,20 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
             is_shared = job.request_count() > 1;
             core.run(job);
             core.queue.end_frame();
+            is_unsaid = true;
             if let Some(maintenance) = maintenance {
                 maintenance.want_if_filling(core);
             }
             continue;
         }
-        if number == 0
-            && !core.queue.wait_a_while(number, IDLE)
-            && let Some(job) = core.build_checkpoint()
-        {
-            // Whoever recovers this log will know that everything up to here was durable.
-            core.run(job);
-            continue;
+        if is_unsaid && !core.queue.wait_a_while(number, IDLE) {
+            // If the other one has a frame under way, it is the one who says so.
+            is_unsaid = false;
+            if let Some(job) = core.build_checkpoint() {
+                // Whoever recovers this log will know that everything up to here was durable.
+                core.run(job);
+                continue;
+            }
         }
         if !core.queue.wait_for_work(number) {
             return;

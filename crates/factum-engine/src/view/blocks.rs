@@ -4,12 +4,12 @@
 //! and takes away what was not asked for since it last came by (CLOCK: Corbató, "A paging experiment with the Multics system", 1968).
 //! Relies on: a sealed segment never changes. Never: verifies anything, which whoever reads a record does; keeps more than its budget.
 
-use crate::sync::{Mutex, lock};
+use std::collections::TryReserveError;
+
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The bytes of a block.
 pub(crate) const BLOCK_BYTES: usize = 4096;
-/// Longer reads go past the blocks: most of what they cost is copying.
-const BLOCKS_AT_ONCE: usize = 4;
 const WAYS: usize = 8;
 /// Each with a lock of its own.
 const SHARDS: usize = 64;
@@ -25,20 +25,17 @@ pub(crate) struct Blocks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockKey(u64);
 
+/// Sets, one behind the other. All of it is zero at first, which the system gives without giving memory.
 #[derive(Debug)]
 struct Shard {
-    sets: Vec<Set>,
+    /// Eight for each set. Zero is no key.
+    keys: Vec<u64>,
+    marks: Vec<Marks>,
     bytes: Vec<u8>,
 }
 
-/// Zero is no key.
-#[derive(Debug, Default, Clone)]
-struct Set {
-    keys: [u64; WAYS],
-    /// A bit for each that was asked for since the hand came by.
-    asked: u8,
-    hand: usize,
-}
+/// What the hand of a set knows: a bit for each block that was asked for since it came by, and where it is.
+type Marks = [u8; 2];
 
 impl BlockKey {
     const NUMBER_BITS: u32 = 31;
@@ -65,36 +62,33 @@ impl BlockKey {
 }
 
 impl Blocks {
-    /// As many blocks as fit into so many bytes, which are taken from the system as they are used.
-    pub(crate) fn new(budget: u64) -> Self {
-        let set_bytes = (BLOCK_BYTES * WAYS + size_of::<Set>()) * SHARDS;
-        let sets_each = usize::try_from(budget).unwrap_or(usize::MAX) / set_bytes;
-        let shard = || {
-            Mutex::new(Shard {
-                sets: vec![Set::default(); sets_each],
-                bytes: vec![0; sets_each * WAYS * BLOCK_BYTES],
-            })
-        };
-        let shards = if sets_each == 0 { 0 } else { SHARDS };
-        Self {
-            shards: std::iter::repeat_with(shard).take(shards).collect(),
+    /// As many blocks as fit into so many bytes, which are taken from the system as they are used. Keys take a fortieth more.
+    ///
+    /// # Errors
+    /// The system does not give so much.
+    pub(crate) fn new(budget: u64) -> Result<Self, TryReserveError> {
+        let set_bytes = (BLOCK_BYTES * WAYS * SHARDS) as u64;
+        let sets_each = usize::try_from(budget / set_bytes).unwrap_or(usize::MAX);
+        let shards = std::iter::repeat_with(|| Shard::new(sets_each).map(Mutex::new));
+        let count = if sets_each == 0 { 0 } else { SHARDS };
+        Ok(Self {
+            shards: shards.take(count).collect::<Result<_, _>>()?,
             sets_each,
-        }
+        })
     }
 
-    /// Whether a read of so many bytes goes through the blocks.
+    /// Whether a read of so many bytes goes through the blocks. Longer ones do not: most of what they cost is copying.
     pub(crate) const fn serve(&self, bytes: usize) -> bool {
-        self.sets_each > 0 && bytes <= (BLOCKS_AT_ONCE - 1) * BLOCK_BYTES
+        self.sets_each > 0 && bytes <= BLOCK_BYTES
     }
 
     /// Copies the bytes of a block from `start` on, if the block is here.
     pub(crate) fn get(&self, key: BlockKey, start: usize, into: &mut [u8]) -> bool {
-        let (shard, set) = key.place(self.sets_each);
-        let mut shard = lock(&self.shards[shard]);
-        let Some(way) = shard.sets[set].keys.iter().position(|kept| *kept == key.0) else {
+        let (mut shard, set) = self.set_of(key);
+        let Some(way) = shard.way_of(set, key) else {
             return false;
         };
-        shard.sets[set].asked |= 1 << way;
+        shard.marks[set][0] |= 1 << way;
         let at = (set * WAYS + way) * BLOCK_BYTES + start;
         into.copy_from_slice(&shard.bytes[at..at + into.len()]);
         true
@@ -102,33 +96,75 @@ impl Blocks {
 
     /// Keeps a block, in the place of one that is not asked for.
     pub(crate) fn put(&self, key: BlockKey, block: &[u8; BLOCK_BYTES]) {
-        let (shard, set) = key.place(self.sets_each);
-        let mut shard = lock(&self.shards[shard]);
-        let sets = &mut shard.sets[set];
+        let (mut shard, set) = self.set_of(key);
         // Another reader may have been faster.
-        let kept = sets.keys.iter().position(|kept| *kept == key.0);
-        let way = kept.unwrap_or_else(|| sets.make_room());
-        sets.keys[way] = key.0;
-        let at = (set * WAYS + way) * BLOCK_BYTES;
-        shard.bytes[at..at + BLOCK_BYTES].copy_from_slice(block);
+        let kept = shard.way_of(set, key);
+        let way = kept.unwrap_or_else(|| shard.make_room(set));
+        let at = set * WAYS + way;
+        shard.keys[at] = key.0;
+        shard.bytes[at * BLOCK_BYTES..][..BLOCK_BYTES].copy_from_slice(block);
+    }
+
+    /// Forgets a block, so that it is read again.
+    pub(crate) fn forget(&self, key: BlockKey) {
+        if self.sets_each == 0 {
+            return;
+        }
+        let (mut shard, set) = self.set_of(key);
+        if let Some(way) = shard.way_of(set, key) {
+            shard.keys[set * WAYS + way] = 0;
+        }
+    }
+
+    /// Forgets all of them.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            lock(shard).keys.fill(0);
+        }
+    }
+
+    fn set_of(&self, key: BlockKey) -> (MutexGuard<'_, Shard>, usize) {
+        let (shard, set) = key.place(self.sets_each);
+        (lock(&self.shards[shard]), set)
     }
 }
 
-impl Set {
+impl Shard {
+    fn new(sets: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
+            keys: zeros(sets.saturating_mul(WAYS), 0)?,
+            marks: zeros(sets, [0; 2])?,
+            bytes: zeros(sets.saturating_mul(WAYS * BLOCK_BYTES), 0)?,
+        })
+    }
+
+    fn way_of(&self, set: usize, key: BlockKey) -> Option<usize> {
+        let keys = &self.keys[set * WAYS..][..WAYS];
+        keys.iter().position(|kept| *kept == key.0)
+    }
+
     /// The way whose block goes: an empty one, or the next that was not asked for.
-    fn make_room(&mut self) -> usize {
-        if let Some(empty) = self.keys.iter().position(|key| *key == 0) {
+    fn make_room(&mut self, set: usize) -> usize {
+        let keys = &self.keys[set * WAYS..][..WAYS];
+        if let Some(empty) = keys.iter().position(|key| *key == 0) {
             return empty;
         }
+        let [asked, hand] = &mut self.marks[set];
         loop {
-            let way = self.hand;
-            self.hand = (way + 1) % WAYS;
-            if self.asked & (1 << way) == 0 {
+            let way = usize::from(*hand);
+            *hand = (*hand + 1) % 8;
+            if *asked & (1 << way) == 0 {
                 return way;
             }
-            self.asked &= !(1 << way);
+            *asked &= !(1 << way);
         }
     }
+}
+
+/// So many zeros, or an error where the system would not give them; the vector itself would end the process.
+fn zeros<T: Clone>(count: usize, zero: T) -> Result<Vec<T>, TryReserveError> {
+    Vec::<T>::new().try_reserve_exact(count)?;
+    Ok(vec![zero; count])
 }
 
 #[cfg(test)]
@@ -151,8 +187,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_what_was_put_and_no_more_than_the_budget() {
-        let budget = 4 * (WAYS * SHARDS * (BLOCK_BYTES + 20)) as u64;
-        let blocks = Blocks::new(budget);
+        let budget = 4 * (WAYS * SHARDS * BLOCK_BYTES) as u64;
+        let blocks = Blocks::new(budget).unwrap();
         assert!(blocks.serve(300) && !blocks.serve(1 << 20));
         for number in 0..10_000 {
             blocks.put(BlockKey::new(number, 1, 7).unwrap(), &block(number));
@@ -183,21 +219,26 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_stays() {
-        let blocks = Blocks::new((WAYS * SHARDS * (BLOCK_BYTES + 20)) as u64);
+        let blocks = Blocks::new((WAYS * SHARDS * BLOCK_BYTES) as u64).unwrap();
         blocks.put(BlockKey::new(0, 1, 7).unwrap(), &block(0));
         for number in 1..20_000 {
             blocks.put(BlockKey::new(number, 1, 7).unwrap(), &block(number));
             assert_eq!(got(&blocks, 0), Some(0), "after {number}");
         }
+        blocks.forget(BlockKey::new(0, 1, 7).unwrap());
+        assert_eq!(got(&blocks, 0), None);
+        assert_eq!(got(&blocks, 19_999), Some(19_999));
+        blocks.clear();
+        assert_eq!(got(&blocks, 19_999), None);
     }
 
     #[test]
     fn without_a_budget_nothing_is_kept_and_what_has_no_key_is_not_asked_for() {
-        assert!(!Blocks::new(0).serve(1));
-        assert!(
-            !Blocks::new(1 << 16).serve(1),
-            "too little for a set in each shard"
-        );
+        assert!(!Blocks::new(0).unwrap().serve(1));
+        let some = |bytes: u64| Blocks::new(bytes).unwrap().serve(1);
+        assert!(!some((2 << 20) - 1), "too little for a set in each shard");
+        assert!(some(2 << 20));
+        assert!(Blocks::new(u64::MAX).is_err(), "more than there is");
         assert!(BlockKey::new(1 << 31, 0, 0).is_none());
         assert!(BlockKey::new(0, 1 << 12, 0).is_none());
         assert!(BlockKey::new(0, 0, 1 << 20).is_none());

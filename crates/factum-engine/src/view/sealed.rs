@@ -195,6 +195,11 @@ impl Sealed {
     /// Bytes of the file from the device: a second look when the first does not verify.
     pub(crate) fn read_again(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         const PAGE: u64 = 4096;
+        // What does not verify is not kept.
+        for block in offset / PAGE..=(offset + length as u64) / PAGE {
+            let key = BlockKey::new(self.entry.number, self.entry.generation, block);
+            key.inspect(|key| self.kept.blocks.forget(*key));
+        }
         let path = self.paths.segment(self.entry.number, self.entry.generation);
         let file = self.env.disk.open(&path, Open::read_direct())?;
         let start = offset / PAGE * PAGE;

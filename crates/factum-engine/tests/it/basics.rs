@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use factum_engine::verify::{VerifyDepth, verify};
-use factum_store::{EventStore, Kind, ReadFrom, ReadRequest, Snapshot, SnapshotStore, Source};
-use factum_types::{Bytes, EventId, EventType, ExpectedRevision, NewEvent, Revision, Timestamp};
+use factum_store::{
+    AppendBatch, Condition, EventStore, Kind, ReadFrom, ReadRequest, Snapshot, SnapshotStore,
+    Source,
+};
+use factum_types::{
+    Bytes, EventId, EventType, ExpectedRevision, NewEvent, Query, Revision, Timestamp,
+};
 
 use crate::support::{TempDir, append, event, exactly, open, read, small, stream};
 
@@ -216,4 +221,38 @@ fn a_snapshot_does_not_make_events_late() {
     let times: Vec<_> = times.iter().map(|event| event.time.as_micros()).collect();
     assert_eq!(times, [0, 1, 2, 3, 4]);
     assert!(store.stats().sealed_segments > 0, "{:?}", store.stats());
+}
+
+/// A condition that is asked for the first time is evaluated twice. What comes after it waits for that.
+#[test]
+fn those_handed_over_together_keep_their_order_when_one_is_judged_again() {
+    let dir = TempDir::new();
+    let store = open(dir.path());
+    let to = |name: &str, expected, number| {
+        AppendBatch::events(stream(name), expected, vec![event(number)])
+    };
+    let query = Query::event_type(EventType::new("Never").unwrap());
+    let never = Condition::NoMatch { query, after: None };
+    let answers = pollster::block_on(store.append_each(vec![
+        to("other", ExpectedRevision::Any, 1),
+        to("s", ExpectedRevision::NoStream, 2).on(never),
+        to("s", exactly(0), 3),
+        to("s", ExpectedRevision::Any, 4),
+    ]));
+    for answer in answers {
+        answer.unwrap();
+    }
+    let ids: Vec<_> = read(&store, ReadRequest::stream(stream("s")))
+        .iter()
+        .map(|event| event.id.as_u128())
+        .collect();
+    assert_eq!(ids, [3, 4, 5]);
+    // More than are handed over at once.
+    let many = (0..5_000).map(|number| to("many", ExpectedRevision::Any, 100 + number));
+    let answers = pollster::block_on(store.append_each(many.collect()));
+    for (revision, answer) in (0..).zip(answers) {
+        let last = answer.unwrap().writes[0].last_revision;
+        assert_eq!(last, Some(Revision::new(revision)));
+    }
+    store.close().unwrap();
 }

@@ -381,3 +381,44 @@ fn a_loss_of_unknown_length_puts_every_older_stream_in_doubt() {
     check_refused(&engine, "x-1", 2, Position::from_raw(3));
     engine.close().unwrap();
 }
+
+/// Soon after the last append, however many came at once before, the log says that it is durable: if it is lost then, that is no torn end.
+#[test]
+fn what_was_acknowledged_last_is_vouched_for_when_all_are_silent() {
+    for round in 0..6 {
+        let dir = TempDir::new();
+        let store = Engine::open(Options::new(data(&dir)), factum_io::Env::real()).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..1 + round % 4 {
+                let store = &store;
+                scope.spawn(move || {
+                    for number in 0..60 {
+                        let number = number * 10 + writer;
+                        append(store, "s", Any, vec![event(number)]).unwrap();
+                    }
+                });
+            }
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let all = read(&store, ReadRequest::all());
+        let last = all.last().unwrap().id.as_u128();
+        let number = u64::try_from(last).unwrap() - 1;
+        // As it is found when the power fails now.
+        let found = TempDir::new();
+        std::fs::create_dir_all(data(&found).join("segments")).unwrap();
+        for name in ["", "segments"] {
+            for entry in std::fs::read_dir(data(&dir).join(name)).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_file() {
+                    let to = data(&found).join(name).join(entry.file_name());
+                    std::fs::copy(entry.path(), to).unwrap();
+                }
+            }
+        }
+        store.close().unwrap();
+        let file = segment_file(&data(&found), 1, "seg");
+        damage(&file, |bytes| head_of(bytes, number));
+        let found = Engine::open(Options::new(data(&found)), factum_io::Env::real()).unwrap();
+        assert!(found.report().degraded, "{round}: {:?}", found.report());
+    }
+}

@@ -1,4 +1,4 @@
-//! Many appends over one call: handed to the store in the order in which they come, answered in the order in which they are done.
+//! Many appends over one call: handed to the store in the order in which they come, answered in the order in which they are done, those that were handed over together one after the other (decision 0037).
 //!
 //! Appends in flight are limited by number and by bytes; at the limit nothing more is read, and the client's connection holds the rest.
 //! Answers that are ready together leave together: the encoder takes what is ready before it sends.
@@ -64,11 +64,12 @@ async fn answer(node: Arc<Node>, number: u64, batch: AppendBatch) -> AppendRespo
     );
     let append = Box::pin(async move { store.append(batch).await });
     let answer = node.append_within(streams, count, time, append).await;
-    response(number, answer.unwrap_or_else(|_| Err(late())))
+    response(number, answer.unwrap_or_else(|_| Err(late(time))))
 }
 
-fn late() -> StoreError {
-    StoreError::new(Kind::Unknown, "the append was not answered in time")
+fn late(time: Duration) -> StoreError {
+    let text = format!("the append was not answered within {time:?}");
+    StoreError::new(Kind::Unknown, text)
 }
 
 fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse {
@@ -134,14 +135,14 @@ impl Phase {
     }
 }
 
-/// Which request an answer is to.
-struct Number(u64);
+/// Which request an answer is to, and how long it may take.
+struct Number(u64, Duration);
 
 impl Rest for Number {
     type Answer = AppendResponse;
 
     fn answer(self, outcome: flight::Outcome) -> AppendResponse {
-        response(self.0, outcome.unwrap_or_else(|_| Err(late())))
+        response(self.0, outcome.unwrap_or_else(|_| Err(late(self.1))))
     }
 }
 
@@ -288,7 +289,7 @@ impl Call {
             let (node, time) = (&self.node, self.node.options.limits.append);
             let append = (batch, bytes);
             self.running
-                .gather(node, append, time, Number(number), context);
+                .gather(node, append, time, Number(number, time), context);
         }
         None
     }

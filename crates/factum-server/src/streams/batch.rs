@@ -1,4 +1,5 @@
-//! Many appends over one call, each in as many messages as the client likes, answered in the order in which they are done.
+//! Many appends over one call, each in as many messages as the client likes, answered in the order in which they are done, those
+//! that were handed over together one after the other (decision 0037).
 //!
 //! Appends of one call are handed to the store in the order in which they were completed, so that two to one stream land in that order, but for
 //! those that decision 0030 names. An append is stored as it was sent, or not at all: once it is answered, what still comes of it belongs to

@@ -23,6 +23,13 @@ impl EventStore for Behind {
         self.reads.append(batch)
     }
 
+    fn append_each(
+        &self,
+        batches: Vec<AppendBatch>,
+    ) -> BoxFuture<'_, Vec<Result<Receipt, StoreError>>> {
+        self.reads.append_each(batches)
+    }
+
     fn read(&self, request: ReadRequest) -> EventStream {
         self.reads.read(request)
     }
