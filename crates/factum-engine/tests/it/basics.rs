@@ -108,7 +108,7 @@ fn appends_keep_the_order_of_submission_after_reopening() {
                     Some(last) => exactly(last),
                 };
                 let number = revision * 5 + name;
-                let batch = factum_store::AppendBatch::events(
+                let batch = AppendBatch::events(
                     stream(&format!("order-{name}")),
                     expected,
                     vec![event(number)],
