@@ -245,6 +245,8 @@ mod tests {
         node: Arc<Node>,
         store: MemoryStore,
         flight: Flight<Number>,
+        /// What each takes, in bytes.
+        each: usize,
     }
 
     impl Called {
@@ -257,6 +259,7 @@ mod tests {
                 node: node.await.unwrap(),
                 store,
                 flight: Flight::new(),
+                each: 10,
             }
         }
 
@@ -273,8 +276,13 @@ mod tests {
             let event = NewEvent::json(EventId::from_bytes(id), kind, "{}");
             let stream = StreamName::new("s").unwrap();
             let batch = AppendBatch::events(stream, expected, vec![event]);
-            self.flight
-                .gather(&self.node, (batch, 10), time, Number(number), context);
+            self.flight.gather(
+                &self.node,
+                (batch, self.each),
+                time,
+                Number(number),
+                context,
+            );
         }
 
         /// How many events the store has.
@@ -344,12 +352,12 @@ mod tests {
         assert_eq!(call.stored().await, before + 1 + TOGETHER_MAX as u64);
         assert_eq!(call.flight.len(), 1, "the last one");
         call.look(|call, context| {
-            call.flight.gathered.bytes = TOGETHER_BYTES - 10;
+            call.each = TOGETHER_BYTES - 10;
             call.gather(900, ExpectedRevision::Any, LONG / 2, context);
             assert_eq!(call.flight.len(), 2, "both fit");
+            call.each = 10;
             call.gather(901, ExpectedRevision::Any, LONG / 2, context);
             assert_eq!(call.flight.len(), 1, "there is no room for a third");
-            call.flight.gathered.bytes = 10;
         })
         .await;
     }
