@@ -74,7 +74,7 @@ fn conditions_on_tags_have_a_floor() {
 #[test]
 fn reading_is_held_against_the_same_files() {
     check("read", 3, 2);
-    check("stream", 3, 3);
+    check("stream", 5, 5);
 }
 
 #[test]
