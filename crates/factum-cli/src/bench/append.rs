@@ -25,19 +25,15 @@ const BARE: &str = "a bare group-commit loop with the same writers";
 
 /// How many writers with how many events each time, and what must be reached.
 const CROWDS: &[(usize, usize, Floor)] = &[
-    (8, 1, of(25e3, 51e3)),
-    (64, 1, of(150e3, 325e3)),
-    (256, 1, of(400e3, 937e3)),
-    (1_024, 1, of(700e3, 2_070e3)),
-    (64, 32, of(1_200e3, 2_960e3)),
+    (8, 1, Floor::of(25e3, 51e3)),
+    (64, 1, Floor::of(150e3, 325e3)),
+    (256, 1, Floor::of(400e3, 937e3)),
+    (1_024, 1, Floor::of(700e3, 2_070e3)),
+    (64, 32, Floor::of(1_200e3, 2_960e3)),
 ];
-const LONE_FLOOR: Floor = of(5_000.0, 11_400.0);
-const BULK_FLOOR: Floor = of(700.0, 2_253.0);
+const LONE_FLOOR: Floor = Floor::of(5_000.0, 11_400.0);
+const BULK_FLOOR: Floor = Floor::of(700.0, 2_253.0);
 const BULK_TASKS: usize = 8;
-
-const fn of(figure: f64, limit: f64) -> Floor {
-    Floor::Of { figure, limit }
-}
 
 pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     let path = session.place.fresh("bare");

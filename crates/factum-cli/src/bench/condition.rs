@@ -19,10 +19,7 @@ const GROUP: &str = "condition";
 const WRITERS: usize = 64;
 /// How many writers share the second tag.
 const SHARED_BY: usize = 8;
-const FLOOR: Floor = Floor::Of {
-    figure: 100_000.0,
-    limit: 325_000.0,
-};
+const FLOOR: Floor = Floor::of(100_000.0, 325_000.0);
 
 /// What the query asks for.
 #[derive(Debug, Clone, Copy)]

@@ -23,14 +23,8 @@ const EVENTS_DEFAULT: u64 = 2_000_000;
 const STREAMS: u64 = 100_000;
 /// What is read with one call; so little that it stays in the caches of a core while it is checked.
 const WALK_BYTES: usize = 128 << 10;
-const HOT_FLOOR: Floor = Floor::Of {
-    figure: 8e6,
-    limit: 40e6,
-};
-const COLD_FLOOR: Floor = Floor::Of {
-    figure: 3e6,
-    limit: 7.3e6,
-};
+const HOT_FLOOR: Floor = Floor::of(8e6, 40e6);
+const COLD_FLOOR: Floor = Floor::of(3e6, 7.3e6);
 const WALK: &str = "CRC-32C over the same bytes from the page cache, one core";
 const THROUGH: &str = "direct reads of the same files, 1 MiB, 4 at once";
 

@@ -74,7 +74,7 @@ mod tests {
         let check = |figure: f64, expected: &str| {
             let row = Row::new("x", "y", Unit::Events, figure).limit(100.0, "z");
             assert_eq!(
-                verdict(&row.floor(Some(Floor::Figure(50.0)))),
+                verdict(&row.floor(Some(Floor::Ratio(0.5)))),
                 expected,
                 "{figure}"
             );

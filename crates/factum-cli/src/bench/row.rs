@@ -25,9 +25,8 @@ pub(super) enum Unit {
 /// What a version must reach to be released.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Floor {
-    /// This figure, where the limit is this much or more; the same share of it where it is less. So a machine that is slow is not asked for
-    /// more than its part, and one whose disk is fast is asked for what was to be reached, although something else is its limit then.
-    Of { figure: f64, limit: f64 },
+    /// This part of the limit.
+    Ratio(f64),
     /// This figure, whatever the limit is.
     Figure(f64),
 }
@@ -89,6 +88,13 @@ impl Unit {
             (figure, limit)
         };
         (whole > 0.0).then_some(part / whole)
+    }
+}
+
+impl Floor {
+    /// The part of the limit that this figure is of that limit, both as they were when the floor was set.
+    pub(super) const fn of(figure: f64, limit: f64) -> Self {
+        Self::Ratio(figure / limit)
     }
 }
 
@@ -171,11 +177,7 @@ impl Row {
     /// The ratio that must be reached.
     pub(super) fn floor_ratio(&self) -> Option<f64> {
         match self.floor? {
-            Floor::Of { figure, limit } => {
-                let here = self.limit?.0;
-                let share = (here / limit).min(1.0);
-                self.unit.ratio(figure * share, here)
-            }
+            Floor::Ratio(ratio) => Some(ratio),
             Floor::Figure(figure) => self.unit.ratio(figure, self.limit?.0),
         }
     }
@@ -259,19 +261,8 @@ mod tests {
             assert!((row.ratio().unwrap() - ratio).abs() < 1e-9, "{row:?}");
             assert_eq!(row.is_under(), Some(under), "{row:?}");
         };
-        let share = |figure, limit| Floor::Of { figure, limit };
-        // The limit is half of what the floor was set for: half of it is asked for.
-        check(Unit::Events, 128.0, share(240.0, 512.0), 0.5, false);
-        check(
-            Unit::Events,
-            119.0,
-            share(240.0, 512.0),
-            119.0 / 256.0,
-            true,
-        );
-        // It is more: no more is asked for than the floor itself.
-        check(Unit::Events, 60.0, share(59.0, 100.0), 60.0 / 256.0, false);
-        check(Unit::Events, 58.0, share(59.0, 100.0), 58.0 / 256.0, true);
+        check(Unit::Events, 128.0, Floor::of(400.0, 1_000.0), 0.5, false);
+        check(Unit::Events, 64.0, Floor::Ratio(0.4), 0.25, true);
         check(Unit::BytesPerEvent, 512.0, Floor::Figure(320.0), 0.5, true);
         check(
             Unit::BytesPerEvent,

@@ -29,13 +29,9 @@ const EVENTS_PER_STREAM: u64 = 20;
 const SCATTERED: u64 = 10;
 const READERS: usize = 64;
 /// Where a read of one record from the page cache takes 645 ns.
-const LAST_FLOOR: Floor = of(500e3, 1_550e3);
-const SCATTERED_FLOOR: Floor = of(100e3, 155e3);
-const COLD_FLOOR: Floor = of(3_500.0, 7_500.0);
-
-const fn of(figure: f64, limit: f64) -> Floor {
-    Floor::Of { figure, limit }
-}
+const LAST_FLOOR: Floor = Floor::of(500e3, 1_550e3);
+const SCATTERED_FLOOR: Floor = Floor::of(100e3, 155e3);
+const COLD_FLOOR: Floor = Floor::of(3_500.0, 7_500.0);
 
 /// The store as it is opened unless told otherwise: what was read before is in the system's page cache.
 const PAGE_CACHE: [(&str, Ask, u64, Floor); 2] = [
