@@ -65,7 +65,7 @@ fn too_fast() -> StoreError {
 impl Core {
     /// Appends a batch; see the contract.
     pub(crate) async fn append(&self, batch: AppendBatch) -> Result<Receipt, StoreError> {
-        let request = Prepared::new(batch, &self.reader.keyer)?;
+        let request = Prepared::new(batch, &self.reader.keyer, &self.reader.buffers)?;
         self.append_prepared(Box::new(request)).await
     }
 
@@ -99,7 +99,7 @@ impl Core {
             let Some((number, batch)) = batches.next() else {
                 break;
             };
-            match Prepared::new(batch, &self.reader.keyer) {
+            match Prepared::new(batch, &self.reader.keyer, &self.reader.buffers) {
                 Ok(request) => {
                     bytes += request.bytes;
                     ready.push((number, Box::new(request)));
@@ -176,12 +176,15 @@ impl Core {
     fn settle(&self, outcome: Option<Outcome>, hinted: bool) -> ControlFlow<Answer, Box<Prepared>> {
         // A reply is dropped without an answer only when a thread of the engine panicked.
         match outcome.unwrap_or_else(|| Outcome::Failed(errors::unknown("the writer stopped"))) {
-            Outcome::Landed(request, landed) => {
+            Outcome::Landed(mut request, landed) => {
                 if !hinted {
                     for (_, key) in request.streams() {
                         self.hints.written(key, self.evictions());
                     }
                 }
+                self.reader
+                    .buffers
+                    .give(std::mem::take(&mut request.bodies));
                 ControlFlow::Break(Ok(receipt(*request, &landed)))
             }
             Outcome::Failed(error) => ControlFlow::Break(Err(error)),

@@ -8,6 +8,7 @@
 //! | `request`, `append` | the caller's side |
 //! | `sequence` | first stage |
 //! | `log`, `supply` | second stage: segments, or memory with trouble |
+//! | `buffers` | memory that all stages use again |
 //! | `core` | the pipeline through all three, step by step |
 //! | `view`, `read`, `subscribe` | third stage and readers |
 //! | `open`, `recover` | from bytes back to a store |
@@ -20,6 +21,7 @@
 
 mod append;
 pub mod backup;
+mod buffers;
 mod catalog;
 mod core;
 mod engine;

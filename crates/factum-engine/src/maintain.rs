@@ -105,6 +105,14 @@ impl Maintenance {
         self.sealer.seal_next(&core.reader.published)
     }
 
+    /// Seals what is worth it, for the next opening; nothing may be appended any more. What cannot be sealed now is read then.
+    pub(crate) fn seal_rest(&self, core: &Core) {
+        let _alone = lock(&self.stepping);
+        let published = &core.reader.published;
+        while let Ok(true) = self.sealer.seal_next(published) {}
+        drop(self.sealer.seal_last(published));
+    }
+
     /// Why the last step failed, if it did.
     pub(crate) fn failure(&self) -> Option<String> {
         lock(&self.state).failure.clone()

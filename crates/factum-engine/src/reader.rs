@@ -1,9 +1,10 @@
-//! What every reader shares: the published segments, the key secret, the clock, and who waits for more.
+//! What every reader shares: the published segments, the key secret, the clock, large buffers, and who waits for more.
 
 use std::sync::Arc;
 
 use factum_io::clock::Clock;
 
+use crate::buffers::Buffers;
 use crate::key::Keyer;
 use crate::subscribe::Waiters;
 use crate::view::Published;
@@ -15,6 +16,7 @@ pub(crate) struct Reader {
     pub(crate) keyer: Keyer,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) waiters: Waiters,
+    pub(crate) buffers: Arc<Buffers>,
     /// Whether the last event of a stream that is left is taken for its last event, whatever was lost.
     pub(crate) accept_lost_tails: bool,
 }

@@ -18,6 +18,7 @@ use factum_types::{
 
 use smallvec::SmallVec;
 
+use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
 use crate::sequence::{ControlState, StreamTail};
 
@@ -37,6 +38,9 @@ pub(crate) struct Prepared {
     /// The most bytes that it can take in a frame; counts against the queue too.
     pub(crate) bytes: usize,
 }
+
+/// About what the parts of an event need in a body beside their content.
+const BODY_FRAME_BYTES: usize = 32;
 
 /// One write of a request.
 #[derive(Debug)]
@@ -121,14 +125,19 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`AppendBatch::validate`], and an id given twice for one stream.
-    pub(crate) fn new(batch: AppendBatch, keyer: &Keyer) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        batch: AppendBatch,
+        keyer: &Keyer,
+        buffers: &Buffers,
+    ) -> Result<Self, StoreError> {
         batch.validate()?;
         let mut prepared = Self::empty(batch.writes.len(), batch.event_count());
         for write in batch.writes {
             let key = keyer.stream(write.stream.as_str());
             let change = match write.change {
                 Change::Events(events) => {
-                    PreparedChange::Events(prepared.push_events(key, events, keyer))
+                    let events = prepared.push_events(key, events, keyer, buffers);
+                    PreparedChange::Events(events)
                 }
                 Change::Settings(settings) => PreparedChange::Settings(settings),
                 Change::Delete => PreparedChange::Delete,
@@ -218,9 +227,21 @@ impl Prepared {
         }
     }
 
-    fn push_events(&mut self, key: KeyHash, events: Vec<NewEvent>, keyer: &Keyer) -> Range<usize> {
+    fn push_events(
+        &mut self,
+        key: KeyHash,
+        events: Vec<NewEvent>,
+        keyer: &Keyer,
+        buffers: &Buffers,
+    ) -> Range<usize> {
         let first = self.events.len();
-        let bytes: usize = events.iter().map(|event| event.byte_len() + 32).sum();
+        let bytes: usize = events
+            .iter()
+            .map(|event| event.byte_len() + BODY_FRAME_BYTES)
+            .sum();
+        if self.bodies.is_empty() && (BUFFER_BYTES / 2..=BUFFER_BYTES).contains(&bytes) {
+            self.bodies = buffers.take();
+        }
         self.bodies.reserve(bytes);
         let mut last_type: Option<(factum_types::EventType, KeyHash)> = None;
         for event in events {

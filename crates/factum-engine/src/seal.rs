@@ -34,10 +34,14 @@ use crate::number::to_u32;
 use crate::paths::Paths;
 use crate::view::index::{self, Index};
 use crate::view::unsealed::Content;
-use crate::view::{Kept, Published, Sealed, Unsealed, UnsealedHead};
+use crate::view::{Kept, Published, Sealed, Unsealed, UnsealedHead, View};
 
 /// A segment is packed if that makes it smaller by one part in this many.
 const WORTH_PACKING: u64 = 16;
+/// The segment that is written is sealed when the store is closed if it is filled to one part in this many, or has so many bytes: reading the
+/// rest takes some 50 ms when the store is opened.
+const WORTH_SEALING: u64 = 4;
+const WORTH_SEALING_BYTES: u64 = 16 << 20;
 /// A packed frame is ended when its records have this many bytes.
 const PACKED_FRAME_BYTES: usize = 256 << 10;
 /// How much of a packed segment is read back at once.
@@ -68,6 +72,35 @@ impl Sealer {
         let [oldest, _, ..] = view.unsealed.as_slice() else {
             return Ok(false);
         };
+        self.seal(oldest, &view, published)?;
+        Ok(true)
+    }
+
+    /// Seals the segment that is written, if it is the only one left and worth an index of its own: nothing may be appended any more. What is
+    /// not sealed is read, frame by frame, when the store is opened again.
+    pub(crate) fn seal_last(&self, published: &Published) -> io::Result<()> {
+        let view = published.view();
+        let [last] = view.unsealed.as_slice() else {
+            return Ok(());
+        };
+        if self.is_worth_sealing(last) {
+            self.seal(last, &view, published)?;
+        }
+        Ok(())
+    }
+
+    fn is_worth_sealing(&self, last: &Unsealed) -> bool {
+        let content = last.read();
+        let entry = self.entry(last, &content);
+        let worth =
+            (self.catalog.manifest().segment_bytes / WORTH_SEALING).min(WORTH_SEALING_BYTES);
+        let frames = &content.frames;
+        // The next segment goes on in the epoch in which this one was begun.
+        let is_of_one_epoch = frames.iter().all(|f| f.header.epoch == entry.epoch);
+        entry.end_offset >= worth && is_of_one_epoch && !content.has_lost()
+    }
+
+    fn seal(&self, oldest: &Unsealed, view: &View, published: &Published) -> io::Result<()> {
         let content = oldest.read();
         let old = self.entry(oldest, &content);
         let before =
@@ -87,8 +120,7 @@ impl Sealer {
             );
             view.sealed.push(Arc::clone(&sealed));
         });
-        self.clean_up(&entry)?;
-        Ok(true)
+        self.clean_up(&entry)
     }
 
     pub(crate) fn open(&self, entry: SegmentEntry) -> Sealed {
@@ -156,9 +188,8 @@ impl Sealer {
         before: &index::Before<'_>,
     ) -> io::Result<SegmentEntry> {
         let info = self.info(&entry, content);
-        let extents = content.record_extents();
-        let mut place = |ordinal: u32| extents.get(ordinal as usize).copied().flatten();
-        let bytes = index::build(content, info, before, &mut place).map_err(io::Error::other)?;
+        let places = content.record_extents();
+        let bytes = index::build(content, info, before, places).map_err(io::Error::other)?;
         entry.index_hash = factum_format::hash::xxh3_128(&bytes);
         self.write_index(&entry, &bytes)?;
         self.catalog.replace_segment(entry)?;
@@ -196,8 +227,8 @@ impl Sealer {
             ));
         }
         let info = self.info(&entry, content);
-        let mut place = |ordinal: u32| packed.places.get(ordinal as usize).copied().flatten();
-        let bytes = index::build(content, info, before, &mut place).map_err(io::Error::other)?;
+        let places = packed.places.iter().copied();
+        let bytes = index::build(content, info, before, places).map_err(io::Error::other)?;
         entry.index_hash = factum_format::hash::xxh3_128(&bytes);
         self.write_index(&entry, &bytes)?;
         if on(Mutant::RemovedBeforeManifest) {
@@ -503,7 +534,6 @@ pub(crate) fn index_again(
         let posting = known.and_then(|index| index.posting(kind, key, name).ok().flatten());
         posting.map_or(0, |posting| posting.head.before)
     };
-    let extents = content.record_extents();
-    let mut place = |ordinal: u32| extents.get(ordinal as usize).copied().flatten();
-    index::build(content, info(entry, realm, content), &before, &mut place)
+    let places = content.record_extents();
+    index::build(content, info(entry, realm, content), &before, places)
 }

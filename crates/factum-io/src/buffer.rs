@@ -68,6 +68,12 @@ impl AlignedBuf {
         self.raw
     }
 
+    /// Gives the memory up, and says where the bytes begin in it. Behind them it holds whatever it held.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.raw, self.start)
+    }
+
     /// Empties a vector but for filling up to a boundary: what is added to it next begins there.
     #[must_use]
     pub fn begin(mut raw: Vec<u8>) -> Vec<u8> {
@@ -222,6 +228,8 @@ mod tests {
         raw.resize(start + 1_000_000, 3);
         check(&AlignedBuf::from_vec(raw, start), &vec![3; 1_000_000]);
         check(&AlignedBuf::from_vec(vec![1], 1), b"");
+        let (raw, start) = buf.into_parts();
+        assert_eq!(&raw[start..], b"some bytes");
     }
 
     #[test]

@@ -260,9 +260,10 @@ fn sealed_bytes(
     let engine = open(&path, session)?;
     write(session, &engine)?;
     engine.settle()?;
+    // Before closing, which would seal a segment that is not full.
+    let found = files::on_disk(&path)?;
     engine.close()?;
     drop(engine);
-    let found = files::on_disk(&path)?;
     Place::remove(&path)?;
     if found.sealed == 0 {
         let note = "no segment was filled; use more --events";

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use factum_format::frame::{FrameBuilder, FrameHeader};
 use factum_io::clock::Clock;
 use factum_store::StoreError;
+use smallvec::SmallVec;
 
 use crate::errors;
 use crate::log::{Commit, FrameLog, NoPlace, Placed};
@@ -35,6 +36,9 @@ pub(crate) use reply::Reply;
 const FRAME_TARGET_BYTES: u64 = 1 << 20;
 /// No frame is longer than this.
 const FRAME_ROOM_BYTES: u64 = factum_format::limits::FRAME_BYTES_MAX - (64 << 10);
+
+/// Lists of answers are used again unless they are longer than this.
+const LANDED_KEPT_MAX: usize = 1 << 13;
 
 /// A request on its way, and where its answer goes.
 #[derive(Debug)]
@@ -63,6 +67,22 @@ pub(crate) struct Job {
     end: u64,
 }
 
+/// A frame that is published: what is answered.
+#[derive(Debug)]
+struct Done {
+    landed: Vec<(Pending, Landed)>,
+    held: Vec<Held>,
+}
+
+impl Done {
+    fn answer(&mut self) {
+        for (pending, landed) in self.landed.drain(..) {
+            answer((pending, Outcome2::Landed(landed)));
+        }
+        self.held.drain(..).map(Held::answer).for_each(answer);
+    }
+}
+
 /// An answer that waits until what it was judged against is durable.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -82,6 +102,18 @@ struct Stage {
     /// Frames that were not the next one, until all that were under way have come back.
     stalled: Vec<Job>,
     under_way: usize,
+    /// Lists to be used again.
+    taken: Vec<Pending>,
+    landed: SmallVec<[Vec<(Pending, Landed)>; COMMITTERS]>,
+}
+
+impl Stage {
+    /// Takes an empty list back, to be used again.
+    fn give_back(&mut self, landed: Vec<(Pending, Landed)>) {
+        if self.landed.len() < COMMITTERS && landed.capacity() <= LANDED_KEPT_MAX {
+            self.landed.push(landed);
+        }
+    }
 }
 
 /// Takes requests through the three stages.
@@ -116,6 +148,8 @@ impl Core {
             last_seq: publisher.published_seq(),
             stalled: Vec::new(),
             under_way: 0,
+            taken: Vec::new(),
+            landed: SmallVec::new(),
         };
         Self {
             log,
@@ -182,10 +216,11 @@ impl Core {
         } else {
             stage.sequencer.last_time()
         };
-        let mut frame = Draft::new(stage.sequencer.begin_frame(self.log.takes_back()));
+        let undo = stage.sequencer.begin_frame(self.log.takes_back());
+        let mut frame = Draft::new(undo, stage.landed.pop().unwrap_or_default());
         self.log.begin(&mut stage.builder);
         let mut answers = Vec::new();
-        let mut taken = Vec::new();
+        let mut taken = std::mem::take(&mut stage.taken);
         while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
             // After they came: no event is recorded as earlier than the call that appends it.
             now = self.clock.now_us().max(now);
@@ -193,8 +228,10 @@ impl Core {
                 self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
             }
         }
+        stage.taken = taken;
         let held = std::mem::take(&mut frame.held);
         let built = if frame.landed.is_empty() {
+            stage.give_back(frame.landed);
             self.hold(&stage, held, &mut answers);
             None
         } else {
@@ -381,10 +418,11 @@ impl Core {
 
     fn publish(&self, job: Job) {
         let mut publisher = lock(&self.publisher);
+        let mut done = SmallVec::<[Done; COMMITTERS]>::new();
         let mut answers = Vec::new();
         publisher.add(job);
         while let Some(job) = publisher.next() {
-            answers.extend(self.publish_one(&mut publisher, job));
+            done.push(self.publish_one(&mut publisher, job));
         }
         if let Some(why) = self.poison() {
             // A frame before these failed, so they will never be shown.
@@ -395,8 +433,12 @@ impl Core {
         let published = publisher.published_seq();
         drop(publisher);
         // Before the stage is asked for, which the other committer may hold for a while.
+        done.iter_mut().for_each(Done::answer);
         answers.into_iter().for_each(answer);
         let mut stage = lock(&self.stage);
+        for done in done {
+            stage.give_back(done.landed);
+        }
         stage.under_way = stage.under_way.saturating_sub(1);
         while stage.undo.front().is_some_and(|(seq, _)| *seq <= published) {
             stage.undo.pop_front();
@@ -411,32 +453,30 @@ impl Core {
     /// Planted bugs only: readers see a frame that is not durable, in full or in the indexes.
     fn show_early(&self, job: &Job) {
         if on(Mutant::ShownBeforeDurable) || on(Mutant::IndexedBeforeDurable) {
-            let shown_end = lock(&self.publisher).apply(&self.reader, &job.placed);
+            let shown_end = lock(&self.publisher).apply_early(&self.reader, &job.placed);
             if on(Mutant::ShownBeforeDurable) {
                 self.reader.published.set_end(job.end, shown_end);
             }
         }
     }
 
-    fn publish_one(&self, publisher: &mut Publisher, job: Job) -> Vec<(Pending, Outcome2)> {
+    fn publish_one(&self, publisher: &mut Publisher, mut job: Job) -> Done {
         let early = on(Mutant::ShownBeforeDurable) || on(Mutant::IndexedBeforeDurable);
         let shown_end = if early {
             Some(job.end)
         } else {
-            publisher.apply(&self.reader, &job.placed)
+            publisher.apply(&self.reader, &mut job.placed)
         };
         self.reader.published.set_end(job.end, shown_end);
         self.reader.waiters.publish(job.end);
         let seq = job.placed.header.frame_seq;
-        let mut answers: Vec<_> = job
-            .landed
-            .into_iter()
-            .map(|(pending, landed)| (pending, Outcome2::Landed(landed)))
-            .collect();
-        answers.extend(job.held.into_iter().map(Held::answer));
-        answers.extend(publisher.take_held(seq).into_iter().map(Held::answer));
+        let mut held = job.held;
+        held.extend(publisher.take_held(seq));
         self.log.durable(job.placed);
-        answers
+        Done {
+            landed: job.landed,
+            held,
+        }
     }
 
     /// Takes back a frame that was not the next one. When nothing is under way any more, finds out what happened.
@@ -472,7 +512,7 @@ impl Core {
                 return;
             }
         };
-        let mut answers = Vec::new();
+        let mut done = Vec::new();
         // Frames whose answer came in order, but behind one whose answer did not, are among them too.
         stalled.extend(publisher.take_waiting());
         stalled.sort_by_key(|job| job.placed.header.frame_seq);
@@ -480,7 +520,7 @@ impl Core {
         for frame in &logged {
             match ours.next_if(|job| job.placed.header == frame.header) {
                 Some(job) => {
-                    answers.extend(self.publish_one(&mut publisher, job));
+                    done.push(self.publish_one(&mut publisher, job));
                     // Published frames are the oldest of those that could be undone.
                     stage.undo.pop_front();
                 }
@@ -508,7 +548,7 @@ impl Core {
         self.queue.put_back(again);
         drop(stage);
         self.unstalled.notify_all();
-        answers.into_iter().for_each(answer);
+        done.iter_mut().for_each(Done::answer);
         self.queue.notify();
     }
 
@@ -632,10 +672,10 @@ struct Draft {
 }
 
 impl Draft {
-    const fn new(undo: Undo) -> Self {
+    const fn new(undo: Undo, landed: Vec<(Pending, Landed)>) -> Self {
         Self {
             undo,
-            landed: Vec::new(),
+            landed,
             held: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use super::{Held, Job};
 use crate::log::Placed;
 use crate::mutant::{Mutant, on};
 use crate::reader::Reader;
+use crate::view::image::OWN_CHUNK_BYTES;
 use crate::view::{Unsealed, UnsealedHead};
 use factum_format::frame::FrameHeader;
 
@@ -106,8 +107,33 @@ impl Publisher {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
 
-    /// Applies a frame to the segment it stands in. Gives one more than the position of its last record that readers may be shown.
-    pub(crate) fn apply(&mut self, reader: &Reader, placed: &Placed) -> Option<u64> {
+    /// Applies a frame to the segment it stands in, which may keep the pages. Gives one more than the position of its last record that readers may be
+    /// shown.
+    pub(crate) fn apply(&mut self, reader: &Reader, placed: &mut Placed) -> Option<u64> {
+        self.begin_segment_of(reader, placed);
+        let within = placed.within();
+        let applied = if within.len() < OWN_CHUNK_BYTES {
+            let bytes = &placed.pages.as_slice()[within];
+            self.current
+                .apply(&placed.header, placed.offset, bytes, true)
+        } else {
+            let pages = std::mem::take(&mut placed.pages);
+            self.current
+                .apply_written(&placed.header, placed.offset, pages, &within)
+        };
+        applied.shown_end
+    }
+
+    /// Planted bugs only: as [`apply`](Self::apply), before the frame is written.
+    pub(crate) fn apply_early(&mut self, reader: &Reader, placed: &Placed) -> Option<u64> {
+        self.begin_segment_of(reader, placed);
+        let applied = self
+            .current
+            .apply(&placed.header, placed.offset, placed.bytes(), true);
+        applied.shown_end
+    }
+
+    fn begin_segment_of(&mut self, reader: &Reader, placed: &Placed) {
         let seq = placed.header.frame_seq;
         if !on(Mutant::ShownBeforeDurable) && !on(Mutant::IndexedBeforeDurable) {
             self.published_seq = self.published_seq.max(seq);
@@ -116,15 +142,14 @@ impl Publisher {
             let Some(head) = (self.head_of)(placed.segment) else {
                 unreachable!("segment {} was begun before it was written", placed.segment)
             };
-            let next = Arc::new(Unsealed::new(head, reader.keyer.clone()));
+            let buffers = Arc::clone(&reader.buffers);
+            let next = Unsealed::written(head, reader.keyer.clone(), buffers);
+            let next = Arc::new(next);
             reader
                 .published
                 .change(|view| view.unsealed.push(Arc::clone(&next)));
             self.current = next;
             (self.on_rolled)();
         }
-        self.current
-            .apply(&placed.header, placed.offset, placed.bytes(), true)
-            .shown_end
     }
 }

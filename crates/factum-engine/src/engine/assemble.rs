@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use factum_io::Env;
 use factum_io::disk::DirLock;
 
+use crate::buffers::Buffers;
 use crate::catalog::HAS_CONTROL;
 use crate::core::{Core, HeadOf, Publisher, Queue};
 use crate::key::id_fingerprint;
@@ -34,13 +35,18 @@ pub(crate) struct Parts {
     pub(crate) lock: Option<Box<dyn DirLock>>,
 }
 
+/// No more bytes than this are kept in buffers that nobody uses: as many as a segment of usual size has.
+const BUFFERS_MAX: u64 = 64 << 20;
+
 /// Puts the parts of an opened store together.
 pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
+    let buffer_bytes = opened.catalog.manifest().segment_bytes.min(BUFFERS_MAX);
     let reader = Arc::new(Reader {
         published: Published::new(opened.view, opened.next_position),
         keyer: opened.keyer.clone(),
         clock: Arc::clone(&opened.env.clock),
         waiters: Waiters::default(),
+        buffers: Arc::new(Buffers::new(buffer_bytes)),
         accept_lost_tails: options.accept_lost_tails,
     });
     reader.waiters.start(opened.next_position);
@@ -81,7 +87,8 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         sequencer.know_names(&current.read());
     }
     know_streams(&mut sequencer, &reader);
-    let log: Box<dyn FrameLog> = Box::new(SegmentLog::new(supply, start));
+    let buffers = Arc::clone(&reader.buffers);
+    let log: Box<dyn FrameLog> = Box::new(SegmentLog::new(supply, start, buffers));
     let head_of = head_of(Arc::clone(&opened.catalog));
     let rolled = Arc::downgrade(&maintenance);
     let on_rolled = Box::new(move || {
@@ -125,6 +132,7 @@ pub(crate) fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
         keyer: keyer.clone(),
         clock: Arc::clone(&env.clock),
         waiters: Waiters::default(),
+        buffers: Arc::new(Buffers::new(0)),
         accept_lost_tails: options.accept_lost_tails,
     });
     let ids = IdWindow::new(options.id_window);

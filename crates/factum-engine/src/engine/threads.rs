@@ -72,6 +72,12 @@ impl Inner {
         for other in threads.others.drain(..) {
             panicked |= other.join().is_err();
         }
+        if let (Some(core), Some(maintenance)) = (&self.core, &self.maintenance)
+            && !panicked
+            && core.poison().is_none()
+        {
+            maintenance.seal_rest(core);
+        }
         drop(threads.lock.take());
         drop(threads);
         match self.core.as_ref().and_then(|core| core.poison()) {
@@ -92,12 +98,17 @@ impl Drop for Inner {
     }
 }
 
+/// When nothing was written for so long, buffers go back to the system.
+const COOL: Duration = Duration::from_secs(1);
+
 /// A committer: makes frames and makes them durable, until the queue is closed and empty.
 fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
     let _last_will = LastWill(core);
     let mut is_shared = false;
     // Whether the log may not know yet that the last frame of this thread is durable.
     let mut is_unsaid = true;
+    // Whether it has written since buffers went back to the system.
+    let mut is_warm = false;
     loop {
         if let Some(maintenance) = maintenance {
             maintenance.hold_back(core);
@@ -111,7 +122,7 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
             is_shared = job.request_count() > 1;
             core.run(job);
             core.queue.end_frame();
-            is_unsaid = true;
+            (is_unsaid, is_warm) = (true, true);
             if let Some(maintenance) = maintenance {
                 maintenance.want_if_filling(core);
             }
@@ -125,6 +136,10 @@ fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
                 core.run(job);
                 continue;
             }
+        }
+        if is_warm && !core.queue.wait_a_while(number, COOL) {
+            is_warm = false;
+            core.reader.buffers.release();
         }
         if !core.queue.wait_for_work(number) {
             return;

@@ -10,6 +10,7 @@ mod place;
 mod segment;
 
 use std::io;
+use std::ops::Range;
 
 use factum_format::frame::{FrameBuilder, FrameHeader};
 use factum_io::buffer::AlignedBuf;
@@ -62,7 +63,12 @@ pub(crate) struct Placed {
 impl Placed {
     /// The frame.
     pub(crate) fn bytes(&self) -> &[u8] {
-        place::frame_in(&self.pages, self.offset, &self.header)
+        &self.pages.as_slice()[self.within()]
+    }
+
+    /// Where the frame is in its pages.
+    pub(crate) fn within(&self) -> Range<usize> {
+        place::frame_within(self.offset, &self.header)
     }
 }
 

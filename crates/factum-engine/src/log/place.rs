@@ -5,6 +5,8 @@
 //! rewriting the tail page costs no more than writing a fresh one.
 //! Relies on: sectors of 512 bytes are overwritten whole or not at all. Never: does I/O.
 
+use std::ops::Range;
+
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use factum_format::SegmentKey;
@@ -51,14 +53,14 @@ pub(crate) struct Laid {
 impl Laid {
     /// The frame.
     pub(crate) fn bytes(&self) -> &[u8] {
-        frame_in(&self.pages, self.offset, &self.header)
+        &self.pages.as_slice()[frame_within(self.offset, &self.header)]
     }
 }
 
-/// The frame that stands at `offset` of a file, in the pages around it.
-pub(super) fn frame_in<'a>(pages: &'a AlignedBuf, offset: u64, header: &FrameHeader) -> &'a [u8] {
+/// Where the frame that stands at `offset` of a file is in the pages around it.
+pub(super) fn frame_within(offset: u64, header: &FrameHeader) -> Range<usize> {
     let start = to_usize(offset % PAGE_BYTES);
-    &pages.as_slice()[start..start + header.frame_len as usize]
+    start..start + header.frame_len as usize
 }
 
 impl Cursor {

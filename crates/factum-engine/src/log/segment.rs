@@ -15,6 +15,7 @@ use factum_io::disk::DiskFile;
 
 use super::place::{Begun, Cursor, Laid, PAGE_BYTES};
 use super::{Commit, FrameLog, LoggedFrame, NoPlace, Placed};
+use crate::buffers::Buffers;
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use crate::sequence::SegmentContext;
@@ -40,6 +41,9 @@ pub(crate) struct LogStart {
 /// So many frames of a segment say how long the next ones will be.
 const FRAMES_TO_JUDGE_BY: u64 = 16;
 
+/// The buffer for a frame is not grown to its size if the one before it was so long.
+const LARGE_FRAME_BYTES: u64 = 128 << 10;
+
 /// The frame log in the segments of the data directory.
 #[derive(Debug)]
 pub(crate) struct SegmentLog {
@@ -54,6 +58,10 @@ struct State {
     file: Arc<dyn DiskFile>,
     /// Buffers to be used again.
     spare: Vec<AlignedBuf>,
+    /// More of them, for large frames.
+    buffers: Arc<Buffers>,
+    /// Whether the last frame placed was large.
+    is_large: bool,
     broken: bool,
     /// Frames placed in the segment since it was begun or opened, and their bytes.
     frames: u64,
@@ -63,7 +71,7 @@ struct State {
 }
 
 impl SegmentLog {
-    pub(crate) fn new(supply: Arc<Supply>, start: LogStart) -> Self {
+    pub(crate) fn new(supply: Arc<Supply>, start: LogStart, buffers: Arc<Buffers>) -> Self {
         supply.filled(start.offset);
         let cursor = Cursor {
             key: SegmentKey {
@@ -85,6 +93,8 @@ impl SegmentLog {
             context: start.context,
             file: start.file,
             spare: Vec::new(),
+            buffers,
+            is_large: false,
             broken: false,
             frames: 0,
             frame_bytes: 0,
@@ -100,13 +110,19 @@ impl SegmentLog {
 impl State {
     /// A buffer that was used before, if there is one.
     fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().map_or_else(Vec::new, AlignedBuf::into_vec)
+        match self.spare.pop() {
+            Some(spare) => spare.into_vec(),
+            None if self.is_large => self.buffers.take(),
+            None => Vec::new(),
+        }
     }
 
     fn placed(&mut self, laid: Laid) -> Placed {
+        let bytes = u64::from(laid.header.frame_len);
         self.cursor.in_flight += 1;
         self.frames += 1;
-        self.frame_bytes += u64::from(laid.header.frame_len);
+        self.frame_bytes += bytes;
+        self.is_large = bytes >= LARGE_FRAME_BYTES;
         Placed {
             header: laid.header,
             segment: self.context.number,
@@ -236,7 +252,8 @@ impl FrameLog for SegmentLog {
         const SPARE_BYTES_MAX: usize = 4 << 20;
         let mut state = lock(&self.state);
         state.cursor.durable_seq = state.cursor.durable_seq.max(placed.header.frame_seq);
-        if state.spare.len() < 4 && placed.pages.capacity() <= SPARE_BYTES_MAX {
+        let usable = to_usize(PAGE_BYTES)..=SPARE_BYTES_MAX;
+        if state.spare.len() < 4 && usable.contains(&placed.pages.capacity()) {
             state.spare.push(placed.pages);
         }
     }

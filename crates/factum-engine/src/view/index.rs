@@ -386,7 +386,8 @@ impl<'a> AtOnce<'a> {
 /// How many events of a type or category stand before the segment.
 pub(crate) type Before<'a> = dyn Fn(KeyKind, KeyHash, &str) -> u64 + 'a;
 
-/// Makes the index file of a segment from what is in memory of it. `place` tells where each record stands in the sealed file.
+/// Makes the index file of a segment from what is in memory of it. `places` tells of one record after the other where it stands in the sealed
+/// file.
 ///
 /// # Errors
 /// When the segment is too large for an index, which its limits exclude.
@@ -394,12 +395,13 @@ pub(crate) fn build(
     content: &Content,
     info: IndexInfo,
     before: &Before<'_>,
-    place: &mut dyn FnMut(u32) -> Option<(u64, u32)>,
+    mut places: impl Iterator<Item = Option<(u64, u32)>>,
 ) -> Result<Vec<u8>, FormatError> {
     let mut offsets = OffsetsBuilder::new();
     for ordinal in 0..info.record_count {
         let last = ordinal + 1 == info.record_count;
-        offsets.push(place(ordinal).filter(|_| !(last && on(Mutant::LastRecordLost))))?;
+        let place = places.next().flatten();
+        offsets.push(place.filter(|_| !(last && on(Mutant::LastRecordLost))))?;
     }
     let mut file = IndexBuilder::new(info);
     file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);

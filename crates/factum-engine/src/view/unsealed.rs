@@ -4,6 +4,9 @@
 //! from recovery. Readers look things up under a short lock and copy the records out.
 //! Relies on: frames come in order, verified. Never: shows a frame before it is durable; does I/O.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::number::to_u32;
 use factum_format::SegmentKey;
 use factum_format::definition::{Definition, DefinitionKind};
@@ -12,10 +15,12 @@ use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::SegmentEntry;
 use factum_format::record::{self, RecordKind, RecordView};
 use factum_format::segment::SegmentHeader;
+use factum_io::buffer::AlignedBuf;
 use factum_types::{EventType, FixedMap, StreamName, Tag};
 
 use super::image::Image;
 use super::losses::Tally;
+use crate::buffers::Buffers;
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::request::snapshot_key;
 use crate::sync::{RwLock, RwLockReadGuard, read, write};
@@ -138,7 +143,17 @@ pub(crate) struct Applied {
 
 impl Unsealed {
     pub(crate) fn new(head: UnsealedHead, keyer: Keyer) -> Self {
+        Self::with_image(head, keyer, Image::default())
+    }
+
+    /// One that is written: it takes its memory from `buffers`, and gives it back when it is sealed.
+    pub(crate) fn written(head: UnsealedHead, keyer: Keyer, buffers: Arc<Buffers>) -> Self {
+        Self::with_image(head, keyer, Image::new(buffers))
+    }
+
+    fn with_image(head: UnsealedHead, keyer: Keyer, image: Image) -> Self {
         let content = Content {
+            image,
             last_time: head.base_time,
             ..Content::default()
         };
@@ -166,16 +181,53 @@ impl Unsealed {
         bytes: &[u8],
         intact: bool,
     ) -> Applied {
-        let mut applied = Applied::default();
         let Ok(view) = FrameView::new(*header, bytes) else {
-            applied.malformed = true;
-            self.lose(header.record_count);
-            return applied;
+            return self.lose_malformed(header);
         };
         let mut content = write(&self.content);
+        let applied = self.take_up(&mut content, &view, file_offset, intact);
+        content.image.push(bytes);
+        applied
+    }
+
+    /// Applies a frame that was written, and keeps the buffer that holds it at `within`.
+    pub(crate) fn apply_written(
+        &self,
+        header: &FrameHeader,
+        file_offset: u64,
+        pages: AlignedBuf,
+        within: &Range<usize>,
+    ) -> Applied {
+        let Ok(view) = FrameView::new(*header, &pages.as_slice()[within.clone()]) else {
+            return self.lose_malformed(header);
+        };
+        let mut content = write(&self.content);
+        let applied = self.take_up(&mut content, &view, file_offset, true);
+        content.image.adopt(pages, within);
+        applied
+    }
+
+    fn lose_malformed(&self, header: &FrameHeader) -> Applied {
+        self.lose(header.record_count);
+        Applied {
+            malformed: true,
+            ..Applied::default()
+        }
+    }
+
+    /// Takes up the names and records of a frame, which the image gets next.
+    fn take_up(
+        &self,
+        content: &mut Content,
+        view: &FrameView<'_>,
+        file_offset: u64,
+        intact: bool,
+    ) -> Applied {
+        let mut applied = Applied::default();
+        let header = view.header();
         let end = content.records.len() + header.record_count as usize;
-        let image_offset = content.begin_frame(header, file_offset, bytes, intact);
-        applied.malformed = !content.define(&view, &self.keyer);
+        let image_offset = content.begin_frame(header, file_offset, intact);
+        applied.malformed = !content.define(view, &self.keyer);
         for item in view.records(Verify::Structure) {
             match item {
                 // A name may be lost with the frame that defined it, and then this record with it.
@@ -215,7 +267,8 @@ impl Unsealed {
         };
         let extents = salvage_records(bytes, header);
         let mut content = write(&self.content);
-        let image_offset = content.begin_frame(header, file_offset, bytes, false);
+        let image_offset = content.begin_frame(header, file_offset, false);
+        content.image.push(bytes);
         content.define(&view, &self.keyer);
         let mut lost = 0;
         for (ordinal, extent) in extents.iter().enumerate() {
@@ -290,41 +343,36 @@ impl Content {
     }
 
     /// Where every record stands in the file, by ordinal: `record_extent` for all of them, in one walk.
-    pub(crate) fn record_extents(&self) -> Vec<Option<(u64, u32)>> {
-        let mut extents = Vec::with_capacity(self.records.len());
+    pub(crate) fn record_extents(&self) -> impl Iterator<Item = Option<(u64, u32)>> {
         let mut frames = self.frames.iter().peekable();
         let mut current = None;
-        for (ordinal, &offset) in self.records.iter().enumerate() {
-            while let Some(frame) = frames.next_if(|frame| frame.ordinal as usize <= ordinal) {
-                current = Some(frame);
-            }
-            let extent = current.filter(|_| offset != LOST).and_then(|frame| {
+        self.records
+            .iter()
+            .enumerate()
+            .map(move |(ordinal, &offset)| {
+                while let Some(frame) = frames.next_if(|frame| frame.ordinal as usize <= ordinal) {
+                    current = Some(frame);
+                }
+                let frame = current.filter(|_| offset != LOST)?;
                 let length = record::record_bytes(self.image.from(offset)?)?;
                 let within = offset.checked_sub(frame.image_offset)?;
                 Some((frame.file_offset + u64::from(within), length))
-            });
-            extents.push(extent);
-        }
-        extents
+            })
     }
 
-    fn begin_frame(
-        &mut self,
-        header: &FrameHeader,
-        file_offset: u64,
-        bytes: &[u8],
-        intact: bool,
-    ) -> u32 {
+    /// Begins a frame, which the image gets next; where it will be there.
+    fn begin_frame(&mut self, header: &FrameHeader, file_offset: u64, intact: bool) -> u32 {
+        let frame_bytes = header.frame_len as usize;
         let so_far = usize::try_from(file_offset.saturating_sub(SEGMENT_HEADER_BYTES));
         self.unread_bytes = so_far
             .unwrap_or(usize::MAX)
             .saturating_sub(self.intact_bytes);
         if intact {
-            self.intact_bytes = self.intact_bytes.saturating_add(bytes.len());
+            self.intact_bytes = self.intact_bytes.saturating_add(frame_bytes);
         } else {
-            self.unread_bytes = self.unread_bytes.saturating_add(bytes.len());
+            self.unread_bytes = self.unread_bytes.saturating_add(frame_bytes);
         }
-        let image_offset = self.image.push(bytes);
+        let image_offset = self.image.end();
         let ordinal = to_u32(self.records.len());
         self.frames.push(FrameSpan {
             header: *header,

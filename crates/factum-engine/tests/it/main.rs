@@ -4,6 +4,8 @@ mod basics;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod damage;
