@@ -65,6 +65,17 @@ pub(super) fn sealed(
         .collect()
 }
 
+/// How long the files of all segments are that are not sealed, in bytes.
+pub(super) fn not_sealed(store: &Path) -> Outcome<u64> {
+    let mut bytes = 0;
+    for entry in entries(store)? {
+        if entry.state != SegmentState::Sealed {
+            bytes += status(&segment(store, &entry))?.len();
+        }
+    }
+    Ok(bytes)
+}
+
 fn entries(store: &Path) -> Outcome<Vec<SegmentEntry>> {
     let read = |name: &str| std::fs::read(store.join(name)).unwrap_or_default();
     let (manifest, _) = Manifest::newest(&read("MANIFEST.a"), &read("MANIFEST.b"))
@@ -88,6 +99,9 @@ fn index(store: &Path, entry: &SegmentEntry) -> PathBuf {
 
 /// The space that a file takes, which is what the owner of the disk sees.
 fn taken(path: &Path) -> Outcome<u64> {
-    let status = std::fs::metadata(path).map_err(|error| Failure::io(path.display(), &error))?;
-    Ok(status.blocks() * BLOCK_BYTES)
+    Ok(status(path)?.blocks() * BLOCK_BYTES)
+}
+
+fn status(path: &Path) -> Outcome<std::fs::Metadata> {
+    std::fs::metadata(path).map_err(|error| Failure::io(path.display(), &error))
 }

@@ -29,8 +29,7 @@ const KILLS: usize = 3;
 const SHAPE_EVENTS_MAX: u64 = 1_000_000;
 const BYTES_FLOOR: f64 = 320.0;
 const AFTER_KILL_MS: f64 = 400.0;
-const READ: &str =
-    "reading as many bytes as the unsealed segments have, directly, 1 MiB, 4 at once";
+const READ: &str = "reading as many bytes as the files of segments have that are not sealed, directly, 1 MiB, 4 at once";
 
 pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
     let events = session.settings.events.unwrap_or(EVENTS_DEFAULT);
@@ -63,8 +62,10 @@ fn times(session: &mut Session<'_>, events: u64) -> Outcome {
 struct Opened {
     ns: u64,
     records: u64,
-    /// Bytes of segments without an index, which are read through.
+    /// Bytes of frames in segments without an index.
     unsealed_bytes: u64,
+    /// Bytes of the files of such segments, which are read through.
+    read_bytes: u64,
 }
 
 fn opening(session: &mut Session<'_>, path: &Path, floor_ms: f64) -> Outcome {
@@ -108,7 +109,7 @@ fn add_opening(
     }
     let stretch = Stretch::new(files)?;
     let read = session.once(&mut |session| stretch.read_through(session, 4))?;
-    let limit_ms = last.unsealed_bytes as f64 / MIB as f64 / read.figure.max(1e-9) * 1e3;
+    let limit_ms = last.read_bytes as f64 / MIB as f64 / read.figure.max(1e-9) * 1e3;
     session.add(
         row.limit(limit_ms, READ)
             .floor(Some(Floor::Figure(floor_ms))),
@@ -118,20 +119,23 @@ fn add_opening(
 
 /// Opens a store and closes it.
 fn open_once(session: &Session<'_>, path: &Path) -> Outcome<Opened> {
+    let read_bytes = files::not_sealed(path)?;
     let start = session.env.clock.monotonic_ns();
     let engine = Engine::open(Options::new(path).create(false), session.env.clone())?;
     let ns = session.env.clock.monotonic_ns() - start;
     let bytes = engine.stats().segment_bytes;
     let records = engine.report().records;
-    engine.close()?;
+    // Before closing, which may seal what was read.
     let sealed: u64 = files::sealed(path, Open::read(), &session.env)?
         .iter()
         .map(|(_, bytes)| bytes)
         .sum();
+    engine.close()?;
     Ok(Opened {
         ns,
         records,
         unsealed_bytes: bytes.saturating_sub(sealed),
+        read_bytes,
     })
 }
 

@@ -35,12 +35,12 @@ pub(crate) struct Parts {
     pub(crate) lock: Option<Box<dyn DirLock>>,
 }
 
-/// No more bytes than this are kept in buffers that nobody uses: as many as a segment of usual size has.
-const BUFFERS_MAX: u64 = 64 << 20;
+/// No more bytes than this, or than two segments have, are kept in buffers that nobody uses.
+const BUFFERS_MAX: u64 = 128 << 20;
 
 /// Puts the parts of an opened store together.
 pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
-    let buffer_bytes = opened.catalog.manifest().segment_bytes.min(BUFFERS_MAX);
+    let buffer_bytes = (2 * opened.catalog.manifest().segment_bytes).min(BUFFERS_MAX);
     let reader = Arc::new(Reader {
         published: Published::new(opened.view, opened.next_position),
         keyer: opened.keyer.clone(),

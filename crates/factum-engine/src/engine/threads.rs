@@ -99,7 +99,7 @@ impl Drop for Inner {
 }
 
 /// When nothing was written for so long, buffers go back to the system.
-const COOL: Duration = Duration::from_secs(1);
+const COOL: Duration = Duration::from_secs(10);
 
 /// A committer: makes frames and makes them durable, until the queue is closed and empty.
 fn commit_loop(core: &Core, number: usize, maintenance: Option<&Maintenance>) {
