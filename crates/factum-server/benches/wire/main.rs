@@ -126,12 +126,9 @@ async fn rates(clock: &Clock, addresses: [SocketAddr; 3], time: Duration, rows: 
         let (figure, limit) = floor(row);
         let mut rates = Vec::new();
         for address in addresses {
-            rates.push(match row {
-                "streamed" => streamed(clock, address, time).await,
-                "own" => own::streamed(clock, address, time).await,
-                "read" => read_all(clock, address).await,
-                callers => unary(clock, address, callers.parse().unwrap(), time).await,
-            });
+            // Once for what is done only once: memory that a new store or client takes from the system, above all.
+            rate(clock, address, time, row).await;
+            rates.push(rate(clock, address, time, row).await);
         }
         let name = match row {
             "streamed" => format!("streamed append, {STREAMS} calls x {IN_FLIGHT}"),
@@ -140,6 +137,16 @@ async fn rates(clock: &Clock, addresses: [SocketAddr; 3], time: Duration, rows: 
             callers => format!("unary append, {callers} callers"),
         };
         show(&name, &rates, (figure, limit));
+    }
+}
+
+/// How many a second of what a row asks for.
+async fn rate(clock: &Clock, address: SocketAddr, time: Duration, row: &str) -> f64 {
+    match row {
+        "streamed" => streamed(clock, address, time).await,
+        "own" => own::streamed(clock, address, time).await,
+        "read" => read_all(clock, address).await,
+        callers => unary(clock, address, callers.parse().unwrap(), time).await,
     }
 }
 
