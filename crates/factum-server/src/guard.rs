@@ -1,7 +1,6 @@
 //! Who asks, found out once per request, and whether they may, asked by each handler.
 
-use axum::extract::Request;
-use axum::http::header;
+use axum::http::{Request, header};
 use axum::response::{IntoResponse, Response};
 use factum_store::StoreError;
 use factum_types::StreamName;
@@ -13,7 +12,7 @@ use crate::node::Node;
 use crate::wire::errors;
 
 /// Whether a request speaks gRPC, and so is answered in its words.
-pub(crate) fn is_grpc(request: &Request) -> bool {
+pub(crate) fn is_grpc<B>(request: &Request<B>) -> bool {
     request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -21,7 +20,7 @@ pub(crate) fn is_grpc(request: &Request) -> bool {
 }
 
 /// Puts the [`Caller`] beside the request, or gives the answer to credentials that are none.
-pub(crate) async fn refuse(node: &Node, request: &mut Request) -> Option<Response> {
+pub(crate) async fn refuse<B>(node: &Node, request: &mut Request<B>) -> Option<Response> {
     let given = request.headers().get(header::AUTHORIZATION);
     let given = given.map(header::HeaderValue::as_bytes);
     match node.auth.authenticate(given).await {

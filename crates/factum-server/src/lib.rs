@@ -115,7 +115,7 @@ impl Server {
     /// each of the two within [`Limits::drain`]. At last every connection is closed.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { node, listener } = self;
-        let routes = routes::routes(&node);
+        let routes = routes::Entrance::new(&node);
         let limits = node.options.limits.clone();
         let drain = limits.drain;
         let stopped = async {

@@ -1,12 +1,15 @@
 //! Which request goes to which service.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Request as HttpRequest, Response as HttpResponse, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use factum_proto::kurrent::gossip::gossip_server::GossipServer;
 use factum_proto::kurrent::monitoring::monitoring_server::MonitoringServer;
 use factum_proto::kurrent::operations::operations_server::OperationsServer;
@@ -16,8 +19,12 @@ use factum_proto::kurrent::streams::streams_server::StreamsServer;
 use factum_proto::kurrent::users::users_server::UsersServer;
 use factum_proto::kurrent::v2::streams::streams_service_server::StreamsServiceServer;
 use factum_proto::v1::store_server::StoreServer;
+use futures_core::future::BoxFuture;
+use futures_util::FutureExt;
 use http::uri::Authority;
 use tonic::Status;
+use tonic::codegen::{Service, StdError};
+use tonic::server::NamedService;
 use tonic::service::Routes;
 
 use crate::features::FeaturesService;
@@ -38,14 +45,87 @@ use crate::v2::SecondStreamsService;
 const SMALL_BYTES: usize = 64 << 10;
 
 /// All services and routes of a node.
-pub(crate) fn routes(node: &Arc<Node>) -> Router {
+///
+/// The services of which a server has many calls a second are called directly. Finding the others, among the routes, takes memory several times
+/// over and as long as a small append takes otherwise.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    node: Arc<Node>,
+    streams: StreamsServer<StreamsService>,
+    own: StoreServer<StoreService>,
+    others: Router,
+}
+
+/// An answer to come.
+pub(crate) type Answering = BoxFuture<'static, Response>;
+
+impl Entrance {
+    pub(crate) fn new(node: &Arc<Node>) -> Self {
+        let limit = node.options.limits.message_bytes;
+        let streams = StreamsServer::new(StreamsService::new(Arc::clone(node)))
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit);
+        let own = StoreServer::new(StoreService::new(Arc::clone(node)))
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit);
+        Self {
+            others: others(node),
+            node: Arc::clone(node),
+            streams,
+            own,
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer<B>(&self, request: HttpRequest<B>) -> Answering
+    where
+        B: HttpBody<Data = Bytes, Error = StdError> + Send + 'static,
+    {
+        match service_of(request.uri().path()) {
+            StreamsServer::<StreamsService>::NAME => self.enter(self.streams.clone(), request),
+            StoreServer::<StoreService>::NAME => self.enter(self.own.clone(), request),
+            _ => {
+                // It is ready at any time.
+                let answer = self.others.clone().call(request);
+                Box::pin(answer.map(|answer| match answer {
+                    Ok(answer) => answer,
+                }))
+            }
+        }
+    }
+
+    fn enter<S, B>(&self, mut service: S, mut request: HttpRequest<B>) -> Answering
+    where
+        S: Service<HttpRequest<B>, Response = HttpResponse<tonic::body::Body>, Error = Infallible>,
+        S: Send + 'static,
+        S::Future: Send,
+        B: Send + 'static,
+    {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move {
+            note_where_to(&mut request);
+            if let Some(refused) = guard::refuse(&node, &mut request).await {
+                return refused;
+            }
+            let route = request.uri().path().to_owned();
+            let answer = match service.call(request).await {
+                Ok(answer) => answer.map(Body::new),
+            };
+            count(&node, route, &answer);
+            answer
+        })
+    }
+}
+
+/// The service that a path is of.
+fn service_of(path: &str) -> &str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split_once('/').map_or("", |(service, _)| service)
+}
+
+/// The services and routes that are not called so often.
+fn others(node: &Arc<Node>) -> Router {
     let limit = node.options.limits.message_bytes;
-    let streams = StreamsServer::new(StreamsService::new(Arc::clone(node)))
-        .max_decoding_message_size(limit)
-        .max_encoding_message_size(limit);
-    let own = StoreServer::new(StoreService::new(Arc::clone(node)))
-        .max_decoding_message_size(limit)
-        .max_encoding_message_size(limit);
     let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
@@ -59,9 +139,7 @@ pub(crate) fn routes(node: &Arc<Node>) -> Router {
     let monitoring = MonitoringServer::new(MonitoringService::new(Arc::clone(node)));
     let features = ServerFeaturesServer::new(FeaturesService);
     let gossip = GossipServer::new(GossipService::new(Arc::clone(node)));
-    Routes::new(streams)
-        .add_service(own)
-        .add_service(second)
+    Routes::new(second)
         .add_service(groups)
         .add_service(users.max_decoding_message_size(SMALL_BYTES))
         .add_service(operations.max_decoding_message_size(SMALL_BYTES))
@@ -82,15 +160,26 @@ async fn enter(
     next: Next,
 ) -> Response {
     note_where_to(&mut request);
-    match guard::refuse(&node, &mut request).await {
-        Some(refused) => refused,
+    if let Some(refused) = guard::refuse(&node, &mut request).await {
         // What is refused was matched by nobody, and would be counted under a name of the client's choice.
-        None => count(&node, matched, request, next).await,
+        return refused;
     }
+    let route = match matched {
+        // gRPC services are matched whole; their methods are few.
+        Some(matched) if matched.as_str().contains('*') => request.uri().path().to_owned(),
+        Some(matched) => matched.as_str().to_owned(),
+        None => OTHER.to_owned(),
+    };
+    let response = next.run(request).await;
+    count(&node, route, &response);
+    response
 }
 
+/// What is counted for what nobody serves.
+const OTHER: &str = "other";
+
 /// Notes which host a request was sent to: some answers name it.
-fn note_where_to(request: &mut Request) {
+fn note_where_to<B>(request: &mut HttpRequest<B>) {
     let host = request.headers().get(header::HOST);
     let authority = request.uri().authority().cloned().or_else(|| {
         let host = host?.to_str().ok()?;
@@ -102,31 +191,17 @@ fn note_where_to(request: &mut Request) {
 }
 
 /// Counts a request under what it asked for; what nobody serves is counted together, so that clients cannot choose labels.
-async fn count(
-    node: &Node,
-    matched: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = request.uri().path();
-    let route = match matched {
-        // gRPC services are matched whole; their methods are few.
-        Some(matched) if matched.as_str().contains('*') => path.to_owned(),
-        Some(matched) => matched.as_str().to_owned(),
-        None => "other".to_owned(),
-    };
-    let response = next.run(request).await;
+fn count(node: &Node, route: String, response: &Response) {
     // A service is matched whatever the method is called.
     let unknown = response
         .headers()
         .get("grpc-status")
         .is_some_and(|code| code == "12");
     let requested = Requested {
-        route: if unknown { "other".to_owned() } else { route },
+        route: if unknown { OTHER.to_owned() } else { route },
         code: known(response.status()),
     };
     node.metrics.requests.get_or_create(&requested).inc();
-    response
 }
 
 /// What is asked for is not there; who speaks gRPC is told in its words.

@@ -11,19 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::Service;
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
-use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::whole::Whole;
+use crate::routes::{self, Entrance};
 
 /// What is forgiven in a second.
 const FORGIVEN: u32 = 100;
@@ -89,16 +87,13 @@ impl Conduct {
 
 /// The routes, for one connection, and what it does.
 pub(super) struct Watched {
-    routes: TowerToHyperService<Router>,
+    routes: Entrance,
     conduct: Arc<Conduct>,
 }
 
 impl Watched {
-    pub(super) fn new(routes: Router, conduct: Arc<Conduct>) -> Self {
-        Self {
-            routes: TowerToHyperService::new(routes),
-            conduct,
-        }
+    pub(super) const fn new(routes: Entrance, conduct: Arc<Conduct>) -> Self {
+        Self { routes, conduct }
     }
 }
 
@@ -109,7 +104,7 @@ impl Service<Request<Incoming>> for Watched {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         Answering {
-            answer: self.routes.call(Whole::of(request, &self.conduct)),
+            answer: self.routes.answer(Whole::of(request, &self.conduct)),
             open: Some(Open {
                 conduct: Arc::clone(&self.conduct),
                 counts: true,
@@ -139,27 +134,23 @@ impl Drop for Open {
     }
 }
 
-pin_project! {
-    /// An answer to come.
-    pub(super) struct Answering {
-        #[pin]
-        answer: TowerToHyperServiceFuture<Router, Request<Whole>>,
-        open: Option<Open>,
-    }
+/// An answer to come.
+pub(super) struct Answering {
+    answer: routes::Answering,
+    open: Option<Open>,
 }
 
 impl Future for Answering {
     type Output = Result<Response<Taken>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let answer = ready!(this.answer.poll(context))?;
-        if let Some(open) = this.open.as_ref() {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.answer.as_mut().poll(context));
+        if let Some(open) = self.open.as_ref() {
             open.conduct.offends(weight(answer.headers()));
         }
         let mut answer = answer.map(|body| Taken {
             body,
-            open: this.open.take(),
+            open: self.open.take(),
         });
         if answer.body().is_end_stream() {
             // Its head is all of it, and nobody is told whether that was sent.

@@ -17,7 +17,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -26,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::{Counted, Metrics};
 use crate::options::Limits;
+use crate::routes::Entrance;
 use serve::Served;
 
 pub(crate) use serve::STREAM_WINDOW_BYTES;
@@ -59,7 +59,7 @@ impl Listener {
     /// With `tls`, every connection has to speak it.
     pub(crate) async fn serve(
         self,
-        routes: Router,
+        routes: Entrance,
         metrics: &Metrics,
         tls: Option<TlsAcceptor>,
         limits: Limits,

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
@@ -22,6 +21,7 @@ use super::first::{self, Version};
 use super::hello::Hello;
 use super::penalty::Penalties;
 use crate::options::Limits;
+use crate::routes::Entrance;
 
 /// What may wait in one stream, and in one connection, before the other side has to pause: bytes of requests.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -41,7 +41,7 @@ const HEADERS: usize = 128;
 
 /// What all connections are served with.
 pub(super) struct Served {
-    routes: Router,
+    routes: Entrance,
     limits: Limits,
     penalties: Penalties,
     one: http1::Builder,
@@ -55,7 +55,7 @@ enum Opened {
 }
 
 impl Served {
-    pub(super) fn new(routes: Router, limits: Limits) -> Self {
+    pub(super) fn new(routes: Entrance, limits: Limits) -> Self {
         let mut one = http1::Builder::new();
         one.timer(TokioTimer::new())
             .header_read_timeout(limits.hello)
