@@ -25,3 +25,5 @@ mod support;
 mod times;
 #[cfg(test)]
 mod troubled;
+#[cfg(test)]
+mod vouched;
