@@ -19,12 +19,18 @@ pub(crate) fn is_grpc<B>(request: &Request<B>) -> bool {
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Puts the [`Caller`] beside the request, or gives the answer to credentials that are none.
-pub(crate) async fn refuse<B>(node: &Node, request: &mut Request<B>) -> Option<Response> {
+/// Puts the [`Caller`] beside the request, or gives the answer to credentials that are none. `to_grpc` says whether a gRPC service will answer it:
+/// such a service does not look at what the request says that it is.
+pub(crate) async fn refuse<B>(
+    node: &Node,
+    request: &mut Request<B>,
+    to_grpc: bool,
+) -> Option<Response> {
+    let is_grpc = to_grpc || is_grpc(request);
     let given = request.headers().get(header::AUTHORIZATION);
     let given = given.map(header::HeaderValue::as_bytes);
     match node.auth.authenticate(given).await {
-        Ok(Caller::Anonymous) if is_grpc(request) && !node.is_open_to_all(request.uri().path()) => {
+        Ok(Caller::Anonymous) if is_grpc && !node.is_open_to_all(request.uri().path()) => {
             // Before its body is read.
             Some(Status::unauthenticated("Access Denied").into_http())
         }
@@ -37,7 +43,7 @@ pub(crate) async fn refuse<B>(node: &Node, request: &mut Request<B>) -> Option<R
             if let Unauthenticated::Store(error) = &refused {
                 tracing::error!(%error, "a user could not be read");
             }
-            Some(if is_grpc(request) {
+            Some(if is_grpc {
                 status(&refused).into_http()
             } else {
                 plain(&refused)

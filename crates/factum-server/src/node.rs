@@ -39,7 +39,7 @@ pub(crate) struct Node {
     /// Which server this is, anew each time it starts.
     pub(crate) instance: Uuid,
     pub(crate) metrics: Metrics,
-    /// Where appends are waited for, and wait for the store.
+    /// Where appends wait for the store.
     overdue: Overdue,
     /// Room for the bodies of plain HTTP, in bytes.
     pub(crate) bodies: Arc<Semaphore>,
@@ -175,15 +175,6 @@ impl Node {
             answer
         })
         .await
-    }
-
-    /// What the work gives, if it gives it within a time, which may be exceeded a little.
-    pub(crate) async fn within<T>(
-        &self,
-        time: Duration,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Late> {
-        self.overdue.within(time, work).await
     }
 
     /// How long it has been there.

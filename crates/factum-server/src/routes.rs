@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Request as HttpRequest, Response as HttpResponse, StatusCode, header};
+use axum::http::{Method, Request as HttpRequest, Response as HttpResponse, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -46,8 +46,8 @@ const SMALL_BYTES: usize = 64 << 10;
 
 /// All services and routes of a node.
 ///
-/// The services of which a server has many calls a second are called directly. Finding the others, among the routes, takes memory several times
-/// over and as long as a small append takes otherwise.
+/// Calls of the services of which a server has many a second are handed to them at once. Everything else is found among the routes, which takes memory
+/// several times over for each request.
 #[derive(Clone)]
 pub(crate) struct Entrance {
     node: Arc<Node>,
@@ -69,7 +69,7 @@ impl Entrance {
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
         Self {
-            others: others(node),
+            others: others(node, streams.clone(), own.clone()),
             node: Arc::clone(node),
             streams,
             own,
@@ -81,7 +81,7 @@ impl Entrance {
     where
         B: HttpBody<Data = Bytes, Error = StdError> + Send + 'static,
     {
-        match service_of(request.uri().path()) {
+        match service_of(&request) {
             StreamsServer::<StreamsService>::NAME => self.enter(self.streams.clone(), request),
             StoreServer::<StoreService>::NAME => self.enter(self.own.clone(), request),
             _ => {
@@ -104,7 +104,7 @@ impl Entrance {
         let node = Arc::clone(&self.node);
         Box::pin(async move {
             note_where_to(&mut request);
-            if let Some(refused) = guard::refuse(&node, &mut request).await {
+            if let Some(refused) = guard::refuse(&node, &mut request, true).await {
                 return refused;
             }
             let route = request.uri().path().to_owned();
@@ -117,14 +117,23 @@ impl Entrance {
     }
 }
 
-/// The service that a path is of.
-fn service_of(path: &str) -> &str {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    path.split_once('/').map_or("", |(service, _)| service)
+/// The service whose method a request calls; empty if that is none for sure.
+fn service_of<B>(request: &HttpRequest<B>) -> &str {
+    let path = request.uri().path();
+    match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
+        Some((service, method)) if request.method() == Method::POST && !method.is_empty() => {
+            service
+        }
+        _ => "",
+    }
 }
 
-/// The services and routes that are not called so often.
-fn others(node: &Arc<Node>) -> Router {
+/// All services and routes, to find among them the one that a request is for.
+fn others(
+    node: &Arc<Node>,
+    streams: StreamsServer<StreamsService>,
+    own: StoreServer<StoreService>,
+) -> Router {
     let limit = node.options.limits.message_bytes;
     let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
@@ -139,7 +148,9 @@ fn others(node: &Arc<Node>) -> Router {
     let monitoring = MonitoringServer::new(MonitoringService::new(Arc::clone(node)));
     let features = ServerFeaturesServer::new(FeaturesService);
     let gossip = GossipServer::new(GossipService::new(Arc::clone(node)));
-    Routes::new(second)
+    Routes::new(streams)
+        .add_service(own)
+        .add_service(second)
         .add_service(groups)
         .add_service(users.max_decoding_message_size(SMALL_BYTES))
         .add_service(operations.max_decoding_message_size(SMALL_BYTES))
@@ -160,19 +171,25 @@ async fn enter(
     next: Next,
 ) -> Response {
     note_where_to(&mut request);
-    if let Some(refused) = guard::refuse(&node, &mut request).await {
+    let is_service = matched.as_ref().is_some_and(is_of_service);
+    if let Some(refused) = guard::refuse(&node, &mut request, is_service).await {
         // What is refused was matched by nobody, and would be counted under a name of the client's choice.
         return refused;
     }
     let route = match matched {
         // gRPC services are matched whole; their methods are few.
-        Some(matched) if matched.as_str().contains('*') => request.uri().path().to_owned(),
+        Some(_) if is_service => request.uri().path().to_owned(),
         Some(matched) => matched.as_str().to_owned(),
         None => OTHER.to_owned(),
     };
     let response = next.run(request).await;
     count(&node, route, &response);
     response
+}
+
+/// Whether what matched is a gRPC service, whatever its method.
+fn is_of_service(matched: &MatchedPath) -> bool {
+    matched.as_str().contains('*')
 }
 
 /// What is counted for what nobody serves.

@@ -35,9 +35,9 @@ pub(super) async fn append(
     messages: Streaming<AppendReq>,
 ) -> Result<AppendResp, Status> {
     let upload = node.options.limits.upload;
-    let collected = node.within(upload, collect(node, caller, messages)).await;
-    let (stream, expected, events) = collected.map_err(|late| {
-        Status::deadline_exceeded(format!("the append was not sent in time: {late}"))
+    let collected = tokio::time::timeout(upload, collect(node, caller, messages)).await;
+    let (stream, expected, events) = collected.map_err(|elapsed| {
+        Status::deadline_exceeded(format!("the append was not sent in time: {elapsed}"))
     })??;
     let answered = counted(
         node,

@@ -148,6 +148,33 @@ async fn wrong_credentials_are_refused_whatever_is_asked() {
     server.stop().await;
 }
 
+/// A service does not look at what a request says that it is, so neither does what stands before it.
+#[tokio::test]
+async fn who_has_no_credentials_is_refused_whatever_the_request_says_that_it_is() {
+    let (server, _) = start().await;
+    for row in table::rows() {
+        let Ask::Call(path, _) = &row.ask else {
+            continue;
+        };
+        let [anonymous, ..] = row.each;
+        let path = path.to_string().leak();
+        let plain = ask::Plain {
+            method: "POST",
+            route: path,
+            path,
+            body: Some(("text/plain", "")),
+        };
+        let said = ask::head(server.address, plain, Who::Anonymous).await;
+        let is_refused = said.contains("\r\ngrpc-status: 16\r\n");
+        assert_eq!(
+            is_refused,
+            anonymous == Told::Unauthenticated,
+            "{path}: {said}"
+        );
+    }
+    server.stop().await;
+}
+
 /// The methods that have a row, as paths.
 fn methods() -> BTreeSet<String> {
     let rows = table::rows().into_iter();
