@@ -9,6 +9,11 @@ use crate::sync::{Mutex, lock};
 /// How many bytes fit into a buffer: a frame of common size, with room for what a frame needs besides its requests.
 pub(crate) const BUFFER_BYTES: usize = (1 << 20) + (128 << 10);
 
+/// What has so many bytes is worth a buffer, most of which it then uses.
+pub(crate) const WORTH_BYTES: usize = BUFFER_BYTES / 4 * 3;
+/// A buffer that has grown to more than this is none.
+const BUFFER_BYTES_MAX: usize = BUFFER_BYTES / 4 * 5;
+
 /// Large buffers that nobody uses at the moment.
 #[derive(Debug)]
 pub(crate) struct Buffers {
@@ -44,7 +49,7 @@ impl Buffers {
 
     /// Takes a buffer that is not used any more. One of another size goes back to the system.
     pub(crate) fn give(&self, mut buffer: Vec<u8>) {
-        if !(BUFFER_BYTES..=2 * BUFFER_BYTES).contains(&buffer.capacity()) {
+        if !(BUFFER_BYTES..=BUFFER_BYTES_MAX).contains(&buffer.capacity()) {
             return;
         }
         buffer.clear();
@@ -92,7 +97,7 @@ mod tests {
     #[test]
     fn buffers_of_other_sizes_are_not_kept() {
         let buffers = Buffers::new(u64::MAX);
-        for bytes in [0, BUFFER_BYTES - 1, 4 * BUFFER_BYTES] {
+        for bytes in [0, BUFFER_BYTES - 1, 2 * BUFFER_BYTES] {
             buffers.give(Vec::with_capacity(bytes));
         }
         assert_eq!(kept(&buffers), 0);

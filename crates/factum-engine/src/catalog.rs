@@ -5,6 +5,7 @@
 //! Relies on: the directory's lock. Never: shows a change that is not durable.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_format::FormatError;
@@ -160,6 +161,12 @@ pub(crate) fn write_copies(env: &Env, paths: &Paths, manifest: &Manifest) -> io:
     Ok(())
 }
 
+/// The number of the newest good copy in a directory, if there is one. It grows with every change.
+pub(crate) fn manifest_seq(env: &Env, directory: &Path) -> Option<u64> {
+    let found = read_manifest(env, &Paths::new(directory)).ok()??;
+    Some(found.manifest.seq)
+}
+
 /// Reads the newest good copy; `None` when there is no copy at all.
 pub(crate) fn read_manifest(env: &Env, paths: &Paths) -> Result<Option<Found>, StoreError> {
     let mut best: Option<Manifest> = None;
@@ -227,7 +234,7 @@ fn has_segments(env: &Env, paths: &Paths) -> Result<bool, StoreError> {
     look().map_err(|error| io_error("looking for segments", error))
 }
 
-fn newer(paths: &Paths, path: &std::path::Path, error: &FormatError) -> StoreError {
+fn newer(paths: &Paths, path: &Path, error: &FormatError) -> StoreError {
     let message = format!(
         "{} was written by a newer release: {error}; open it with that release",
         paths.shown(path)

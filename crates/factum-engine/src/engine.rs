@@ -16,6 +16,7 @@ use factum_store::{AppendBatch, EventStore, Kind, ReadRequest, StoreError};
 use factum_store::{CheckpointStore, SnapshotStore};
 use factum_types::{EventType, StreamName};
 
+use crate::catalog;
 use crate::core::Core;
 use crate::errors;
 use crate::log::{MemoryLog, Trouble};
@@ -349,14 +350,21 @@ fn block_on<F: Future>(mut future: std::pin::Pin<&mut F>) -> F::Output {
     }
 }
 
-/// Opens a store. Read beside a process that writes it, a file that the manifest named may be gone when it is looked for; the manifest
-/// names another by then.
+/// Opens a store. Read beside a process that writes it, a file that the manifest named may be gone when it is looked for, or shorter; the manifest
+/// says so by then.
 fn open_patiently(options: &Options, env: &Env) -> Result<open::Opened, StoreError> {
     const ATTEMPTS: usize = 4;
+    if !options.read_only {
+        return open::open(options, env.clone());
+    }
     let is_there = || env.disk.exists(&options.directory).unwrap_or(false);
     for _ in 1..ATTEMPTS {
+        let before = catalog::manifest_seq(env, &options.directory);
+        let has_moved = || before != catalog::manifest_seq(env, &options.directory);
         match open::open(options, env.clone()) {
-            Err(error) if options.read_only && error.kind() == Kind::Corrupt && is_there() => {}
+            Err(error) if error.kind() == Kind::Corrupt && is_there() => {}
+            Err(error) if error.kind() == Kind::Internal && has_moved() => {}
+            Ok(opened) if opened.report.degraded && has_moved() => {}
             result => return result,
         }
     }

@@ -110,7 +110,10 @@ impl Maintenance {
         let _alone = lock(&self.stepping);
         let published = &core.reader.published;
         while let Ok(true) = self.sealer.seal_next(published) {}
-        drop(self.sealer.seal_last(published));
+        if self.supply.is_ready() {
+            drop(self.sealer.seal_last(published));
+        }
+        core.reader.buffers.release();
     }
 
     /// Why the last step failed, if it did.

@@ -18,7 +18,7 @@ use factum_types::{
 
 use smallvec::SmallVec;
 
-use crate::buffers::{BUFFER_BYTES, Buffers};
+use crate::buffers::{BUFFER_BYTES, Buffers, WORTH_BYTES};
 use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
 use crate::sequence::{ControlState, StreamTail};
 
@@ -239,7 +239,7 @@ impl Prepared {
             .iter()
             .map(|event| event.byte_len() + BODY_FRAME_BYTES)
             .sum();
-        if self.bodies.is_empty() && (BUFFER_BYTES / 2..=BUFFER_BYTES).contains(&bytes) {
+        if self.bodies.is_empty() && (WORTH_BYTES..=BUFFER_BYTES).contains(&bytes) {
             self.bodies = buffers.take();
         }
         self.bodies.reserve(bytes);

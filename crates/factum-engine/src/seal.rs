@@ -76,8 +76,8 @@ impl Sealer {
         Ok(true)
     }
 
-    /// Seals the segment that is written, if it is the only one left and worth an index of its own: nothing may be appended any more. What is
-    /// not sealed is read, frame by frame, when the store is opened again.
+    /// Seals the segment that is written, if it is the only one left and worth an index of its own: nothing may be appended any more, and the next
+    /// segment must be ready, or opening would have to make it. What is not sealed is read, frame by frame, when the store is opened again.
     pub(crate) fn seal_last(&self, published: &Published) -> io::Result<()> {
         let view = published.view();
         let [last] = view.unsealed.as_slice() else {

@@ -88,13 +88,32 @@ impl VerifyReport {
     }
 }
 
-/// Looks at a store; `progress` is told bytes done and bytes in all.
+/// Looks at a store; `progress` is told bytes done and bytes in all. Beside a process that writes it, what is found while the manifest changes is
+/// looked at again, from the start.
 ///
 /// # Errors
 /// - [`Kind::NotFound`]: there is no store.
 /// - [`Kind::Corrupt`]: neither copy of the manifest can be read.
 /// - others as files fail. Damage is a finding, not an error.
 pub fn verify(
+    directory: &Path,
+    depth: VerifyDepth,
+    env: &Env,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<VerifyReport, StoreError> {
+    const ATTEMPTS: usize = 3;
+    for _ in 1..ATTEMPTS {
+        let before = catalog::manifest_seq(env, directory);
+        let looked = look(directory, depth, env, progress);
+        let is_clean = looked.as_ref().is_ok_and(VerifyReport::is_clean);
+        if is_clean || before == catalog::manifest_seq(env, directory) {
+            return looked;
+        }
+    }
+    look(directory, depth, env, progress)
+}
+
+fn look(
     directory: &Path,
     depth: VerifyDepth,
     env: &Env,

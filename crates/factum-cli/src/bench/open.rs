@@ -20,7 +20,7 @@ use crate::failure::{Failure, Outcome};
 
 const GROUP: &str = "open";
 const EVENTS_DEFAULT: u64 = 10_000_000;
-const AFTER_CLOSING: &str = "after closing";
+const AFTER_CLOSING: &str = "after closing, the last segment nearly full";
 const AFTER_KILL: &str = "after a kill, the last segment nearly full";
 const STREAMS: u64 = 100_000;
 const TIMES: usize = 5;
@@ -73,6 +73,7 @@ fn opening(session: &mut Session<'_>, path: &Path, floor_ms: f64) -> Outcome {
     let mut found = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {
         session.check()?;
+        close_one(session, path)?;
         found.push(open_once(session, path)?);
     }
     add_opening(session, AFTER_CLOSING, path, (&found, floor_ms))?;
@@ -139,6 +140,13 @@ fn open_once(session: &Session<'_>, path: &Path) -> Outcome<Opened> {
     })
 }
 
+/// Fills the store's last segment, and closes it.
+fn close_one(session: &Session<'_>, path: &Path) -> Outcome {
+    let engine = Engine::open(Options::new(path).create(false), session.env.clone())?;
+    fill_last(&engine, &session.settings, &session.env)?;
+    Ok(engine.close()?)
+}
+
 /// Lets another process fill the store's last segment, and kills it.
 fn kill_one(session: &Session<'_>, path: &Path) -> Outcome {
     let program =
@@ -181,9 +189,21 @@ const READY: &str = "ready";
 
 /// The process to be killed: fills the last segment until it is nearly full, says so, and waits.
 pub(super) fn be_killed(path: &Path, settings: &Settings, env: &Env) -> Outcome {
+    let engine = Engine::open(Options::new(path).create(false), env.clone())?;
+    fill_last(&engine, settings, env)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{READY}")?;
+    out.flush()?;
+    // Whoever started this process kills it; if it is gone itself, reading ends.
+    let mut nothing = String::new();
+    std::io::stdin().read_line(&mut nothing)?;
+    Ok(())
+}
+
+/// Appends until the last segment is nearly full and those before it are sealed.
+fn fill_last(engine: &Engine, settings: &Settings, env: &Env) -> Outcome {
     /// Parts of a hundred that must be used, so that little is left.
     const FULL: u64 = 85;
-    let engine = Engine::open(Options::new(path).create(false), env.clone())?;
     let mut filler = Filler::new(
         &env.clock,
         settings.payload,
@@ -215,14 +235,7 @@ pub(super) fn be_killed(path: &Path, settings: &Settings, env: &Env) -> Outcome 
             break;
         }
     }
-    engine.settle()?;
-    let mut out = std::io::stdout();
-    writeln!(out, "{READY}")?;
-    out.flush()?;
-    // Whoever started this process kills it; if it is gone itself, reading ends.
-    let mut nothing = String::new();
-    std::io::stdin().read_line(&mut nothing)?;
-    Ok(())
+    Ok(engine.settle()?)
 }
 
 /// What events take on disk once their segments are sealed.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Held, Job};
+use crate::buffers::WORTH_BYTES;
 use crate::log::Placed;
 use crate::mutant::{Mutant, on};
 use crate::reader::Reader;
-use crate::view::image::OWN_CHUNK_BYTES;
 use crate::view::{Unsealed, UnsealedHead};
 use factum_format::frame::FrameHeader;
 
@@ -112,7 +112,7 @@ impl Publisher {
     pub(crate) fn apply(&mut self, reader: &Reader, placed: &mut Placed) -> Option<u64> {
         self.begin_segment_of(reader, placed);
         let within = placed.within();
-        let applied = if within.len() < OWN_CHUNK_BYTES {
+        let applied = if within.len() < WORTH_BYTES {
             let bytes = &placed.pages.as_slice()[within];
             self.current
                 .apply(&placed.header, placed.offset, bytes, true)
@@ -142,9 +142,8 @@ impl Publisher {
             let Some(head) = (self.head_of)(placed.segment) else {
                 unreachable!("segment {} was begun before it was written", placed.segment)
             };
-            let buffers = Arc::clone(&reader.buffers);
-            let next = Unsealed::written(head, reader.keyer.clone(), buffers);
-            let next = Arc::new(next);
+            let next = Arc::new(Unsealed::new(head, reader.keyer.clone()));
+            next.keep_in(&reader.buffers);
             reader
                 .published
                 .change(|view| view.unsealed.push(Arc::clone(&next)));

@@ -87,6 +87,7 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         sequencer.know_names(&current.read());
     }
     know_streams(&mut sequencer, &reader);
+    current.keep_in(&reader.buffers);
     let buffers = Arc::clone(&reader.buffers);
     let log: Box<dyn FrameLog> = Box::new(SegmentLog::new(supply, start, buffers));
     let head_of = head_of(Arc::clone(&opened.catalog));

@@ -13,8 +13,6 @@ use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::number::to_u32;
 
 const FIRST_CHUNK_BYTES: usize = 16 << 10;
-/// A frame of so many bytes is worth a buffer of its own.
-pub(crate) const OWN_CHUNK_BYTES: usize = BUFFER_BYTES / 4 * 3;
 
 /// The bytes of a segment's frames.
 #[derive(Debug, Default)]
@@ -39,11 +37,9 @@ impl Chunk {
 }
 
 impl Image {
-    pub(crate) fn new(buffers: Arc<Buffers>) -> Self {
-        Self {
-            chunks: Vec::new(),
-            buffers: Some(buffers),
-        }
+    /// Takes chunks from `buffers` from now on, and gives them back at its end.
+    pub(crate) fn keep_in(&mut self, buffers: Arc<Buffers>) {
+        self.buffers = Some(buffers);
     }
 
     /// Where the next frame will begin.
@@ -122,15 +118,17 @@ impl Drop for Image {
 
 #[cfg(test)]
 mod tests {
-    use super::{Image, OWN_CHUNK_BYTES};
-    use crate::buffers::{BUFFER_BYTES, Buffers};
+    use super::Image;
+    use crate::buffers::{BUFFER_BYTES, Buffers, WORTH_BYTES};
     use factum_io::buffer::AlignedBuf;
     use std::sync::Arc;
 
     #[test]
     fn frames_are_found_whole() {
         let buffers = Arc::new(Buffers::new(u64::MAX));
-        for mut image in [Image::default(), Image::new(buffers)] {
+        let mut kept = Image::default();
+        kept.keep_in(buffers);
+        for mut image in [Image::default(), kept] {
             let frames: Vec<Vec<u8>> = (0..200usize)
                 .map(|n| vec![u8::try_from(n).unwrap(); 64 * (1 + n * 7)])
                 .collect();
@@ -151,11 +149,12 @@ mod tests {
     #[test]
     fn a_frame_is_kept_in_its_buffer_and_the_buffer_is_used_again() {
         let buffers = Arc::new(Buffers::new(u64::MAX));
-        let mut image = Image::new(Arc::clone(&buffers));
+        let mut image = Image::default();
+        image.keep_in(Arc::clone(&buffers));
         image.push(&[1; 64]);
         let mut raw = AlignedBuf::begin(buffers.take());
         let address = raw.as_ptr();
-        let (start, frame) = (raw.len(), 64..OWN_CHUNK_BYTES);
+        let (start, frame) = (raw.len(), 64..WORTH_BYTES);
         raw.resize(start + frame.end, 2);
         raw.resize(start + frame.end + 4_000, 0);
         image.adopt(AlignedBuf::from_vec(raw, start), &frame);

@@ -143,17 +143,7 @@ pub(crate) struct Applied {
 
 impl Unsealed {
     pub(crate) fn new(head: UnsealedHead, keyer: Keyer) -> Self {
-        Self::with_image(head, keyer, Image::default())
-    }
-
-    /// One that is written: it takes its memory from `buffers`, and gives it back when it is sealed.
-    pub(crate) fn written(head: UnsealedHead, keyer: Keyer, buffers: Arc<Buffers>) -> Self {
-        Self::with_image(head, keyer, Image::new(buffers))
-    }
-
-    fn with_image(head: UnsealedHead, keyer: Keyer, image: Image) -> Self {
         let content = Content {
-            image,
             last_time: head.base_time,
             ..Content::default()
         };
@@ -162,6 +152,11 @@ impl Unsealed {
             keyer,
             content: RwLock::new(content),
         }
+    }
+
+    /// It is written: it takes memory from `buffers`, and gives it back when it is sealed.
+    pub(crate) fn keep_in(&self, buffers: &Arc<Buffers>) {
+        write(&self.content).image.keep_in(Arc::clone(buffers));
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Content> {

@@ -1,12 +1,17 @@
 //! What closing leaves for the next opening.
 
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
 use factum_engine::Engine;
 use factum_engine::verify::{VerifyDepth, verify};
 use factum_io::Env;
+use factum_io::disk::{DirLock, Disk, DiskFile, Open};
 use factum_store::ReadRequest;
 use factum_types::{ExpectedRevision, RecordedEvent};
 
-use crate::support::{TempDir, append, event, exactly, open, read, stream};
+use crate::support::{TempDir, append, event, exactly, open, read, small, stream};
 
 /// Appends so many bytes of data, and a little more.
 fn fill(store: &Engine, mut number: u64, bytes: u64) -> u64 {
@@ -33,7 +38,8 @@ fn assert_clean(dir: &TempDir) {
 fn a_segment_that_is_worth_it_is_sealed_and_writing_goes_on_behind_it() {
     let dir = TempDir::new();
     let store = open(dir.path());
-    let next = fill(&store, 0, 100 << 10);
+    let next = fill(&store, 0, 160 << 10);
+    store.settle().unwrap();
     let before = all(&store);
     store.close().unwrap();
     assert_eq!(all(&store), before, "readers are served as before");
@@ -84,4 +90,92 @@ fn full_segments_are_all_sealed() {
     assert!(store.stats().unsealed_segments <= 1);
     drop(store);
     assert_clean(&dir);
+}
+
+/// A real disk that does something else before the first segment is opened.
+#[derive(Debug)]
+struct Hooked {
+    disk: Arc<dyn Disk>,
+    store: Engine,
+}
+
+impl Disk for Hooked {
+    fn open(&self, path: &Path, options: Open) -> io::Result<Arc<dyn DiskFile>> {
+        if path.extension().is_some_and(|kind| kind == "seg") {
+            // Again does nothing.
+            self.store.close().unwrap();
+        }
+        self.disk.open(path, options)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.link(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
+        self.disk.lock(path)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(dir)
+    }
+}
+
+/// A store with much in the segment that is written, and what there is to work with that closes it once a segment is looked for.
+fn about_to_close(dir: &TempDir) -> (Engine, Env) {
+    let store = open(dir.path());
+    fill(&store, 0, 160 << 10);
+    store.settle().unwrap();
+    let mut env = Env::real();
+    let (disk, closing) = (Arc::clone(&env.disk), store.clone());
+    env.disk = Arc::new(Hooked {
+        disk,
+        store: closing,
+    });
+    (store, env)
+}
+
+/// Whoever reads beside a writer that closes finds all of it: the file that it was told of is shorter by then, and the manifest says so.
+#[test]
+fn a_reader_beside_it_misses_nothing() {
+    let dir = TempDir::new();
+    let (store, env) = about_to_close(&dir);
+    let beside = Engine::open(small(dir.path()).read_only(true), env).unwrap();
+    let report = beside.report();
+    assert!(!report.degraded, "{report:?}");
+    assert_eq!(report.sealed_segments, 1);
+    assert_eq!(all(&beside), all(&store));
+}
+
+#[test]
+fn a_verification_beside_it_finds_nothing() {
+    let dir = TempDir::new();
+    let (_store, env) = about_to_close(&dir);
+    let data = dir.path().join("data");
+    let report = verify(&data, VerifyDepth::Full, &env, &mut |_, _| {}).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
 }

@@ -2,7 +2,7 @@
 //! arrived. Whichever committer wrote it last.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use factum_engine::{Engine, Options};
 use factum_format::frame::{FrameFlags, FrameHeader};
@@ -50,7 +50,8 @@ fn frames(segment: &Path) -> Vec<(u64, FrameHeader)> {
 
 /// Waits until the last frame says that the one before it is durable; gives that one, and where it stands.
 fn vouched_for(segment: &Path) -> (u64, FrameHeader) {
-    let began = Instant::now();
+    let clock = factum_io::Env::real().clock;
+    let began = clock.monotonic_ns();
     loop {
         if let [.., last, mark] = frames(segment).as_slice()
             && mark.1.flags.contains(FrameFlags::CHECKPOINT)
@@ -58,9 +59,9 @@ fn vouched_for(segment: &Path) -> (u64, FrameHeader) {
         {
             return *last;
         }
-        let waited = began.elapsed();
+        let waited = Duration::from_nanos(clock.monotonic_ns() - began);
         assert!(waited < PATIENCE, "nothing says so after {waited:?}");
-        std::thread::sleep(Duration::from_millis(1));
+        clock.sleep(Duration::from_millis(1));
     }
 }
 
