@@ -105,13 +105,16 @@ impl Maintenance {
         self.sealer.seal_next(&core.reader.published)
     }
 
-    /// Seals what is worth it, for the next opening; nothing may be appended any more. What cannot be sealed now is read then.
+    /// Seals what is worth it, for the next opening; nothing may be appended any more. What cannot be sealed now is read then, and what is damaged
+    /// is met again.
     pub(crate) fn seal_rest(&self, core: &Core) {
         let _alone = lock(&self.stepping);
         let published = &core.reader.published;
-        while let Ok(true) = self.sealer.seal_next(published) {}
-        if self.supply.is_ready() {
-            drop(self.sealer.seal_last(published));
+        if published.view().unsealed_is_whole() {
+            while let Ok(true) = self.sealer.seal_next(published) {}
+            if self.supply.is_ready() {
+                drop(self.sealer.seal_last(published));
+            }
         }
         core.reader.buffers.release();
     }
