@@ -19,7 +19,7 @@ use crate::errors::io_error;
 use crate::log::{Begun, Cursor, LogStart, PAGE_BYTES};
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
-use crate::recover::{Cut, Recovered};
+use crate::recover::{Cut, Recovered, Tail};
 use crate::sequence::SegmentContext;
 use crate::supply::{Begin, Supply, zero};
 use crate::view::{Unsealed, UnsealedHead};
@@ -86,7 +86,7 @@ impl Opening<'_> {
             offset: tail.offset,
             tail: current.bytes.as_slice()[range].to_vec(),
             next_seq: tail.next_seq,
-            durable_seq: tail.durable_seq,
+            durable_seq: vouched(tail),
             prev_hash: tail.prev_hash,
             epoch: tail.epoch,
         };
@@ -152,7 +152,7 @@ impl Opening<'_> {
             offset: SEGMENT_HEADER_BYTES,
             tail: Vec::new(),
             next_seq: tail.next_seq,
-            durable_seq: tail.durable_seq,
+            durable_seq: vouched(tail),
             prev_hash: tail.prev_hash,
             epoch: tail.epoch,
         };
@@ -305,6 +305,12 @@ impl Opening<'_> {
         }
         Ok(())
     }
+}
+
+/// The last frame that the next one says is durable. All that was found has been made so, and what is missing was accepted: without this word, its
+/// place would look as if it had been the end, with a frame behind it that nobody was told of.
+fn vouched(tail: &Tail) -> u64 {
+    tail.next_seq.saturating_sub(1)
 }
 
 /// Where the log ends.

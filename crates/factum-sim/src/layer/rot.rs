@@ -303,12 +303,16 @@ fn write_on(
         ensure(!reused, || {
             format!("position {} is used again", receipt.first)
         })?;
-        // Not sealed at first, so that what was accepted is met again.
-        while round > 0 && session.maintain().is_ok_and(|more| more) {}
-        let again = session
-            .close()
-            .map_err(|error| Violation::new(format!("closing: {error}")))
-            .map(|world| world.disk.fork())?;
+        let again = if round == 0 {
+            // Closing would seal it; killed, what was accepted is met again.
+            session.kill().disk
+        } else {
+            while session.maintain().is_ok_and(|more| more) {}
+            session
+                .close()
+                .map_err(|error| Violation::new(format!("closing: {error}")))
+                .map(|world| world.disk.fork())?
+        };
         session = Session::open(again, 5 + round, settings)
             .map_err(|error| Violation::new(format!("opening again: {error}")))?;
         ensure(session.is_writable(), || {
