@@ -2,7 +2,7 @@
 //!
 //! Memory that comes from the system anew is cleared first, which at full speed costs a commit as much as all else that it does. Frames are built
 //! in these, a segment keeps its frames in them until it is sealed, and large requests bring their bodies in them; so what one segment gives
-//! back serves the next. Never: keeps more than a segment had, or anything for long when nothing is written.
+//! back serves the next. Never: keeps more than two segments had, or anything for long when nothing is written.
 
 use crate::sync::{Mutex, lock};
 

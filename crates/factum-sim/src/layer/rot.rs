@@ -304,7 +304,7 @@ fn write_on(
             format!("position {} is used again", receipt.first)
         })?;
         let again = if round == 0 {
-            // Closing would seal it; killed, what was accepted is met again.
+            // Killed: no mark says what is durable, nothing is sealed, and what was accepted is met again.
             session.kill().disk
         } else {
             while session.maintain().is_ok_and(|more| more) {}
