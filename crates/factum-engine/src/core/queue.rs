@@ -85,7 +85,8 @@ impl Queue {
     }
 
     /// Takes requests, in order, as long as all of them together fit into so many bytes, and ends at the target. A frame that is empty
-    /// takes its first request whatever the target.
+    /// takes its first request whatever the target. If it is the only one under way, it leaves the other committer half of what is more than a
+    /// little: that half is sequenced while the first is written (decision 0035).
     pub(crate) fn take(
         &self,
         room: u64,
@@ -95,6 +96,7 @@ impl Queue {
     ) -> Waited {
         let mut state = lock(&self.state);
         let mut needed = 0;
+        let target = target.min(state.share(empty));
         while let Some(next) = state.requests.front() {
             let bytes = next.request.bytes as u64;
             let needs = bytes + FRAME_SLACK_BYTES + bytes / 128;
@@ -229,6 +231,15 @@ impl State {
         !self.requests.is_empty() && (self.frames == 0 || is_much || self.closed)
     }
 
+    /// How many bytes of what waits are for one frame.
+    fn share(&self, empty: bool) -> u64 {
+        if empty && self.frames <= 1 {
+            (self.bytes as u64 / 2).max(ALONE_BYTES)
+        } else {
+            u64::MAX
+        }
+    }
+
     /// Why there is no room for a request, if there is none.
     fn room_for(&self, pending: &Pending, limits: QueueLimits) -> Option<NoRoom> {
         if self.closed {
@@ -254,6 +265,9 @@ const SHORT: usize = 128;
 /// in the next frame (decision 0035).
 const SECOND_REQUESTS: usize = 4;
 const SECOND_BYTES: usize = 256 << 10;
+
+/// A frame of so many bytes takes up no requests that come while it is built, and no more than half of those that wait.
+pub(crate) const ALONE_BYTES: u64 = 128 << 10;
 
 /// What a frame needs besides its requests.
 const FRAME_SLACK_BYTES: u64 = 512;
