@@ -67,7 +67,7 @@ impl Index {
             types: file.names(IndexSection::TYPE_NAMES)?,
             tags: file.names(IndexSection::TAG_NAMES)?,
             categories: file.names(IndexSection::CATEGORY_NAMES)?,
-            directory: section(IndexSection::DIRECTORY)?,
+            directory: section(file.directory_section())?,
             postings: section(IndexSection::POSTINGS)?,
             losses: file.losses()?,
             event_types: OnceLock::new(),
@@ -429,7 +429,11 @@ pub(crate) fn build(
     push_lists(&mut lists, content, before)?;
     let keys = to_u32(lists.directory.count());
     let count = lists.postings.count();
-    file.section(IndexSection::DIRECTORY, keys, &lists.directory.finish()?);
+    file.section(
+        IndexSection::DENSE_DIRECTORY,
+        keys,
+        &lists.directory.finish()?,
+    );
     file.section(IndexSection::POSTINGS, count, &lists.postings.finish());
     if let Some((count, losses)) = content.losses.counted() {
         file.section(IndexSection::LOSSES, count, &losses.encode());
@@ -509,4 +513,79 @@ fn names<'a>(
     let names: Vec<&str> = names.collect();
     file.section(section, to_u32(names.len()), &pack_names(&names)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_format::index::{
+        DirectoryBuilder, IndexBuilder, IndexInfo, IndexSection, OffsetsBuilder, PostingHead,
+        PostingKind, PostingsBuilder,
+    };
+
+    use super::{Index, names};
+    use crate::key::{KeyHash, KeyKind};
+
+    const KEY: KeyHash = 0x0123_4567_89AB_CDEF << 64;
+
+    /// An index of one stream with one event.
+    fn index(section: IndexSection, directory: &[u8], postings: PostingsBuilder) -> Vec<u8> {
+        let mut file = IndexBuilder::new(IndexInfo {
+            realm: [1; 16],
+            segment: 1,
+            generation: 1,
+            record_count: 1,
+            base_position: 0,
+            first_time: 0,
+            last_time: 0,
+            data_hash: 0,
+        });
+        let mut offsets = OffsetsBuilder::new();
+        offsets.push(Some((4_096, 100))).unwrap();
+        file.section(IndexSection::OFFSETS, 1, &offsets.finish().unwrap());
+        let none = || std::iter::empty();
+        names(
+            &mut file,
+            IndexSection::STREAM_NAMES,
+            ["order-1"].into_iter(),
+        )
+        .unwrap();
+        names(&mut file, IndexSection::TYPE_NAMES, none()).unwrap();
+        names(&mut file, IndexSection::TAG_NAMES, none()).unwrap();
+        names(&mut file, IndexSection::CATEGORY_NAMES, none()).unwrap();
+        file.section(section, 1, directory);
+        file.section(IndexSection::POSTINGS, 1, &postings.finish());
+        file.finish().unwrap()
+    }
+
+    #[test]
+    fn both_directories_are_read() {
+        let head = PostingHead {
+            kind: PostingKind::STREAM,
+            name: 0,
+            before: 7,
+        };
+        let posting = |postings: &mut PostingsBuilder| postings.push(&head, &[0]).unwrap();
+        let (mut postings, mut directory) = (PostingsBuilder::new(), DirectoryBuilder::new());
+        directory.push(KEY, posting(&mut postings));
+        let dense = directory.finish().unwrap();
+        let dense = index(IndexSection::DENSE_DIRECTORY, &dense, postings);
+        // One bucket, one key: the first 32 bits of its hash, and where its list is.
+        let mut before = vec![0, 0, 0, 0];
+        for number in [1, 0, 1, 0x0123_4567, 0_u32] {
+            before.extend_from_slice(&number.to_le_bytes());
+        }
+        let mut postings = PostingsBuilder::new();
+        posting(&mut postings);
+        let before = index(IndexSection::DIRECTORY, &before, postings);
+        for bytes in [before, dense] {
+            let index = Index::parse(bytes).unwrap();
+            let found = index.find_posting(KeyKind::Stream, KEY, "order-1").unwrap();
+            let list = index.posting_at(found.unwrap()).unwrap();
+            assert_eq!((list.head.before, list.to_vec().unwrap()), (7, vec![0]));
+            let other = index
+                .find_posting(KeyKind::Stream, !KEY, "order-1")
+                .unwrap();
+            assert!(other.is_none());
+        }
+    }
 }

@@ -87,12 +87,21 @@ impl<'a> IndexFile<'a> {
         Names::parse(bytes, entry.count)
     }
 
+    /// Which section is the directory of keys.
+    #[must_use]
+    pub fn directory_section(&self) -> IndexSection {
+        match self.header.section(IndexSection::DENSE_DIRECTORY) {
+            Some(_) => IndexSection::DENSE_DIRECTORY,
+            None => IndexSection::DIRECTORY,
+        }
+    }
+
     /// The directory of keys; not verified.
     ///
     /// # Errors
     /// As [`offsets`](Self::offsets).
     pub fn directory(&self) -> Result<Directory<'a>, FormatError> {
-        let (_, bytes) = self.required(IndexSection::DIRECTORY)?;
+        let (_, bytes) = self.required(self.directory_section())?;
         Directory::parse(bytes)
     }
 

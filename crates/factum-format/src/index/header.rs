@@ -31,12 +31,14 @@ impl IndexSection {
     pub const TAG_NAMES: Self = Self(4);
     /// Categories by ordinal; [`Names`](super::Names).
     pub const CATEGORY_NAMES: Self = Self(5);
-    /// All keys by hash; [`Directory`](super::Directory).
+    /// All keys by hash, in entries of eight bytes, as it was written before there were dense ones; [`Directory`](super::Directory).
     pub const DIRECTORY: Self = Self(6);
     /// Where each key occurs; [`PostingEntry`](super::PostingEntry).
     pub const POSTINGS: Self = Self(7);
     /// Which records were lost, if any; [`Losses`](super::Losses).
     pub const LOSSES: Self = Self(8);
+    /// All keys by hash, in short entries; [`Directory`](super::Directory).
+    pub const DENSE_DIRECTORY: Self = Self(9);
 }
 
 /// What an index says of its segment.

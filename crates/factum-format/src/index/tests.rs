@@ -126,7 +126,7 @@ fn check_directory(keys: &[(u128, u32)]) {
     }
     let mut sorted = keys.to_vec();
     sorted.sort_unstable();
-    let shift = 64 - 32 - u32::from(directory.bits());
+    let shift = 64 - u32::from(directory.remainder_bits()) - u32::from(directory.bits());
     let prefix = |hash: u128| u64::try_from(hash >> 64).unwrap() >> shift << shift;
     let expected: Vec<_> = sorted
         .iter()
@@ -162,7 +162,8 @@ fn absent_keys_are_not_found() {
     let false_finds: usize = (0..100_000)
         .map(|_| directory.candidates(random.u128(..)).count())
         .sum();
-    assert_eq!(false_finds, 0, "one in hundreds of millions is expected");
+    // With 10 bits for the bucket, 9.8 keys in each and 16 bits of remainder, 15 of 100,000.
+    assert!((1..60).contains(&false_finds), "{false_finds}");
 }
 
 fn check_posting(head: PostingHead, ordinals: &[u32]) {
@@ -342,7 +343,11 @@ fn sample() -> Vec<u8> {
     builder.section(IndexSection::OFFSETS, 2, &offsets.finish().unwrap());
     builder.section(IndexSection::STREAM_NAMES, 1, &names);
     builder.section(IndexSection(999), 0, b"from the future");
-    builder.section(IndexSection::DIRECTORY, 1, &directory.finish().unwrap());
+    builder.section(
+        IndexSection::DENSE_DIRECTORY,
+        1,
+        &directory.finish().unwrap(),
+    );
     builder.section(IndexSection::POSTINGS, 1, &postings.finish());
     builder.finish().unwrap()
 }
@@ -352,7 +357,7 @@ fn a_file_round_trips() {
     let bytes = sample();
     let file = IndexFile::parse(&bytes).unwrap();
     file.verify_all().unwrap();
-    file.verify(IndexSection::DIRECTORY).unwrap();
+    file.verify(IndexSection::DENSE_DIRECTORY).unwrap();
     assert_eq!(
         (file.header().info.segment, file.header().sections.len()),
         (2, 5)

@@ -356,7 +356,7 @@ pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
     builder.section(IndexSection::STREAM_NAMES, 2, &streams);
     builder.section(IndexSection::TYPE_NAMES, 1, &types);
     builder.section(IndexSection(500), 0, b"from a later release");
-    builder.section(IndexSection::DIRECTORY, 2, &directory.finish()?);
+    builder.section(IndexSection::DENSE_DIRECTORY, 2, &directory.finish()?);
     builder.section(IndexSection::POSTINGS, postings.count(), &postings.finish());
     builder.finish()
 }

@@ -1,4 +1,4 @@
-//! The files of version 1 are read, and written byte for byte, for ever.
+//! The files of version 1 are read for ever; what is still written of them is written byte for byte.
 
 use crate::fixture;
 use factum_format::{
@@ -14,7 +14,9 @@ use factum_format::{
 
 pub(crate) const SEGMENT: &[u8] = include_bytes!("../fixtures/v1/segment.seg");
 pub(crate) const MANIFEST: &[u8] = include_bytes!("../fixtures/v1/manifest.bin");
-pub(crate) const INDEX: &[u8] = include_bytes!("../fixtures/v1/index.idx");
+pub(crate) const INDEX: &[u8] = include_bytes!("../fixtures/v1/index-dense.idx");
+/// With a directory as it was written before there were dense ones.
+const INDEX_BEFORE: &[u8] = include_bytes!("../fixtures/v1/index.idx");
 
 #[test]
 fn version_1_is_written_byte_for_byte() {
@@ -133,8 +135,14 @@ fn a_manifest_of_version_1_opens() {
 }
 
 #[test]
-fn an_index_of_version_1_opens() {
-    let file = IndexFile::parse(INDEX).unwrap();
+fn the_indexes_of_version_1_open() {
+    an_index_opens(INDEX_BEFORE, IndexSection::DIRECTORY);
+    an_index_opens(INDEX, IndexSection::DENSE_DIRECTORY);
+}
+
+fn an_index_opens(bytes: &[u8], directory: IndexSection) {
+    let file = IndexFile::parse(bytes).unwrap();
+    assert_eq!(file.directory_section(), directory);
     file.verify_all().unwrap();
     let info = file.header().info;
     assert_eq!(
