@@ -396,7 +396,7 @@ fn methods_have_the_names_that_clients_call() {
         (
             generated!("event_store.client.persistent_subscriptions"),
             "event_store.client.persistent_subscriptions.PersistentSubscriptions",
-            "Create Update Delete Read GetInfo ReplayParked List RestartSubsystem",
+            "Create Update Delete Read GetInfo ReplayParked TruncateParked List RestartSubsystem",
         ),
         (
             generated!("event_store.client.projections"),

@@ -48,6 +48,7 @@ const SUPPORTED: &[(&str, &[&str], &[&str])] = &[
             "read",
             "getinfo",
             "replayparked",
+            "truncateparked",
             "list",
             "restartsubsystem",
         ],

@@ -33,6 +33,11 @@ pub(crate) enum Command {
         stop_at: Option<u64>,
         reply: Reply<()>,
     },
+    Truncate {
+        /// The revision in the parked stream before which all are given up.
+        stop_at: Option<u64>,
+        reply: Reply<()>,
+    },
     Stop {
         why: End,
     },

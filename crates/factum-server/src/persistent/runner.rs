@@ -82,6 +82,9 @@ pub(crate) struct Runner {
     parked_next: u64,
     replay_until: Option<u64>,
     truncated: u64,
+    /// What was parked before this was given up, and who waits until that is done.
+    given_up: u64,
+    giving_up: Vec<Reply<()>>,
     /// It ends, and notes what is done however little it is.
     ending: bool,
     troubles: Troubles,
@@ -149,6 +152,8 @@ impl Runner {
             parked_next: started.parked.next,
             replay_until: None,
             truncated: started.parked.first,
+            given_up: started.parked.first,
+            giving_up: Vec::new(),
             ending: false,
             troubles,
             damage,
@@ -262,6 +267,9 @@ impl Runner {
                 let until = stop_at.unwrap_or(u64::MAX).min(self.parked_next);
                 self.replay_until = self.replay_until.max(Some(until));
                 answer(reply, Ok(()));
+            }
+            Command::Truncate { stop_at, reply } => {
+                self.give_up(stop_at.unwrap_or(u64::MAX).min(self.parked_next), reply);
             }
             Command::Stop { why } => return Some(why),
         }

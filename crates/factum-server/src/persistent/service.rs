@@ -14,7 +14,8 @@ use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptions;
 use factum_proto::kurrent::persistent_subscriptions::{
     CreateReq, CreateResp, DeleteReq, DeleteResp, GetInfoReq, GetInfoResp, ListReq, ListResp,
-    ReadReq, ReadResp, ReplayParkedReq, ReplayParkedResp, UpdateReq, UpdateResp, read_req,
+    ReadReq, ReadResp, ReplayParkedReq, ReplayParkedResp, TruncateParkedReq, TruncateParkedResp,
+    UpdateReq, UpdateResp, read_req,
 };
 use futures_core::Stream;
 use futures_core::stream::BoxStream;
@@ -291,6 +292,23 @@ impl PersistentSubscriptions for PersistentService {
         .await?;
         self.subscriptions.replay_parked(&key, stop_at).await?;
         Ok(Response::new(ReplayParkedResp {}))
+    }
+
+    async fn truncate_parked(
+        &self,
+        request: Request<TruncateParkedReq>,
+    ) -> Result<Response<TruncateParkedResp>, Status> {
+        let (headers, extensions, message) = request.into_parts();
+        let (key, stop_at) = request::truncate(options(message.options)?)?;
+        self.admit(
+            &headers,
+            &extensions,
+            GroupAction::Truncate,
+            Some(&key.source),
+        )
+        .await?;
+        self.subscriptions.truncate_parked(&key, stop_at).await?;
+        Ok(Response::new(TruncateParkedResp {}))
     }
 
     async fn list(&self, request: Request<ListReq>) -> Result<Response<ListResp>, Status> {

@@ -174,6 +174,21 @@ impl Subscriptions {
             .await
     }
 
+    /// Gives parked events up, those before revision `stop_at` of the parked stream or all that are there now. They are gone when this returns; what
+    /// consumers hold of them stays with them, and is parked anew if they say so.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::NotFound`], [`SubscriptionError::NotReady`] (also when too many ask at once), [`SubscriptionError::Store`]; the group tries
+    /// again then.
+    pub async fn truncate_parked(
+        &self,
+        key: &GroupKey,
+        stop_at: Option<u64>,
+    ) -> Result<(), SubscriptionError> {
+        self.ask(key, |reply| Command::Truncate { stop_at, reply })
+            .await
+    }
+
     /// What is known of a group. One that is just being changed has no status.
     pub(crate) async fn info(&self, key: &GroupKey) -> Result<Info, SubscriptionError> {
         let config = self.state().await?.config_of(key)?;

@@ -74,6 +74,8 @@ operations! {
     ReadGroup: Rule::Stream(Right::Read),
     /// Replays what a persistent subscription parked.
     ReplayParked: Rule::Ops,
+    /// Gives up what a persistent subscription parked.
+    TruncateParked: Rule::Ops,
     /// Shows one persistent subscription.
     GroupInfo: Rule::Authenticated,
     /// Lists persistent subscriptions.

@@ -60,6 +60,7 @@ const TABLE: &[(Operation, Target<'_>, &str)] = &[
     (O::ReadGroup, USER_STREAM, "-uoa"),
     (O::ReadGroup, ALL_EVENTS, "---a"),
     (O::ReplayParked, USER_STREAM, "--oa"),
+    (O::TruncateParked, USER_STREAM, "--oa"),
     (O::GroupInfo, USER_STREAM, "-uoa"),
     (O::ListGroups, SERVER, "-uoa"),
     (O::RestartGroups, SERVER, "--oa"),

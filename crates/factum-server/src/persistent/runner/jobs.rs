@@ -9,12 +9,16 @@ use super::replay::Page;
 use super::trouble::Work;
 use super::{PAUSE, Runner, Surroundings};
 use crate::persistent::checkpoint;
+use crate::persistent::command::{Reply, answer};
 use crate::persistent::delivered::Delivered;
+use crate::persistent::error::SubscriptionError;
 use crate::persistent::group::{Checkpoint, ToPark};
 use crate::persistent::parked;
 
 /// How many events are parked with one append.
 const PARKED_AT_ONCE: usize = 64;
+/// How many may wait until parked events are given up.
+const GIVING_UP_MAX: usize = 64;
 /// How many replayed events are done before the parked stream is truncated, unless all are.
 const TRUNCATED_AT_ONCE: u64 = 64;
 
@@ -109,8 +113,10 @@ impl Runner {
     }
 
     fn begin_truncating(&mut self) {
-        let before = self.group.replayed().map_or(0, |done| done + 1);
-        let is_worth_it = if self.ending || self.group.has_replayed_all() {
+        let done = self.group.replayed().map_or(0, |done| done + 1);
+        let before = done.max(self.given_up);
+        let is_all = self.group.has_replayed_all() || self.given_up > self.truncated;
+        let is_worth_it = if self.ending || is_all {
             before > self.truncated
         } else {
             before > self.truncated + TRUNCATED_AT_ONCE
@@ -128,6 +134,20 @@ impl Runner {
                 outcome: or_pause(outcome).await,
             }
         });
+    }
+
+    /// Gives up what was parked before a revision. Whoever asked is told when it is gone.
+    pub(super) fn give_up(&mut self, before: u64, reply: Reply<()>) {
+        if self.giving_up.len() >= GIVING_UP_MAX {
+            return answer(reply, Err(SubscriptionError::NotReady));
+        }
+        if before <= self.truncated {
+            return answer(reply, Ok(()));
+        }
+        self.given_up = self.given_up.max(before);
+        self.replay_next = self.replay_next.max(before);
+        self.group.pass_parked(before - 1);
+        self.giving_up.push(reply);
     }
 
     /// After a pause the feed is followed again.
@@ -170,8 +190,14 @@ impl Runner {
             }
             Done::Truncated { before, outcome } => {
                 self.busy.truncating = false;
+                let told = outcome.as_ref().map(|()| ()).map_err(StoreError::clone);
                 if self.heard(outcome, Work::Truncation).is_some() {
                     self.truncated = before;
+                }
+                if told.is_err() || before >= self.given_up {
+                    for reply in std::mem::take(&mut self.giving_up) {
+                        answer(reply, told.clone().map_err(Into::into));
+                    }
                 }
             }
             Done::Paused => self.follow(),

@@ -59,8 +59,8 @@ impl Runner {
     pub(super) fn replay(&mut self, page: Page) {
         for (link, target) in page.events {
             let revision = link.revision.number();
-            if target.is_none() {
-                // What it points to is gone, so that there is nothing to give.
+            if target.is_none() || revision < self.given_up {
+                // What it points to is gone, so that there is nothing to give; or nobody wants it any more.
                 self.group.pass_parked(revision);
                 continue;
             }
@@ -71,7 +71,7 @@ impl Runner {
         if let Some(before) = page.next.checked_sub(1) {
             self.group.pass_parked(before);
         }
-        self.replay_next = page.next;
+        self.replay_next = page.next.max(self.given_up);
     }
 }
 

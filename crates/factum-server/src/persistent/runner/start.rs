@@ -75,7 +75,9 @@ async fn refuse(commands: &mut mpsc::Receiver<Command>) {
                 answer(reply, Err(SubscriptionError::NotReady));
             }
             Some(Command::Status { reply }) => answer(reply, Err(SubscriptionError::NotReady)),
-            Some(Command::Replay { reply, .. }) => answer(reply, Err(SubscriptionError::NotReady)),
+            Some(Command::Replay { reply, .. } | Command::Truncate { reply, .. }) => {
+                answer(reply, Err(SubscriptionError::NotReady))
+            }
             Some(Command::Ack { .. } | Command::Nack { .. }) => {}
         }
     }

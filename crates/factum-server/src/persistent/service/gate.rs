@@ -25,6 +25,8 @@ pub enum GroupAction {
     Read,
     /// Replay what one parked.
     Replay,
+    /// Give up what one parked.
+    Truncate,
     /// Look at one.
     Info,
     /// Look at many.
@@ -98,6 +100,7 @@ const fn operation(action: GroupAction) -> Operation {
         GroupAction::Delete => Operation::DeleteGroup,
         GroupAction::Read => Operation::ReadGroup,
         GroupAction::Replay => Operation::ReplayParked,
+        GroupAction::Truncate => Operation::TruncateParked,
         GroupAction::Info => Operation::GroupInfo,
         GroupAction::List => Operation::ListGroups,
         GroupAction::Restart => Operation::RestartGroups,

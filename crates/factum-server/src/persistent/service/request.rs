@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use factum_proto::kurrent::persistent_subscriptions::{
-    create_req, delete_req, get_info_req, list_req, read_req, replay_parked_req, update_req,
+    create_req, delete_req, get_info_req, list_req, read_req, replay_parked_req,
+    truncate_parked_req, update_req,
 };
 use factum_proto::kurrent::{StreamIdentifier, Uuid};
 use factum_types::EventId;
@@ -253,15 +254,42 @@ pub(super) fn replay(
         group: options.group_name,
     };
     let stop_at = match options.stop_at_option {
-        Some(StopAtOption::StopAt(number)) => {
-            let number = u64::try_from(number).map_err(|_negative| {
-                Status::invalid_argument(format!("stop at {number} is negative"))
-            })?;
-            Some(number)
-        }
+        Some(StopAtOption::StopAt(number)) => Some(revision(number)?),
         Some(StopAtOption::NoLimit(_)) | None => None,
     };
     Ok((key, stop_at))
+}
+
+/// Whose parked events to give up, and before which revision to stop.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub(super) fn truncate(
+    options: truncate_parked_req::Options,
+) -> Result<(GroupKey, Option<u64>), Status> {
+    use truncate_parked_req::options::{StopAtOption, StreamOption};
+    let source = match options.stream_option {
+        Some(StreamOption::StreamIdentifier(stream)) => stream_source(Some(stream))?,
+        Some(StreamOption::All(_)) => SourceName::All,
+        None => return Err(missing("stream option")),
+    };
+    let key = GroupKey {
+        source,
+        group: options.group_name,
+    };
+    let stop_at = match options.stop_at_option {
+        Some(StopAtOption::StopAt(number)) => Some(revision(number)?),
+        Some(StopAtOption::NoLimit(_)) => None,
+        // What is given up does not come back: nobody gives all up by saying nothing.
+        None => return Err(missing("stop at option")),
+    };
+    Ok((key, stop_at))
+}
+
+/// A revision to stop at.
+fn revision(number: i64) -> Result<u64, Status> {
+    u64::try_from(number)
+        .map_err(|_negative| Status::invalid_argument(format!("stop at {number} is negative")))
 }
 
 /// Which groups to tell about.

@@ -138,3 +138,64 @@ async fn what_was_deleted_is_not_replayed_and_hinders_nothing() {
     assert_eq!(served.info("s").await.parked_message_count, 0);
     assert_eq!(served.read(PARKED).await.len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_parked_is_given_up_on_request() {
+    let served = Served::memory().await;
+    let (mut consumer, _) = park(&served, 5).await;
+    served.truncate("s", Some(2)).await;
+    let left: Vec<_> = served.read(PARKED).await;
+    assert_eq!(left.first().map(|event| event.revision.number()), Some(2));
+    assert_eq!(served.info("s").await.parked_message_count, 3);
+    // Nothing that was given up comes back, whatever is asked for.
+    served.truncate("s", Some(1)).await;
+    served.replay("s", None).await;
+    let events = consumer.ids_within(SHORT).await;
+    assert_eq!(events.len(), 3);
+    consumer.ack(&events).await;
+    assert!(consumer.within(SHORT).await.is_none());
+    assert_eq!(served.read(PARKED).await.len(), 0);
+    served.truncate("s", None).await;
+    let served = served.restarted().await;
+    assert_eq!(served.info("s").await.parked_message_count, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_consumer_holds_stays_with_it_when_it_is_given_up() {
+    let served = Served::memory().await;
+    let (mut consumer, _) = park(&served, 4).await;
+    served.replay("s", Some(2)).await;
+    let held = consumer.ids_within(SHORT).await;
+    assert_eq!(held.len(), 2);
+    served.truncate("s", None).await;
+    assert_eq!(served.read(PARKED).await.len(), 0);
+    assert_eq!(served.info("s").await.parked_message_count, 0);
+    consumer.ack(&held[..1]).await;
+    consumer.nack(held[1], Action::Park).await;
+    assert!(consumer.within(SHORT).await.is_none());
+    let parked = served.read(PARKED).await;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(
+        (parked[0].revision.number(), &*parked[0].data),
+        (4, b"1@s".as_slice())
+    );
+    assert_eq!(served.info("s").await.status, "Live");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_up_by_saying_nothing() {
+    use factum_proto::kurrent::persistent_subscriptions::truncate_parked_req::options::StopAtOption;
+    let served = Served::memory().await;
+    park(&served, 1).await;
+    let nothing = served.try_truncate("s", None).await.unwrap_err();
+    let negative = served
+        .try_truncate("s", Some(StopAtOption::StopAt(-1)))
+        .await;
+    let code = tonic::Code::InvalidArgument;
+    assert_eq!((nothing.code(), negative.unwrap_err().code()), (code, code));
+    let absent = served
+        .try_truncate("t", Some(StopAtOption::StopAt(1)))
+        .await;
+    assert_eq!(absent.unwrap_err().code(), tonic::Code::NotFound);
+    assert_eq!(served.read(PARKED).await.len(), 1);
+}

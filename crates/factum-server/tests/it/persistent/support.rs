@@ -16,7 +16,8 @@ use factum_proto::kurrent::persistent_subscriptions::read_resp::read_event::Coun
 use factum_proto::kurrent::persistent_subscriptions::read_resp::{self, ReadEvent};
 use factum_proto::kurrent::persistent_subscriptions::{
     CreateReq, DeleteReq, GetInfoReq, ReadReq, ReadResp, ReplayParkedReq, SubscriptionInfo,
-    create_req, delete_req, get_info_req, replay_parked_req,
+    TruncateParkedReq, create_req, delete_req, get_info_req, replay_parked_req,
+    truncate_parked_req,
 };
 use factum_proto::kurrent::{Empty, StreamIdentifier, Uuid, uuid};
 use factum_server::persistent::{Open, PersistentService, StoreFeed, Subscriptions, World};
@@ -195,6 +196,30 @@ impl Served {
             options: Some(options),
         };
         self.client.clone().replay_parked(request).await.unwrap();
+    }
+
+    pub(super) async fn truncate(&self, stream: &str, stop_at: Option<i64>) {
+        use truncate_parked_req::options::StopAtOption;
+        let stop_at = stop_at.map_or(StopAtOption::NoLimit(Empty {}), StopAtOption::StopAt);
+        self.try_truncate(stream, Some(stop_at)).await.unwrap();
+    }
+
+    pub(super) async fn try_truncate(
+        &self,
+        stream: &str,
+        stop_at_option: Option<truncate_parked_req::options::StopAtOption>,
+    ) -> Result<(), Status> {
+        use truncate_parked_req::options::StreamOption;
+        let options = truncate_parked_req::Options {
+            group_name: "group".to_owned(),
+            stream_option: Some(StreamOption::StreamIdentifier(identifier(stream))),
+            stop_at_option,
+        };
+        let request = TruncateParkedReq {
+            options: Some(options),
+        };
+        let answer = self.client.clone().truncate_parked(request).await;
+        answer.map(|_nothing| ())
     }
 }
 

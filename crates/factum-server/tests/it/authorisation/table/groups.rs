@@ -24,6 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("Read", "$all", read("$all"), ADMINS).but(Code::NotFound),
         row("GetInfo", "order-1", info("order-1"), USERS).but(Code::NotFound),
         row("ReplayParked", "order-1", replay("order-1"), OPERATORS).but(Code::NotFound),
+        row("TruncateParked", "order-1", truncate("order-1"), OPERATORS).but(Code::NotFound),
         row("List", "all", list(), USERS),
         row("RestartSubsystem", "", framed(&Empty {}), OPERATORS),
     ]
@@ -103,6 +104,18 @@ fn replay(stream: &str) -> Bytes {
     use groups::replay_parked_req::Options;
     use groups::replay_parked_req::options::{StopAtOption, StreamOption};
     framed(&groups::ReplayParkedReq {
+        options: Some(Options {
+            stream_option: identifier(stream).map(StreamOption::StreamIdentifier),
+            group_name: "g".to_owned(),
+            stop_at_option: Some(StopAtOption::NoLimit(Empty {})),
+        }),
+    })
+}
+
+fn truncate(stream: &str) -> Bytes {
+    use groups::truncate_parked_req::Options;
+    use groups::truncate_parked_req::options::{StopAtOption, StreamOption};
+    framed(&groups::TruncateParkedReq {
         options: Some(Options {
             stream_option: identifier(stream).map(StreamOption::StreamIdentifier),
             group_name: "g".to_owned(),
