@@ -29,7 +29,6 @@ use crate::sync::{Condvar, Mutex, lock, wait};
 use hints::Hints;
 pub(crate) use publish::HeadOf;
 pub(crate) use publish::Publisher;
-use queue::ALONE_BYTES;
 pub(crate) use queue::{COMMITTERS, Queue, QueueLimits, Waited};
 pub(crate) use reply::Reply;
 
@@ -282,14 +281,10 @@ impl Core {
             let room = self.log.room().min(FRAME_ROOM_BYTES);
             let used = stage.builder.frame_len_max() as u64;
             let empty = frame.landed.is_empty();
-            if !empty && used >= ALONE_BYTES {
-                // Those that have come meanwhile are for the other committer.
-                return false;
-            }
             let waited = self.queue.take(
                 room.saturating_sub(used),
                 FRAME_TARGET_BYTES.saturating_sub(used),
-                empty,
+                (empty, used),
                 taken,
             );
             match waited {

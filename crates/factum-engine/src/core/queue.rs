@@ -91,17 +91,19 @@ impl Queue {
         &self,
         room: u64,
         target: u64,
-        empty: bool,
+        (empty, used): (bool, u64),
         taken: &mut Vec<Pending>,
     ) -> Waited {
         let mut state = lock(&self.state);
-        let mut needed = 0;
-        let target = target.min(state.share(empty));
+        let (mut needed, mut all) = (0, 0);
+        let share = state.share(empty, used);
         while let Some(next) = state.requests.front() {
             let bytes = next.request.bytes as u64;
             let needs = bytes + FRAME_SLACK_BYTES + bytes / 128;
+            all += bytes;
             let first = empty && taken.is_empty();
-            if needed + needs > room || (needed + needs > target && !first) {
+            let is_enough = needed + needs > target || all > share;
+            if needed + needs > room || (is_enough && !first) {
                 return if taken.is_empty() {
                     Waited::TooLarge(needs)
                 } else {
@@ -231,10 +233,15 @@ impl State {
         !self.requests.is_empty() && (self.frames == 0 || is_much || self.closed)
     }
 
-    /// How many bytes of what waits are for one frame.
-    fn share(&self, empty: bool) -> u64 {
-        if empty && self.frames <= 1 {
+    /// How many bytes of what waits are for a frame that has so many: all, if the rest would not be worth a frame of its own.
+    fn share(&self, empty: bool, used: u64) -> u64 {
+        let is_worth = |times: usize| {
+            self.requests.len() >= times * SECOND_REQUESTS || self.bytes >= times * SECOND_BYTES
+        };
+        if empty && self.frames <= 1 && is_worth(2) {
             (self.bytes as u64 / 2).max(ALONE_BYTES)
+        } else if !empty && is_worth(1) {
+            ALONE_BYTES.saturating_sub(used)
         } else {
             u64::MAX
         }
@@ -266,8 +273,9 @@ const SHORT: usize = 128;
 const SECOND_REQUESTS: usize = 4;
 const SECOND_BYTES: usize = 256 << 10;
 
-/// A frame of so many bytes takes up no requests that come while it is built, and no more than half of those that wait.
-pub(crate) const ALONE_BYTES: u64 = 128 << 10;
+/// A frame of so many bytes takes up no more of what comes while it is built than is not worth a frame of its own, and no more than half of what waits when
+/// it is begun.
+const ALONE_BYTES: u64 = 128 << 10;
 
 /// What a frame needs besides its requests.
 const FRAME_SLACK_BYTES: u64 = 512;

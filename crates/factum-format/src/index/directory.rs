@@ -18,7 +18,7 @@ use crate::{
 };
 
 const WHAT: &str = "index directory";
-/// 2^28 buckets of 4 keys are more than a posting offset can tell apart.
+/// 2^28 buckets of 8 keys are as many as there can be postings of two bytes, which are too short.
 const BITS_MAX: u8 = 28;
 const KEYS_PER_BUCKET_MIN: u32 = 8;
 /// No remainder and no posting is longer.

@@ -16,7 +16,7 @@ pub(crate) const SEGMENT: &[u8] = include_bytes!("../fixtures/v1/segment.seg");
 pub(crate) const MANIFEST: &[u8] = include_bytes!("../fixtures/v1/manifest.bin");
 pub(crate) const INDEX: &[u8] = include_bytes!("../fixtures/v1/index-dense.idx");
 /// With a directory as it was written before there were dense ones.
-const INDEX_BEFORE: &[u8] = include_bytes!("../fixtures/v1/index.idx");
+pub(crate) const INDEX_BEFORE: &[u8] = include_bytes!("../fixtures/v1/index.idx");
 
 #[test]
 fn version_1_is_written_byte_for_byte() {

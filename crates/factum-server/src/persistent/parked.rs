@@ -83,7 +83,7 @@ fn link(world: &World, stream: &StreamName, event: &ToPark<Arc<Delivered>>) -> N
     })
 }
 
-/// Hides everything before a revision.
+/// Hides everything before a revision, and shows nothing that is hidden.
 ///
 /// # Errors
 /// Those of an append.
@@ -94,7 +94,7 @@ pub(crate) async fn truncate(
 ) -> Result<(), StoreError> {
     let settings = store.stream_info(stream.clone()).await?.settings;
     let change = Change::Settings(StreamSettings {
-        truncate_before: Some(Revision::new(before)),
+        truncate_before: settings.truncate_before.max(Some(Revision::new(before))),
         ..settings
     });
     let batch = AppendBatch::change(stream.clone(), ExpectedRevision::Any, change);

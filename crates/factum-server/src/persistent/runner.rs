@@ -82,9 +82,9 @@ pub(crate) struct Runner {
     parked_next: u64,
     replay_until: Option<u64>,
     truncated: u64,
-    /// What was parked before this was given up, and who waits until that is done.
+    /// What was parked before this was given up, and who waits until it is gone, each up to where.
     given_up: u64,
-    giving_up: Vec<Reply<()>>,
+    giving_up: Vec<(u64, Reply<()>)>,
     /// It ends, and notes what is done however little it is.
     ending: bool,
     troubles: Troubles,

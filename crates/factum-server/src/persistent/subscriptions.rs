@@ -174,8 +174,8 @@ impl Subscriptions {
             .await
     }
 
-    /// Gives parked events up, those before revision `stop_at` of the parked stream or all that are there now. They are gone when this returns; what
-    /// consumers hold of them stays with them, and is parked anew if they say so.
+    /// Gives parked events up, those before revision `stop_at` of the parked stream or all that the group knows to stand there now; one that is just being
+    /// parked is not among them. They are gone when this returns; what consumers hold of them stays with them, and is parked anew if they say so.
     ///
     /// # Errors
     /// [`SubscriptionError::NotFound`], [`SubscriptionError::NotReady`] (also when too many ask at once), [`SubscriptionError::Store`]; the group tries

@@ -195,6 +195,21 @@ impl<T: Clone> Group<T> {
         }
     }
 
+    /// Nothing of the parked stream before a revision is given any more. What a consumer has of it stays with it, and what is parked anew is parked.
+    pub(crate) fn give_up_parked(&mut self, before: u64) {
+        let is_given_up = |seq: &Seq| {
+            let entry = self.entries.get(seq);
+            entry.is_some_and(|entry| entry.lane == Lane::Parked && entry.arrival.point < before)
+        };
+        let given_up: Vec<Seq> = self.retry.iter().copied().filter(is_given_up).collect();
+        for seq in given_up {
+            self.finish(seq);
+        }
+        if let Some(last) = before.checked_sub(1) {
+            self.pass_parked(last);
+        }
+    }
+
     /// Whether events wait to be parked.
     pub(crate) fn has_to_park(&self) -> bool {
         !self.to_park.is_empty()

@@ -138,16 +138,27 @@ impl Runner {
 
     /// Gives up what was parked before a revision. Whoever asked is told when it is gone.
     pub(super) fn give_up(&mut self, before: u64, reply: Reply<()>) {
-        if self.giving_up.len() >= GIVING_UP_MAX {
-            return answer(reply, Err(SubscriptionError::NotReady));
-        }
         if before <= self.truncated {
             return answer(reply, Ok(()));
         }
+        if self.giving_up.len() >= GIVING_UP_MAX {
+            return answer(reply, Err(SubscriptionError::NotReady));
+        }
         self.given_up = self.given_up.max(before);
         self.replay_next = self.replay_next.max(before);
-        self.group.pass_parked(before - 1);
-        self.giving_up.push(reply);
+        self.group.give_up_parked(before);
+        self.giving_up.push((before, reply));
+    }
+
+    /// Tells those whose parked events are gone, or could not be given up, by a truncation before this revision.
+    fn gave_up(&mut self, before: u64, error: Option<&StoreError>) {
+        let waiting = std::mem::take(&mut self.giving_up);
+        let (told, later) = waiting.into_iter().partition(|(asked, _)| *asked <= before);
+        self.giving_up = later;
+        for (_, reply) in told {
+            let outcome = error.map_or(Ok(()), |error| Err(error.clone().into()));
+            answer(reply, outcome);
+        }
     }
 
     /// After a pause the feed is followed again.
@@ -190,14 +201,9 @@ impl Runner {
             }
             Done::Truncated { before, outcome } => {
                 self.busy.truncating = false;
-                let told = outcome.as_ref().map(|()| ()).map_err(StoreError::clone);
+                self.gave_up(before, outcome.as_ref().err());
                 if self.heard(outcome, Work::Truncation).is_some() {
                     self.truncated = before;
-                }
-                if told.is_err() || before >= self.given_up {
-                    for reply in std::mem::take(&mut self.giving_up) {
-                        answer(reply, told.clone().map_err(Into::into));
-                    }
                 }
             }
             Done::Paused => self.follow(),

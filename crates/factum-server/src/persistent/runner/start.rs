@@ -76,7 +76,7 @@ async fn refuse(commands: &mut mpsc::Receiver<Command>) {
             }
             Some(Command::Status { reply }) => answer(reply, Err(SubscriptionError::NotReady)),
             Some(Command::Replay { reply, .. } | Command::Truncate { reply, .. }) => {
-                answer(reply, Err(SubscriptionError::NotReady))
+                answer(reply, Err(SubscriptionError::NotReady));
             }
             Some(Command::Ack { .. } | Command::Nack { .. }) => {}
         }

@@ -183,6 +183,24 @@ async fn what_a_consumer_holds_stays_with_it_when_it_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_consumer_is_given_up_too() {
+    let served = Served::memory().await;
+    let (consumer, _) = park(&served, 5).await;
+    drop(consumer);
+    served.replay("s", None).await;
+    tokio::time::sleep(SHORT).await;
+    served.truncate("s", Some(3)).await;
+    assert_eq!(served.read(PARKED).await.len(), 2);
+    let mut consumer = served.join("s", 10).await;
+    let rest = consumer.ids_within(SHORT).await;
+    assert_eq!(rest.len(), 2);
+    consumer.ack(&rest).await;
+    assert!(consumer.within(SHORT).await.is_none());
+    assert_eq!(served.read(PARKED).await.len(), 0);
+    assert_eq!(served.info("s").await.status, "Live");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_given_up_by_saying_nothing() {
     use factum_proto::kurrent::persistent_subscriptions::truncate_parked_req::options::StopAtOption;
     let served = Served::memory().await;
