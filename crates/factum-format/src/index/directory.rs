@@ -18,7 +18,7 @@ use crate::{
 };
 
 const WHAT: &str = "index directory";
-/// 2^28 buckets of 8 keys are as many as there can be postings of two bytes, which are too short.
+/// 2^28 buckets of 8 keys are 2^31 keys; postings take more than two bytes each, so an offset cannot lead to as many.
 const BITS_MAX: u8 = 28;
 const KEYS_PER_BUCKET_MIN: u32 = 8;
 /// No remainder and no posting is longer.
