@@ -652,7 +652,7 @@ fn same_content(
     let mut standard = Vec::new();
     metadata.encode(&mut standard);
     let json = given.flags.contains(RecordFlags::JSON);
-    given.event_type == recorded.event_type
+    request.type_of(given).name == recorded.event_type
         && json == (recorded.content_type == ContentType::Json)
         && given.schema_version == recorded.schema_version
         && section(SectionType::DATA) == recorded.data

@@ -13,13 +13,15 @@ use factum_format::settings as stored;
 use factum_format::snapshot::SnapshotNote;
 use factum_store::{AppendBatch, Change, Condition, Snapshot, StoreError};
 use factum_types::{
-    ContentType, ExpectedRevision, NewEvent, Query, Revision, StreamName, StreamSettings, Timestamp,
+    ContentType, EventType, ExpectedRevision, NewEvent, Query, Revision, StreamName,
+    StreamSettings, Tag, Timestamp,
 };
 
 use smallvec::SmallVec;
 
 use crate::buffers::{BUFFER_BYTES, Buffers, WORTH_BYTES};
 use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
+use crate::number::{to_u32, to_usize};
 use crate::sequence::{ControlState, StreamTail};
 
 /// A request ready to be sequenced. Owns everything, so that it can wait in the queue and come back.
@@ -28,6 +30,8 @@ pub(crate) struct Prepared {
     // Most requests have one of each, which then lie beside each other: a request travels between processors, line by line.
     pub(crate) writes: SmallVec<[PreparedWrite; 1]>,
     pub(crate) events: SmallVec<[PreparedEvent; 1]>,
+    /// The types of its events, one after the other; the same one may be there again.
+    pub(crate) types: SmallVec<[PreparedType; 1]>,
     pub(crate) conditions: Vec<PreparedCondition>,
     /// The record bodies of all events, back to back.
     pub(crate) bodies: Vec<u8>,
@@ -72,14 +76,21 @@ pub(crate) enum PreparedChange {
 pub(crate) struct PreparedEvent {
     pub(crate) id: [u8; 16],
     pub(crate) fingerprint: u64,
-    pub(crate) event_type: factum_types::EventType,
-    pub(crate) type_key: KeyHash,
-    pub(crate) tags: Vec<(factum_types::Tag, KeyHash)>,
+    /// Which of the request's types it has.
+    pub(crate) type_index: u32,
+    pub(crate) tags: Vec<(Tag, KeyHash)>,
     pub(crate) body: Range<usize>,
     pub(crate) body_crc: u32,
     pub(crate) flags: RecordFlags,
     pub(crate) schema_version: u32,
     pub(crate) time: Option<Timestamp>,
+}
+
+/// A type of events with its key.
+#[derive(Debug)]
+pub(crate) struct PreparedType {
+    pub(crate) name: EventType,
+    pub(crate) key: KeyHash,
 }
 
 /// A condition with its keys.
@@ -219,6 +230,7 @@ impl Prepared {
         Self {
             writes: SmallVec::with_capacity(writes),
             events: SmallVec::with_capacity(events),
+            types: SmallVec::new(),
             conditions: Vec::new(),
             bodies: Vec::new(),
             resolved: Vec::new(),
@@ -243,29 +255,15 @@ impl Prepared {
             self.bodies = buffers.take();
         }
         self.bodies.reserve(bytes);
-        let mut last_type: Option<(factum_types::EventType, KeyHash)> = None;
         for event in events {
-            let type_key = match &last_type {
-                Some((name, key)) if *name == event.event_type => *key,
-                _ => keyer.hash(KeyKind::EventType, event.event_type.as_str()),
-            };
-            last_type = Some((event.event_type.clone(), type_key));
+            let type_index = self.type_index(&event.event_type, keyer);
             let body = self.push_body(&event);
             self.bytes += body.len() + event_bytes_max(&event);
-            let tags = event
-                .tags
-                .into_iter()
-                .map(|tag| {
-                    let key = keyer.hash(KeyKind::Tag, tag.as_str());
-                    (tag, key)
-                })
-                .collect();
             self.events.push(PreparedEvent {
                 id: event.id.to_bytes(),
                 fingerprint: id_fingerprint(key, event.id.as_u128()),
-                event_type: event.event_type,
-                type_key,
-                tags,
+                type_index,
+                tags: tag_keys(event.tags, keyer),
                 body_crc: crc32c::crc32c(&self.bodies[body.clone()]),
                 body,
                 flags: match event.content_type {
@@ -277,6 +275,16 @@ impl Prepared {
             });
         }
         first..self.events.len()
+    }
+
+    /// Where the type of the next event is among the request's types.
+    fn type_index(&mut self, name: &EventType, keyer: &Keyer) -> u32 {
+        if self.types.last().is_none_or(|last| last.name != *name) {
+            let key = keyer.hash(KeyKind::EventType, name.as_str());
+            let name = name.clone();
+            self.types.push(PreparedType { name, key });
+        }
+        to_u32(self.types.len() - 1)
     }
 
     fn push_body(&mut self, event: &NewEvent) -> Range<usize> {
@@ -311,12 +319,9 @@ impl Prepared {
         if self.events.len() < 2 {
             return Ok(());
         }
-        let mut seen: Vec<u64> = self.events.iter().map(|event| event.fingerprint).collect();
-        seen.sort_unstable();
-        let twice = seen
-            .windows(2)
-            .filter(|pair| pair[0] == pair[1])
-            .map(|pair| pair[0]);
+        let mut seen = Seen::of(self.events.len());
+        let twice = self.events.iter().map(|event| event.fingerprint);
+        let twice = twice.filter(|fingerprint| seen.again(*fingerprint));
         for fingerprint in twice {
             let mut same = self
                 .events
@@ -331,6 +336,11 @@ impl Prepared {
             }
         }
         Ok(())
+    }
+
+    /// The type of one event.
+    pub(crate) fn type_of(&self, event: &PreparedEvent) -> &PreparedType {
+        &self.types[event.type_index as usize]
     }
 
     /// The bodies of one event.
@@ -354,6 +364,40 @@ impl Prepared {
             });
         writes.chain(conditions)
     }
+}
+
+/// Which fingerprints were there: open addressing with linear probing, a quarter full at most. That 0 was there cannot be said, so it always was.
+struct Seen {
+    slots: Vec<u64>,
+}
+
+impl Seen {
+    fn of(count: usize) -> Self {
+        Self {
+            slots: vec![0; (count * 4).next_power_of_two()],
+        }
+    }
+
+    /// Takes note of one, and says whether it was there before.
+    fn again(&mut self, fingerprint: u64) -> bool {
+        let mask = self.slots.len() - 1;
+        let mut at = to_usize(fingerprint) & mask;
+        while self.slots[at] != 0 && self.slots[at] != fingerprint {
+            at = (at + 1) & mask;
+        }
+        std::mem::replace(&mut self.slots[at], fingerprint) == fingerprint
+    }
+}
+
+fn tag_keys(tags: Vec<Tag>, keyer: &Keyer) -> Vec<(Tag, KeyHash)> {
+    if tags.is_empty() {
+        return Vec::new();
+    }
+    let with_key = |tag: Tag| {
+        let key = keyer.hash(KeyKind::Tag, tag.as_str());
+        (tag, key)
+    };
+    tags.into_iter().map(with_key).collect()
 }
 
 /// The most that a name can cost in a frame: it is defined twice, with kind, length and checksum.

@@ -56,7 +56,9 @@ pub(crate) struct Supply {
     frame_bytes: AtomicU64,
     /// How far the segment that is written is filled, in bytes.
     filled: AtomicU64,
-    /// Who waits for the segment that is being prepared.
+    /// Who wants the segment that is being prepared made without pauses.
+    hurried: AtomicUsize,
+    /// Who cannot go on without it.
     waiting: AtomicUsize,
 }
 
@@ -90,13 +92,16 @@ const UNWRITTEN_NS: u64 = 60_000;
 /// After so many segments that were not zeroed, one is, to see how long that takes now.
 const SKIPPED_MAX: u32 = 15;
 
-/// Somebody waits for the segment that is being prepared, as long as this is there.
+/// Whether zeroing pays is seen after so many bytes; where it does not, it ends there.
+const TRIED_BYTES: u64 = 2 * MIB;
+
+/// Somebody is counted as long as this is there.
 struct Hurry<'a>(&'a AtomicUsize);
 
 impl<'a> Hurry<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
+    fn new(who: &'a AtomicUsize) -> Self {
+        who.fetch_add(1, Ordering::Relaxed);
+        Self(who)
     }
 }
 
@@ -117,6 +122,13 @@ impl Making {
         let is_stale = self.skipped >= SKIPPED_MAX;
         frame_bytes <= LARGE_FRAME_BYTES && (is_stale || zeroing_ns <= UNWRITTEN_NS)
     }
+
+    /// Takes note of how long zeroing so many bytes took.
+    fn zeroed(&mut self, bytes: u64, took: u64) {
+        let per_mib = took * MIB / bytes.max(MIB);
+        let fastest = self.zero_ns_per_mib.get_or_insert(per_mib);
+        *fastest = per_mib.min(*fastest);
+    }
 }
 
 impl Supply {
@@ -130,6 +142,7 @@ impl Supply {
             making: Mutex::default(),
             frame_bytes: AtomicU64::new(0),
             filled: AtomicU64::new(0),
+            hurried: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -155,12 +168,12 @@ impl Supply {
 
     /// Prepares without pauses from now on.
     pub(crate) fn hurry(&self) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.hurried.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Prepares the next segment unless one is ready: no faster than commits, unless it is hurried.
     pub(crate) fn prepare(&self, hurried: bool) -> io::Result<()> {
-        let _hurry = hurried.then(|| Hurry::new(&self.waiting));
+        let _hurry = hurried.then(|| Hurry::new(&self.hurried));
         let mut making = lock(&self.making);
         if !self.is_ready() {
             let made = self.make(&mut making)?;
@@ -280,12 +293,8 @@ impl Supply {
         }
         // Without space set aside, a commit would be the first to meet a full disk.
         let reserved = file.allocate(self.segment_bytes)?;
-        if !reserved || making.zeroing_pays(self.frame_bytes.load(Ordering::Relaxed)) {
-            let took = self.zero(&*file)?;
-            let per_mib = took * MIB / self.segment_bytes.max(MIB);
-            let fastest = making.zero_ns_per_mib.get_or_insert(per_mib);
-            *fastest = per_mib.min(*fastest);
-            making.skipped = 0;
+        if !reserved || making.zeroing_pays(self.frame_bytes()) {
+            self.zero(&*file, making, reserved)?;
         } else {
             making.skipped = making.skipped.saturating_add(1);
         }
@@ -298,20 +307,37 @@ impl Supply {
         Ok(file)
     }
 
-    /// Zeroes a whole segment, no faster than the one before it fills. Returns the nanoseconds that it took without pauses.
-    fn zero(&self, file: &dyn DiskFile) -> io::Result<u64> {
+    /// Zeroes a segment, no faster than the one before it fills. If its space is reserved, so that it can be written without, this ends where it
+    /// does not pay, or when somebody waits for the segment: what is left would keep them longer than it saves.
+    fn zero(&self, file: &dyn DiskFile, making: &mut Making, reserved: bool) -> io::Result<()> {
         let clock = &self.env.clock;
         let zeros = AlignedBuf::zeroed(to_usize(PIECE_BYTES));
         let (mut at, mut all) = (0, 0);
+        making.skipped = 0;
         while at < self.segment_bytes {
             let end = (at + PIECE_BYTES).min(self.segment_bytes);
             let began = clock.monotonic_ns();
             file.write_all_at(&zeros.as_slice()[..to_usize(end - at)], at)?;
             let took = clock.monotonic_ns().saturating_sub(began);
             (at, all) = (end, all + took);
+            if at.is_multiple_of(TRIED_BYTES) || at == self.segment_bytes {
+                making.zeroed(at, all);
+            }
+            if reserved && (self.is_awaited() || !making.zeroing_pays(self.frame_bytes())) {
+                break;
+            }
             self.pause(at, took);
         }
-        Ok(all)
+        Ok(())
+    }
+
+    fn frame_bytes(&self) -> u64 {
+        self.frame_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody cannot go on without the segment that is being prepared.
+    fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until commits have come as far as zeroing, where a piece took so many nanoseconds.
@@ -319,7 +345,8 @@ impl Supply {
         let clock = &self.env.clock;
         let until = clock.monotonic_ns() + took * PAUSE_TIMES;
         while self.is_ahead(zeroed)
-            && self.waiting.load(Ordering::Relaxed) == 0
+            && self.hurried.load(Ordering::Relaxed) == 0
+            && !self.is_awaited()
             && clock.monotonic_ns() < until
         {
             clock.sleep(PAUSE_STEP);

@@ -32,8 +32,9 @@ pub(crate) use publish::Publisher;
 pub(crate) use queue::{COMMITTERS, Queue, QueueLimits, Waited};
 pub(crate) use reply::Reply;
 
-/// A frame is ended when it has this many bytes of requests, unless its first request is larger.
-const FRAME_TARGET_BYTES: u64 = 1 << 20;
+/// A frame is ended when it has this many bytes of requests, unless its first request is larger. A write of 4 MiB costs a third less than four of
+/// 1 MiB, into space that was never written (decision 0035).
+const FRAME_TARGET_BYTES: u64 = 4 << 20;
 /// No frame is longer than this.
 const FRAME_ROOM_BYTES: u64 = factum_format::limits::FRAME_BYTES_MAX - (64 << 10);
 
@@ -116,6 +117,14 @@ impl Stage {
     }
 }
 
+/// Durable frames that nobody has published yet.
+#[derive(Debug, Default)]
+struct Arrived {
+    jobs: Vec<Job>,
+    /// Whether somebody is publishing, and will look here again.
+    is_watched: bool,
+}
+
 /// Takes requests through the three stages.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -123,6 +132,7 @@ pub(crate) struct Core {
     pub(crate) queue: Queue,
     pub(crate) reader: Arc<Reader>,
     publisher: Mutex<Publisher>,
+    arrived: Mutex<Arrived>,
     stage: Mutex<Stage>,
     unstalled: Condvar,
     clock: Arc<dyn Clock>,
@@ -157,6 +167,7 @@ impl Core {
             clock: Arc::clone(&reader.clock),
             reader,
             publisher: Mutex::new(publisher),
+            arrived: Mutex::default(),
             stage: Mutex::new(stage),
             unstalled: Condvar::new(),
             hints: Hints::new(),
@@ -416,11 +427,32 @@ impl Core {
         }
     }
 
+    /// Publishes a frame, or leaves it to whoever is publishing at the moment.
     fn publish(&self, job: Job) {
+        let mut arrived = lock(&self.arrived);
+        arrived.jobs.push(job);
+        if arrived.is_watched {
+            return;
+        }
+        arrived.is_watched = true;
+        loop {
+            let jobs = std::mem::take(&mut arrived.jobs);
+            if jobs.is_empty() {
+                arrived.is_watched = false;
+                return;
+            }
+            drop(arrived);
+            self.publish_all(jobs);
+            arrived = lock(&self.arrived);
+        }
+    }
+
+    fn publish_all(&self, jobs: Vec<Job>) {
+        let count = jobs.len();
         let mut publisher = lock(&self.publisher);
         let mut done = SmallVec::<[Done; COMMITTERS]>::new();
         let mut answers = Vec::new();
-        publisher.add(job);
+        jobs.into_iter().for_each(|job| publisher.add(job));
         while let Some(job) = publisher.next() {
             done.push(self.publish_one(&mut publisher, job));
         }
@@ -439,7 +471,7 @@ impl Core {
         for done in done {
             stage.give_back(done.landed);
         }
-        stage.under_way = stage.under_way.saturating_sub(1);
+        stage.under_way = stage.under_way.saturating_sub(count);
         while stage.undo.front().is_some_and(|(seq, _)| *seq <= published) {
             stage.undo.pop_front();
         }

@@ -112,7 +112,9 @@ impl Publisher {
     pub(crate) fn apply(&mut self, reader: &Reader, placed: &mut Placed) -> Option<u64> {
         self.begin_segment_of(reader, placed);
         let within = placed.within();
-        let applied = if within.len() < WORTH_BYTES {
+        // Pages that fill less than two fifths of their buffer would keep more memory than they are worth.
+        let is_loose = within.len() / 2 * 5 < placed.pages.capacity();
+        let applied = if is_loose || within.len() < WORTH_BYTES {
             let bytes = &placed.pages.as_slice()[within];
             self.current
                 .apply(&placed.header, placed.offset, bytes, true)

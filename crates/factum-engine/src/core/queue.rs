@@ -52,7 +52,7 @@ impl Queue {
         Self {
             limits,
             state: Mutex::default(),
-            work: [Condvar::new(), Condvar::new()],
+            work: std::array::from_fn(|_| Condvar::new()),
         }
     }
 

@@ -15,7 +15,7 @@ use factum_io::disk::DiskFile;
 
 use super::place::{Begun, Cursor, Laid, PAGE_BYTES};
 use super::{Commit, FrameLog, LoggedFrame, NoPlace, Placed};
-use crate::buffers::Buffers;
+use crate::buffers::{BUFFER_BYTES, Buffers};
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use crate::sequence::SegmentContext;
@@ -44,6 +44,9 @@ const FRAMES_TO_JUDGE_BY: u64 = 16;
 /// The buffer for a frame is not grown to its size if the one before it was so long.
 const LARGE_FRAME_BYTES: u64 = 128 << 10;
 
+/// Where a frame did not fit into a common buffer, that is expected of so many after it: growing one costs more than the rest of the frame.
+const LONG_FRAMES: u32 = 8;
+
 /// The frame log in the segments of the data directory.
 #[derive(Debug)]
 pub(crate) struct SegmentLog {
@@ -62,6 +65,8 @@ struct State {
     buffers: Arc<Buffers>,
     /// Whether the last frame placed was large.
     is_large: bool,
+    /// For so many frames to come a buffer is taken that has room for the longest.
+    long_frames: u32,
     broken: bool,
     /// Frames placed in the segment since it was begun or opened, and their bytes.
     frames: u64,
@@ -95,6 +100,7 @@ impl SegmentLog {
             spare: Vec::new(),
             buffers,
             is_large: false,
+            long_frames: 0,
             broken: false,
             frames: 0,
             frame_bytes: 0,
@@ -110,6 +116,9 @@ impl SegmentLog {
 impl State {
     /// A buffer that was used before, if there is one.
     fn buffer(&mut self) -> Vec<u8> {
+        if self.long_frames > 0 {
+            return self.buffers.take_large();
+        }
         match self.spare.pop() {
             Some(spare) => spare.into_vec(),
             None if self.is_large => self.buffers.take(),
@@ -123,6 +132,11 @@ impl State {
         self.frames += 1;
         self.frame_bytes += bytes;
         self.is_large = bytes >= LARGE_FRAME_BYTES;
+        self.long_frames = if bytes > BUFFER_BYTES as u64 {
+            LONG_FRAMES
+        } else {
+            self.long_frames.saturating_sub(1)
+        };
         Placed {
             header: laid.header,
             segment: self.context.number,
@@ -255,6 +269,8 @@ impl FrameLog for SegmentLog {
         let usable = to_usize(PAGE_BYTES)..=SPARE_BYTES_MAX;
         if state.spare.len() < 4 && usable.contains(&placed.pages.capacity()) {
             state.spare.push(placed.pages);
+        } else {
+            state.buffers.give(placed.pages.into_vec());
         }
     }
 

@@ -23,8 +23,8 @@ pub(crate) use tail::{ControlState, StreamTail, TailState};
 use crate::key::{KeyHash, KeyKind, Keyer};
 use crate::mutant::{Mutant, on};
 use crate::request::{
-    Prepared, PreparedChange, PreparedCondition, PreparedEvent, PreparedWrite, control_body,
-    control_type,
+    Prepared, PreparedChange, PreparedCondition, PreparedEvent, PreparedType, PreparedWrite,
+    control_body, control_type,
 };
 use crate::view::unsealed::Content;
 
@@ -100,6 +100,9 @@ impl Undo {
         self.last_time
     }
 }
+
+/// So many ids are looked for in memory at a time.
+const IDS_AT_ONCE: usize = 32;
 
 /// What is known of a stream: its tail, and its ordinal in the segment where it was named last.
 #[derive(Debug, Clone, Default)]
@@ -258,9 +261,14 @@ impl Sequencer {
     }
 
     fn note_ids(&mut self) {
-        for (fingerprint, position) in self.new_ids.drain(..) {
-            self.ids.insert(fingerprint, position);
+        for some in self.new_ids.chunks(IDS_AT_ONCE) {
+            self.ids
+                .look_ahead(some.iter().map(|(fingerprint, _)| *fingerprint));
+            for (fingerprint, position) in some {
+                self.ids.insert(*fingerprint, *position);
+            }
         }
+        self.new_ids.clear();
     }
 
     fn judge(&mut self, request: &Prepared, now: i64) -> Result<Option<Bounce>, Refusal> {
@@ -465,12 +473,11 @@ impl Sequencer {
         undo: &mut Undo,
     ) {
         let names = &mut self.names;
-        let type_ref = names.event_type(
-            event.type_key,
-            event.event_type.as_str(),
-            frame,
-            &mut undo.names,
-        );
+        let PreparedType {
+            name,
+            key: type_key,
+        } = request.type_of(event);
+        let type_ref = names.event_type(*type_key, name.as_str(), frame, &mut undo.names);
         self.tag_refs.clear();
         for (tag, key) in &event.tags {
             self.tag_refs
@@ -500,7 +507,7 @@ impl Sequencer {
         put(frame, &head, request.body(&event.body), event.body_crc);
         if self.recent.is_enabled() {
             let tags = event.tags.iter().map(|(_, key)| *key).collect();
-            self.recent.push(position, event.type_key, tags);
+            self.recent.push(position, *type_key, tags);
         }
         tail.on_event(position);
         self.advance(time);

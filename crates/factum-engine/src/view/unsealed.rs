@@ -349,7 +349,16 @@ impl Content {
                     current = Some(frame);
                 }
                 let frame = current.filter(|_| offset != LOST)?;
-                let length = record::record_bytes(self.image.from(offset)?)?;
+                let is_last = frames
+                    .peek()
+                    .is_some_and(|f| f.ordinal as usize == ordinal + 1);
+                let next = self.records.get(ordinal + 1);
+                let next = next.filter(|_| frame.intact && !is_last);
+                // What stands in one frame stands side by side; looking at each record would wait for memory.
+                let length = match next.filter(|next| **next != LOST) {
+                    Some(next) => next.checked_sub(offset)?,
+                    None => record::record_bytes(self.image.from(offset)?)?,
+                };
                 let within = offset.checked_sub(frame.image_offset)?;
                 Some((frame.file_offset + u64::from(within), length))
             })

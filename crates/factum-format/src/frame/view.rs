@@ -214,6 +214,9 @@ impl<'a> Records<'a> {
             Verify::Checksums => record::decode(bytes, position)?,
             Verify::Structure => record::decode_unverified(bytes, position)?,
         };
+        if self.verify == Verify::Structure {
+            look_ahead(bytes, length);
+        }
         let offset = u32::try_from(self.offset).or(Err(invalid()))?;
         let found = RecordAt {
             ordinal: self.ordinal,
@@ -224,6 +227,20 @@ impl<'a> Records<'a> {
         self.ordinal = self.ordinal.saturating_add(1);
         Ok(found)
     }
+}
+
+/// So many records further on, the next ones are asked for.
+const RECORDS_AHEAD: usize = 12;
+const LINE_BYTES: usize = 64;
+
+/// Asks for the memory of a record further on, as far as it can be told where that is: records of a frame are often of one length. Where only heads are
+/// read, each would be waited for otherwise, as its place is known only when the one before it was read.
+#[inline]
+fn look_ahead(bytes: &[u8], length: usize) {
+    let ahead = length.saturating_mul(RECORDS_AHEAD);
+    let head = bytes.get(ahead).copied();
+    let rest = bytes.get(ahead.saturating_add(LINE_BYTES)).copied();
+    std::hint::black_box((head, rest));
 }
 
 impl<'a> Iterator for Records<'a> {
