@@ -16,6 +16,26 @@ pub fn encode(out: &mut Vec<u8>, mut value: u64) {
     out.push(low_bits(value));
 }
 
+/// Writes `value` at an offset of `out`, where there is room; says where it ends.
+#[inline]
+pub(crate) fn put(out: &mut [u8], mut at: usize, mut value: u64) -> usize {
+    debug_assert!(
+        at.saturating_add(len(value)) <= out.len(),
+        "room was made before"
+    );
+    while value >= 0x80 {
+        if let Some(byte) = out.get_mut(at) {
+            *byte = low_bits(value) | 0x80;
+        }
+        at = at.saturating_add(1);
+        value >>= 7;
+    }
+    if let Some(byte) = out.get_mut(at) {
+        *byte = low_bits(value);
+    }
+    at.saturating_add(1)
+}
+
 /// Appends `value` to `out`, zigzag.
 pub fn encode_signed(out: &mut Vec<u8>, value: i64) {
     encode(out, zigzag(value));

@@ -441,8 +441,15 @@ impl Sequencer {
         let landed = match &write.change {
             PreparedChange::Events(range) => {
                 let first = self.next_position;
+                let mut last_type = None;
                 for event in &request.events[range.clone()] {
-                    self.event(request, event, stream_ref, tail, now, frame, undo);
+                    let type_ref = match last_type {
+                        Some((index, type_ref)) if index == event.type_index => type_ref,
+                        _ => self.type_ref(request, event, frame, undo),
+                    };
+                    last_type = Some((event.type_index, type_ref));
+                    let refs = (stream_ref, type_ref);
+                    self.event(request, event, refs, tail, now, frame, undo);
                 }
                 let events = request.events[range.clone()].iter();
                 self.new_ids
@@ -458,6 +465,18 @@ impl Sequencer {
         landed
     }
 
+    fn type_ref(
+        &mut self,
+        request: &Prepared,
+        event: &PreparedEvent,
+        frame: &mut FrameBuilder,
+        undo: &mut Undo,
+    ) -> u32 {
+        let PreparedType { name, key } = request.type_of(event);
+        self.names
+            .event_type(*key, name.as_str(), frame, &mut undo.names)
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts of one record; a struct would be unpacked at once"
@@ -466,18 +485,13 @@ impl Sequencer {
         &mut self,
         request: &Prepared,
         event: &PreparedEvent,
-        stream_ref: u32,
+        (stream_ref, type_ref): (u32, u32),
         tail: &mut StreamTail,
         now: i64,
         frame: &mut FrameBuilder,
         undo: &mut Undo,
     ) {
         let names = &mut self.names;
-        let PreparedType {
-            name,
-            key: type_key,
-        } = request.type_of(event);
-        let type_ref = names.event_type(*type_key, name.as_str(), frame, &mut undo.names);
         self.tag_refs.clear();
         for (tag, key) in &event.tags {
             self.tag_refs
@@ -507,7 +521,7 @@ impl Sequencer {
         put(frame, &head, request.body(&event.body), event.body_crc);
         if self.recent.is_enabled() {
             let tags = event.tags.iter().map(|(_, key)| *key).collect();
-            self.recent.push(position, *type_key, tags);
+            self.recent.push(position, request.type_of(event).key, tags);
         }
         tail.on_event(position);
         self.advance(time);

@@ -61,30 +61,61 @@ pub fn encode(
         hash::crc(body),
         "the body checksum is of another body"
     );
-    let start = out.len();
-    out.extend_from_slice(&[0; FIXED_BYTES]);
-    varint::encode(out, u64::from(head.stream_ref));
-    varint::encode(out, head.revision);
-    varint::encode(out, u64::from(head.type_ref));
-    varint::encode(out, u64::from(head.schema_version));
-    varint::encode_signed(out, head.time_delta);
-    varint::encode(out, head.tag_refs.len() as u64);
-    for &tag in head.tag_refs {
-        varint::encode(out, u64::from(tag));
-    }
-    let head_len = out.len().saturating_sub(start);
+    let mut small = Scratch([0; SCRATCH_BYTES]);
+    let mut large = Vec::new();
+    let scratch = if head.tag_refs.len() <= SCRATCH_TAGS {
+        &mut small.0[..]
+    } else {
+        large.resize(scratch_bytes(head.tag_refs.len()), 0);
+        &mut large
+    };
+    let end = put_variable_part(head, scratch);
+    let head_len = end.saturating_sub(SUMMED_FRONT_BYTES - 8);
     let record_len = head_len.saturating_add(body.len());
-    match fixed_part(head, head_len, record_len, body_crc) {
-        Ok(fixed) => bytes::put_at(out, start, &fixed),
-        Err(error) => {
-            out.truncate(start);
-            return Err(error);
-        }
-    }
-    let crc = head_crc(head.position, out.get(start..).unwrap_or_default());
-    bytes::put_at(out, start.saturating_add(4), &crc.to_le_bytes());
+    let length = put_fixed_part(head, head_len, record_len, body_crc, scratch)?;
+    let summed = scratch.get(..end).unwrap_or_default();
+    let crc = hash::crc(summed);
+    let mut front = [0; 8];
+    bytes::put_at(&mut front, 0, &length.to_le_bytes());
+    bytes::put_at(&mut front, 4, &crc.to_le_bytes());
+    out.reserve(record_len);
+    out.extend_from_slice(&front);
+    out.extend_from_slice(summed.get(SUMMED_FRONT_BYTES..).unwrap_or_default());
     out.extend_from_slice(body);
     Ok(record_len)
+}
+
+/// A head with few tags is put together here, in the order in which it is summed: the position, the length, then all behind the checksum. So
+/// one pass sums it, and one copy writes it.
+#[repr(align(8))]
+struct Scratch([u8; SCRATCH_BYTES]);
+
+const SCRATCH_TAGS: usize = 16;
+const SCRATCH_BYTES: usize = scratch_bytes(SCRATCH_TAGS);
+/// The position and the length.
+const SUMMED_FRONT_BYTES: usize = 12;
+
+const fn scratch_bytes(tag_count: usize) -> usize {
+    // The position in addition, and not the checksum.
+    head_len_max(tag_count).saturating_add(8)
+}
+
+/// Puts what has no fixed length into the scratch; says where it ends.
+fn put_variable_part(head: &RecordHead<'_>, scratch: &mut [u8]) -> usize {
+    let mut end = SUMMED_FRONT_BYTES + FIXED_BYTES - 8;
+    let first = [
+        u64::from(head.stream_ref),
+        head.revision,
+        u64::from(head.type_ref),
+        u64::from(head.schema_version),
+        varint::zigzag(head.time_delta),
+        head.tag_refs.len() as u64,
+    ];
+    let tags = head.tag_refs.iter().map(|&tag| u64::from(tag));
+    for value in first.into_iter().chain(tags) {
+        end = varint::put(scratch, end, value);
+    }
+    end
 }
 
 /// The checksum of a whole head: the position, then all but the checksum itself.
@@ -96,12 +127,14 @@ pub(super) fn head_crc(position: u64, head: &[u8]) -> u32 {
     hash::crc_append(hash::crc(&prefix), head.get(8..).unwrap_or_default())
 }
 
-fn fixed_part(
+/// Puts the rest; returns what the record says of its length.
+fn put_fixed_part(
     head: &RecordHead<'_>,
     head_len: usize,
     record_len: usize,
     body_crc: u32,
-) -> Result<[u8; FIXED_BYTES], FormatError> {
+    scratch: &mut [u8],
+) -> Result<u32, FormatError> {
     let head_len = u16::try_from(head_len).or(Err(FormatError::TooLarge {
         what: "record head",
         size: head_len as u64,
@@ -117,11 +150,11 @@ fn fixed_part(
         return Err(too_large);
     }
     let length = u32::try_from(record_len.saturating_sub(4)).or(Err(too_large))?;
-    let mut fixed = [0; FIXED_BYTES];
-    bytes::put_at(&mut fixed, 0, &length.to_le_bytes());
-    bytes::put_at(&mut fixed, 8, &body_crc.to_le_bytes());
-    bytes::put_at(&mut fixed, 12, &[head.kind.0, head.flags.0]);
-    bytes::put_at(&mut fixed, 14, &head_len.to_le_bytes());
-    bytes::put_at(&mut fixed, 16, &head.id);
-    Ok(fixed)
+    bytes::put_at(scratch, 0, &head.position.to_le_bytes());
+    bytes::put_at(scratch, 8, &length.to_le_bytes());
+    bytes::put_at(scratch, 12, &body_crc.to_le_bytes());
+    bytes::put_at(scratch, 16, &[head.kind.0, head.flags.0]);
+    bytes::put_at(scratch, 18, &head_len.to_le_bytes());
+    bytes::put_at(scratch, 20, &head.id);
+    Ok(length)
 }
