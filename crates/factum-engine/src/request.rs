@@ -46,6 +46,11 @@ pub(crate) struct Prepared {
 /// About what the parts of an event need in a body beside their content.
 const BODY_FRAME_BYTES: usize = 32;
 
+/// Memory comes in lines of so many bytes.
+const LINE_BYTES: usize = 64;
+/// So much of a request's bodies is asked for before it is looked at.
+const FIRST_BODY_BYTES: usize = 512;
+
 /// One write of a request.
 #[derive(Debug)]
 pub(crate) struct PreparedWrite {
@@ -226,6 +231,15 @@ impl Prepared {
         prepared
     }
 
+    /// A request of which only its size counts.
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self {
+            bytes,
+            ..Self::empty(0, 0)
+        }
+    }
+
     fn empty(writes: usize, events: usize) -> Self {
         Self {
             writes: SmallVec::with_capacity(writes),
@@ -341,6 +355,25 @@ impl Prepared {
     /// The type of one event.
     pub(crate) fn type_of(&self, event: &PreparedEvent) -> &PreparedType {
         &self.types[event.type_index as usize]
+    }
+
+    /// Asks for the memory of what the sequencer looks at first.
+    pub(crate) fn look_ahead(&self) {
+        let write = self.writes.first().map(|write| write.key);
+        let event = self.events.first().map(|event| event.fingerprint);
+        std::hint::black_box((write, event));
+        self.look_ahead_from(0, FIRST_BODY_BYTES);
+    }
+
+    /// Asks for the memory of so many bytes of the bodies: copied one after the other, each would be waited for.
+    pub(crate) fn look_ahead_from(&self, start: usize, bytes: usize) {
+        let end = self.bodies.len().min(start.saturating_add(bytes));
+        let some = self.bodies.get(start..end).unwrap_or_default();
+        let all = some
+            .iter()
+            .step_by(LINE_BYTES)
+            .fold(0, |all, byte| all ^ byte);
+        std::hint::black_box(all);
     }
 
     /// The bodies of one event.

@@ -374,3 +374,33 @@ pub(crate) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LARGE_FRAME_BYTES, MIB, Making, SKIPPED_MAX, UNWRITTEN_NS};
+
+    #[test]
+    fn zeroing_pays_where_a_frame_is_zeroed_soon() {
+        let mut making = Making::default();
+        assert!(making.zeroing_pays(64 << 10), "nothing is known yet");
+        making.zeroed(2 * MIB, 4 * UNWRITTEN_NS);
+        assert!(making.zeroing_pays(MIB / 2));
+        assert!(!making.zeroing_pays(MIB));
+        making.zeroed(2 * MIB, 400 * UNWRITTEN_NS);
+        assert!(making.zeroing_pays(MIB / 2), "the fastest counts");
+        making.zeroed(4 * MIB, 4 * UNWRITTEN_NS);
+        assert!(making.zeroing_pays(MIB));
+        assert!(!making.zeroing_pays(LARGE_FRAME_BYTES + 1));
+    }
+
+    #[test]
+    fn how_long_it_takes_is_seen_again_after_a_while() {
+        let mut making = Making::default();
+        making.zeroed(2 * MIB, 400 * UNWRITTEN_NS);
+        making.skipped = SKIPPED_MAX - 1;
+        assert!(!making.zeroing_pays(64 << 10));
+        making.skipped = SKIPPED_MAX;
+        assert!(making.zeroing_pays(64 << 10));
+        assert!(!making.zeroing_pays(LARGE_FRAME_BYTES + 1));
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! [`Core::build`] sequences what waits into a frame, [`FrameLog::commit`] makes it durable, [`Core::complete`] publishes frames in order and
 //! answers. Threads call these in a loop; the simulator calls them one by one, in any interleaving, with the same result.
-//! Lock order: stage, then queue or publisher; never the other way.
+//! Lock order: stage, then queue or publisher; never the other way. What arrived durable is locked last.
 //! Never: shows or answers anything that is not durable, except that nothing can be.
 
 mod hints;
@@ -37,6 +37,9 @@ pub(crate) use reply::Reply;
 const FRAME_TARGET_BYTES: u64 = 4 << 20;
 /// No frame is longer than this.
 const FRAME_ROOM_BYTES: u64 = factum_format::limits::FRAME_BYTES_MAX - (64 << 10);
+
+/// The memory of a request is asked for when so many are between.
+const REQUESTS_AHEAD: usize = 4;
 
 /// Lists of answers are used again unless they are longer than this.
 const LANDED_KEPT_MAX: usize = 1 << 13;
@@ -235,7 +238,13 @@ impl Core {
         while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
             // After they came: no event is recorded as earlier than the call that appends it.
             now = self.clock.now_us().max(now);
-            for pending in taken.drain(..) {
+            // Others have written these, and their memory comes from them: it is asked for while those before are sequenced.
+            taken.reverse();
+            while let Some(pending) = taken.pop() {
+                let later = taken.len().checked_sub(REQUESTS_AHEAD);
+                if let Some(later) = later.and_then(|later| taken.get(later)) {
+                    later.request.look_ahead();
+                }
                 self.sequence(&mut stage, &mut frame, pending, now, &mut answers);
             }
         }
@@ -628,10 +637,18 @@ impl Core {
         for held in publisher.take_held(u64::MAX) {
             answers.push((held.pending, Outcome2::Failed(errors::poisoned(why))));
         }
-        for job in publisher.take_waiting() {
+        let arrived = self.arrived.lock();
+        let mut arrived = arrived.unwrap_or_else(std::sync::PoisonError::into_inner);
+        // It may have been the lost thread that watched; whoever comes now finds out what became of the store.
+        arrived.is_watched = false;
+        for job in publisher
+            .take_waiting()
+            .into_iter()
+            .chain(arrived.jobs.drain(..))
+        {
             answers.extend(job.into_answers(|| Outcome2::Failed(errors::unknown(why))));
         }
-        drop(publisher);
+        drop((publisher, arrived));
         answers.into_iter().for_each(answer);
         self.queue.fail_all(|| errors::poisoned(why));
     }

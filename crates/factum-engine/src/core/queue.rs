@@ -279,3 +279,103 @@ const ALONE_BYTES: u64 = 128 << 10;
 
 /// What a frame needs besides its requests.
 const FRAME_SLACK_BYTES: u64 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::{ALONE_BYTES, Pending, Queue, QueueLimits, SECOND_REQUESTS, Waited};
+    use crate::core::Reply;
+    use crate::request::Prepared;
+
+    const KIB: usize = 1 << 10;
+    const TARGET: u64 = 4 << 20;
+
+    /// A queue in which so many requests wait, each with so many bytes.
+    fn queue(requests: usize, bytes: usize) -> Queue {
+        let queue = Queue::new(QueueLimits {
+            requests: 1_000,
+            bytes: usize::MAX,
+        });
+        push(&queue, requests, bytes);
+        queue
+    }
+
+    fn push(queue: &Queue, requests: usize, bytes: usize) {
+        queue.push((0..requests).map(|_| Pending {
+            request: Box::new(Prepared::of_bytes(bytes)),
+            reply: Reply::One(futures_channel::oneshot::channel().0),
+        }));
+    }
+
+    /// How many requests a frame with so many bytes takes up now.
+    fn take(queue: &Queue, used: u64) -> usize {
+        let mut taken = Vec::new();
+        let waited = queue.take(TARGET * 4, TARGET - used, (used == 0, used), &mut taken);
+        assert_eq!(waited == Waited::Taken, !taken.is_empty());
+        taken.len()
+    }
+
+    #[test]
+    fn a_frame_alone_leaves_half_of_much() {
+        let queue = queue(64, 10 * KIB);
+        assert!(queue.begin_frame());
+        assert_eq!(take(&queue, 0), 32);
+        assert!(queue.begin_frame(), "the rest is worth another");
+        assert_eq!(take(&queue, 0), 32, "and that one takes it whole");
+    }
+
+    #[test]
+    fn a_frame_alone_takes_all_of_little() {
+        let few = queue(2 * SECOND_REQUESTS - 1, 10 * KIB);
+        assert!(few.begin_frame());
+        assert_eq!(take(&few, 0), 2 * SECOND_REQUESTS - 1);
+        let small = queue(200, 100);
+        assert!(small.begin_frame());
+        let half_would_be = 100;
+        assert!(
+            take(&small, 0) > half_would_be,
+            "all fit into {ALONE_BYTES} bytes"
+        );
+    }
+
+    #[test]
+    fn a_frame_takes_up_what_comes_only_while_it_is_small() {
+        let queue = queue(1, 10 * KIB);
+        assert!(queue.begin_frame());
+        assert_eq!(take(&queue, 0), 1);
+        push(&queue, 8, 20 * KIB);
+        let used = 10 * KIB as u64;
+        assert_eq!(take(&queue, used), 5, "up to {ALONE_BYTES} bytes");
+        assert_eq!(
+            take(&queue, ALONE_BYTES),
+            3,
+            "what is left is not worth a frame"
+        );
+        push(&queue, SECOND_REQUESTS, 20 * KIB);
+        assert_eq!(take(&queue, ALONE_BYTES), 0);
+    }
+
+    #[test]
+    fn no_frame_goes_beyond_its_target_but_for_its_first_request() {
+        let queue = queue(3, 3 << 20);
+        assert!(queue.begin_frame() && queue.begin_frame());
+        assert_eq!(take(&queue, 0), 1);
+        assert_eq!(take(&queue, 3 << 20), 0);
+        push(&queue, 1, 6 << 20);
+        assert_eq!(
+            (take(&queue, 0), take(&queue, 0), take(&queue, 0)),
+            (1, 1, 1)
+        );
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn little_beside_a_frame_is_worth_none() {
+        let queue = queue(1, KIB);
+        assert!(queue.begin_frame());
+        assert_eq!(take(&queue, 0), 1);
+        push(&queue, SECOND_REQUESTS - 1, KIB);
+        assert!(!queue.begin_frame());
+        push(&queue, 1, KIB);
+        assert!(queue.begin_frame());
+    }
+}

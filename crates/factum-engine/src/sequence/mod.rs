@@ -101,6 +101,8 @@ impl Undo {
     }
 }
 
+/// So far ahead the bodies of a request are asked for, in bytes.
+const BODIES_AHEAD: usize = 2 << 10;
 /// So many ids are looked for in memory at a time.
 const IDS_AT_ONCE: usize = 32;
 
@@ -449,6 +451,7 @@ impl Sequencer {
                     };
                     last_type = Some((event.type_index, type_ref));
                     let refs = (stream_ref, type_ref);
+                    request.look_ahead_from(event.body.end + BODIES_AHEAD, event.body.len());
                     self.event(request, event, refs, tail, now, frame, undo);
                 }
                 let events = request.events[range.clone()].iter();

@@ -359,6 +359,11 @@ impl Content {
                     Some(next) => next.checked_sub(offset)?,
                     None => record::record_bytes(self.image.from(offset)?)?,
                 };
+                debug_assert_eq!(
+                    self.image.from(offset).and_then(record::record_bytes),
+                    Some(length),
+                    "a record ends where the next one begins"
+                );
                 let within = offset.checked_sub(frame.image_offset)?;
                 Some((frame.file_offset + u64::from(within), length))
             })
