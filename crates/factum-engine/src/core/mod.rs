@@ -38,6 +38,9 @@ const FRAME_TARGET_BYTES: u64 = 4 << 20;
 /// No frame is longer than this.
 const FRAME_ROOM_BYTES: u64 = factum_format::limits::FRAME_BYTES_MAX - (64 << 10);
 
+/// When so many durable frames wait to be published, nobody begins another.
+const ARRIVED_MAX: usize = 2;
+
 /// The memory of a request is asked for when so many are between.
 const REQUESTS_AHEAD: usize = 4;
 
@@ -136,6 +139,8 @@ pub(crate) struct Core {
     pub(crate) reader: Arc<Reader>,
     publisher: Mutex<Publisher>,
     arrived: Mutex<Arrived>,
+    /// What arrived durable is taken up to be published.
+    taken_up: Condvar,
     stage: Mutex<Stage>,
     unstalled: Condvar,
     clock: Arc<dyn Clock>,
@@ -171,6 +176,7 @@ impl Core {
             reader,
             publisher: Mutex::new(publisher),
             arrived: Mutex::default(),
+            taken_up: Condvar::new(),
             stage: Mutex::new(stage),
             unstalled: Condvar::new(),
             hints: Hints::new(),
@@ -436,11 +442,14 @@ impl Core {
         }
     }
 
-    /// Publishes a frame, or leaves it to whoever is publishing at the moment.
+    /// Publishes a frame, or leaves it to whoever is publishing at the moment, if that one has not got much to do already.
     fn publish(&self, job: Job) {
         let mut arrived = lock(&self.arrived);
         arrived.jobs.push(job);
         if arrived.is_watched {
+            while arrived.jobs.len() >= ARRIVED_MAX && arrived.is_watched {
+                arrived = wait(&self.taken_up, arrived);
+            }
             return;
         }
         arrived.is_watched = true;
@@ -451,6 +460,7 @@ impl Core {
                 return;
             }
             drop(arrived);
+            self.taken_up.notify_all();
             self.publish_all(jobs);
             arrived = lock(&self.arrived);
         }
@@ -649,6 +659,7 @@ impl Core {
             answers.extend(job.into_answers(|| Outcome2::Failed(errors::unknown(why))));
         }
         drop((publisher, arrived));
+        self.taken_up.notify_all();
         answers.into_iter().for_each(answer);
         self.queue.fail_all(|| errors::poisoned(why));
     }
