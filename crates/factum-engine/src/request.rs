@@ -13,7 +13,7 @@ use factum_format::settings as stored;
 use factum_format::snapshot::SnapshotNote;
 use factum_store::{AppendBatch, Change, Condition, Snapshot, StoreError};
 use factum_types::{
-    ContentType, EventType, ExpectedRevision, NewEvent, Query, Revision, StreamName,
+    ContentType, EventType, ExpectedRevision, FixedSet, NewEvent, Query, Revision, StreamName,
     StreamSettings, Tag, Timestamp,
 };
 
@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use crate::buffers::{BUFFER_BYTES, Buffers, WORTH_BYTES};
 use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
-use crate::number::{to_u32, to_usize};
+use crate::number::to_u32;
 use crate::sequence::{ControlState, StreamTail};
 
 /// A request ready to be sequenced. Owns everything, so that it can wait in the queue and come back.
@@ -333,9 +333,9 @@ impl Prepared {
         if self.events.len() < 2 {
             return Ok(());
         }
-        let mut seen = Seen::of(self.events.len());
+        let mut seen = FixedSet::with_capacity_and_hasher(self.events.len(), Default::default());
         let twice = self.events.iter().map(|event| event.fingerprint);
-        let twice = twice.filter(|fingerprint| seen.again(*fingerprint));
+        let twice = twice.filter(|fingerprint| !seen.insert(*fingerprint));
         for fingerprint in twice {
             let mut same = self
                 .events
@@ -396,29 +396,6 @@ impl Prepared {
                 PreparedCondition::NoMatch(_) => None,
             });
         writes.chain(conditions)
-    }
-}
-
-/// Which fingerprints were there: open addressing with linear probing, a quarter full at most. That 0 was there cannot be said, so it always was.
-struct Seen {
-    slots: Vec<u64>,
-}
-
-impl Seen {
-    fn of(count: usize) -> Self {
-        Self {
-            slots: vec![0; (count * 4).next_power_of_two()],
-        }
-    }
-
-    /// Takes note of one, and says whether it was there before.
-    fn again(&mut self, fingerprint: u64) -> bool {
-        let mask = self.slots.len() - 1;
-        let mut at = to_usize(fingerprint) & mask;
-        while self.slots[at] != 0 && self.slots[at] != fingerprint {
-            at = (at + 1) & mask;
-        }
-        std::mem::replace(&mut self.slots[at], fingerprint) == fingerprint
     }
 }
 

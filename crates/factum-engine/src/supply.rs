@@ -123,6 +123,11 @@ impl Making {
         frame_bytes <= LARGE_FRAME_BYTES && (is_stale || zeroing_ns <= UNWRITTEN_NS)
     }
 
+    /// Whether so many bytes zeroed have shown that it does not pay.
+    fn is_tried(&self, zeroed: u64, frame_bytes: u64) -> bool {
+        zeroed >= TRIED_BYTES && !self.zeroing_pays(frame_bytes)
+    }
+
     /// Takes note of how long zeroing so many bytes took.
     fn zeroed(&mut self, bytes: u64, took: u64) {
         let per_mib = took * MIB / bytes.max(MIB);
@@ -323,7 +328,7 @@ impl Supply {
             if at.is_multiple_of(TRIED_BYTES) || at == self.segment_bytes {
                 making.zeroed(at, all);
             }
-            if reserved && (self.is_awaited() || !making.zeroing_pays(self.frame_bytes())) {
+            if reserved && (self.is_awaited() || making.is_tried(at, self.frame_bytes())) {
                 break;
             }
             self.pause(at, took);
@@ -377,7 +382,9 @@ pub(crate) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LARGE_FRAME_BYTES, MIB, Making, SKIPPED_MAX, UNWRITTEN_NS};
+    use super::{
+        LARGE_FRAME_BYTES, MIB, Making, PIECE_BYTES, SKIPPED_MAX, TRIED_BYTES, UNWRITTEN_NS,
+    };
 
     #[test]
     fn zeroing_pays_where_a_frame_is_zeroed_soon() {
@@ -402,5 +409,11 @@ mod tests {
         making.skipped = SKIPPED_MAX;
         assert!(making.zeroing_pays(64 << 10));
         assert!(!making.zeroing_pays(LARGE_FRAME_BYTES + 1));
+        // As zeroing begins: what was known before ends it only when it was seen again.
+        making.skipped = 0;
+        assert!(!making.is_tried(PIECE_BYTES, 64 << 10));
+        assert!(making.is_tried(TRIED_BYTES, 64 << 10));
+        making.zeroed(TRIED_BYTES, UNWRITTEN_NS);
+        assert!(!making.is_tried(TRIED_BYTES, 64 << 10));
     }
 }

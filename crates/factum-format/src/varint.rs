@@ -118,6 +118,10 @@ mod tests {
         let mut out = Vec::new();
         encode(&mut out, value);
         assert_eq!(out.len(), len(value), "{value}");
+        let mut room = [7; BYTES_MAX + 2];
+        let end = put(&mut room, 1, value);
+        assert_eq!(room[1..end], out);
+        assert_eq!((room[0], room[end]), (7, 7), "{value}");
         let mut input = out.as_slice();
         assert_eq!(decode(&mut input), Some(value));
         assert!(input.is_empty());

@@ -35,11 +35,11 @@ impl IdWindow {
 
     /// Brings the places where these go near, so that the waits for memory overlap: inserting one after the other waits for each.
     pub(crate) fn look_ahead(&self, fingerprints: impl Iterator<Item = u64>) {
-        let Some(mask) = self.newer.slots.len().checked_sub(1) else {
+        if self.newer.slots.is_empty() {
             return;
-        };
-        let place = |fingerprint: u64| crate::number::to_usize(fingerprint & !TAG) & mask;
-        let all = fingerprints.fold(0, |all, next| all ^ self.newer.slots[place(next)]);
+        }
+        let slot = |fingerprint| self.newer.slots[self.newer.home(fingerprint)];
+        let all = fingerprints.fold(0, |all, next| all ^ slot(next));
         std::hint::black_box(all);
     }
 
@@ -93,10 +93,15 @@ impl Table {
         since.checked_sub(1).map(|since| self.base + since)
     }
 
+    /// Where looking for it begins.
+    fn home(&self, fingerprint: u64) -> usize {
+        crate::number::to_usize(fingerprint & !TAG) & (self.slots.len() - 1)
+    }
+
     /// The slot with this tag, or the free one where it would go.
     fn find(&self, fingerprint: u64) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = crate::number::to_usize(fingerprint & !TAG) & mask;
+        let mut at = self.home(fingerprint);
         while self.slots[at] != 0 && (self.slots[at] ^ fingerprint) & TAG != 0 {
             at = (at + 1) & mask;
         }
