@@ -68,16 +68,22 @@ impl Keyer {
     }
 }
 
-/// Mixes a stream and an event id into the fingerprint that the window of recent ids keeps.
+/// Mixes a stream and an event id into the fingerprint that the window of recent ids keeps. Clients choose ids, so every bit of an id reaches every
+/// bit of it: ids that differ little begin at places that have nothing to do with each other. What a stream hashes to, no client knows.
 pub(crate) fn id_fingerprint(stream: KeyHash, id: u128) -> u64 {
-    let mixed =
+    let product =
         (stream ^ id.rotate_left(64)).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-    (mixed >> 64) as u64
+    // In a product, no bit reaches a lower one.
+    let high = (product >> 64) as u64;
+    let mixed = (high ^ (high >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 29)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyKind, Keyer};
+    use std::collections::HashSet;
+
+    use super::{KeyKind, Keyer, id_fingerprint};
 
     #[test]
     fn kinds_and_parts_do_not_run_into_each_other() {
@@ -89,5 +95,17 @@ mod tests {
         assert_ne!(keyer.snapshot("a", "b"), keyer.snapshot("ab", ""));
         assert_ne!(keyer.stream("a"), Keyer::new([8; 16]).stream("a"));
         assert_eq!(keyer.stream("order-1"), keyer.stream("order-1"));
+    }
+
+    #[test]
+    fn ids_that_differ_in_a_few_neighbouring_bits_are_spread() {
+        let stream = Keyer::new([7; 16]).stream("order-1");
+        for shift in 0..=116 {
+            let fingerprints = (0..1 << 12).map(|number| id_fingerprint(stream, number << shift));
+            let places: HashSet<u64> = fingerprints.map(|print| print & 0xFFFF).collect();
+            // Of 65,536 places, 4,096 chosen by chance are 3,969 different ones; a standard deviation is 11.
+            let spread = places.len();
+            assert!(spread > 3_900, "{spread} places, bits from {shift} on");
+        }
     }
 }

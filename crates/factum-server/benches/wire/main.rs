@@ -1,9 +1,9 @@
 //! How much of what the wire can carry a served store gives: `cargo bench -p factum-server`.
 //!
-//! Client and server are in one process and share its processors. The limit of each row is the *bare* service: the same calls with the same
-//! messages over the same number of connections, answered at once by a service that stores nothing. The store is the engine on a directory
-//! of its own, with default settings. An answer means durable. Appends have one event of 256 bytes; limit, figure and limit are measured one
-//! after the other, and the better limit counts.
+//! Clients and service are two processes, as for users, and share the processors. The limit of each row is the *bare* service: the same calls
+//! with the same messages over the same number of connections, answered at once by a service that stores nothing. The store is the engine on
+//! a directory of its own, with default settings. An answer means durable. Appends have one event of 256 bytes; limit, figure and limit are
+//! measured one after the other, and the better limit counts.
 //!
 //! `-- --seconds 1 --dir DIRECTORY` says how long each is measured, and where the store is; `-- --only 64,streamed` which of the rows `1`, `8`,
 //! `64`, `256`, `1024`, `streamed`, `own` and `read`. `-- hostile` measures what honest clients notice of hostile ones instead.
@@ -20,21 +20,19 @@ mod bare;
 mod hostile;
 mod load;
 mod own;
+mod process;
 #[path = "../../tests/it/hostile/raw.rs"]
 #[expect(dead_code, reason = "tests say more with it")]
 mod raw;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use factum_engine::Engine;
 use factum_io::Env;
-use factum_server::auth::Mode;
-use factum_server::{Options, Server};
 
 use load::{read_all, streamed, unary};
+use process::Service;
 
 /// As in the binary `factum`.
 #[global_allocator]
@@ -71,6 +69,10 @@ fn main() {
         let address = arguments.last().unwrap().parse().unwrap();
         return runtime.block_on(hostile::attack(number.parse().unwrap(), address));
     }
+    if let Some(service) = after("serve") {
+        let directory = (service == "store").then(|| after("store").unwrap());
+        return runtime.block_on(process::serve(directory.as_deref().map(Path::new)));
+    }
     let what = if is_hostile {
         What::Hostile
     } else {
@@ -89,31 +91,15 @@ enum What {
 }
 
 async fn run(directory: &Path, time: Duration, what: &What) {
-    let env = Env::real();
-    let store = Engine::open(
-        factum_engine::Options::new(directory).create(true),
-        env.clone(),
-    )
-    .unwrap();
-    let mut options = Options::default();
-    options.address = SocketAddr::from(([127, 0, 0, 1], 0));
-    options.auth.mode = Mode::Insecure;
-    let server = Server::bind(Arc::new(store.clone()), options, env.clone())
-        .await
-        .unwrap();
-    let served = server.address();
-    let stop = Arc::new(tokio::sync::Notify::new());
-    let stopped = Arc::clone(&stop);
-    let serving = tokio::spawn(server.run(async move { stopped.notified().await }));
-    let bare = bare::begin().await;
-    let clock = Clock(env);
+    let (store, bare) = (Service::store(directory), Service::bare());
+    let addresses = [bare.address, store.address, bare.address];
+    let clock = Clock(Env::real());
     match what {
-        What::Hostile => hostile::run(&clock, bare, served, time).await,
-        What::Rates(rows) => rates(&clock, [bare, served, bare], time, rows).await,
+        What::Hostile => hostile::run(&clock, bare.address, store.address, time).await,
+        What::Rates(rows) => rates(&clock, addresses, time, rows).await,
     }
-    stop.notify_one();
-    serving.await.unwrap();
-    store.close().unwrap();
+    store.end();
+    bare.end();
 }
 
 /// How many appends and reads there are in a second, and how many there could be.
