@@ -11,8 +11,8 @@ use factum_store::{
 };
 use factum_types::limits::CONFLICT_EVENTS_MAX;
 use factum_types::{EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName};
-use futures_channel::oneshot;
 
+use crate::buffers::WORTH_BYTES;
 use crate::core::{Core, Outcome, Pending, Reply};
 use crate::errors;
 use crate::mutant::{Mutant, on};
@@ -63,10 +63,9 @@ fn too_fast() -> StoreError {
 }
 
 impl Core {
-    /// Appends a batch; see the contract.
-    pub(crate) async fn append(&self, batch: AppendBatch) -> Result<Receipt, StoreError> {
-        let request = Prepared::new(batch, &self.reader.keyer, &self.reader.buffers)?;
-        self.append_prepared(Box::new(request)).await
+    /// Makes a batch ready, which needs nothing of the store.
+    pub(crate) fn prepare(&self, batch: AppendBatch) -> Result<Box<Prepared>, StoreError> {
+        Prepared::new(batch, &self.reader.keyer, &self.reader.buffers)
     }
 
     /// Appends each of these batches, handed over together; see the contract.
@@ -99,10 +98,10 @@ impl Core {
             let Some((number, batch)) = batches.next() else {
                 break;
             };
-            match Prepared::new(batch, &self.reader.keyer, &self.reader.buffers) {
+            match self.prepare(batch) {
                 Ok(request) => {
                     bytes += request.bytes;
-                    ready.push((number, Box::new(request)));
+                    ready.push((number, request));
                 }
                 Err(error) => answers.set(number, Err(error)),
             }
@@ -139,24 +138,30 @@ impl Core {
     }
 
     /// Appends a request that has been made ready.
-    pub(crate) async fn append_prepared(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would move its arguments once more, and wait there until they have arrived in memory"
+    )]
+    pub(crate) fn append_prepared(
         &self,
         mut request: Box<Prepared>,
-    ) -> Result<Receipt, StoreError> {
-        for _ in 0..BOUNCES_MAX {
-            let hinted = match self.make_ready(&mut request) {
-                ControlFlow::Continue(hinted) => hinted,
-                ControlFlow::Break(answer) => return answer,
-            };
-            let (reply, answer) = oneshot::channel();
-            let reply = Reply::One(reply);
-            self.submit([Pending { request, reply }]);
-            match self.settle(answer.await.ok(), hinted) {
-                ControlFlow::Continue(back) => request = back,
-                ControlFlow::Break(answer) => return answer,
+    ) -> impl Future<Output = Answer> + Send + '_ {
+        async move {
+            for _ in 0..BOUNCES_MAX {
+                let hinted = match self.make_ready(&mut request) {
+                    ControlFlow::Continue(hinted) => hinted,
+                    ControlFlow::Break(answer) => return answer,
+                };
+                let (reply, answer) = oneshot::channel();
+                let reply = Reply::One(reply);
+                self.submit([Pending { request, reply }]);
+                match self.settle(answer.await.ok(), hinted) {
+                    ControlFlow::Continue(back) => request = back,
+                    ControlFlow::Break(answer) => return answer,
+                }
             }
+            Err(too_fast())
         }
-        Err(too_fast())
     }
 
     /// Finds out what the sequencer must not: says whether hints made it needless to look for tails, or the answer if there is one already.
@@ -182,10 +187,13 @@ impl Core {
                         self.hints.written(key, self.evictions());
                     }
                 }
-                self.reader
-                    .buffers
-                    .give(std::mem::take(&mut request.bodies));
-                ControlFlow::Break(Ok(receipt(*request, &landed)))
+                let receipt = receipt(&mut request, &landed);
+                if request.bodies.capacity() >= WORTH_BYTES {
+                    let bodies = std::mem::take(&mut request.bodies);
+                    self.reader.buffers.give(bodies);
+                }
+                request.recycle();
+                ControlFlow::Break(Ok(receipt))
             }
             Outcome::Failed(error) => ControlFlow::Break(Err(error)),
             Outcome::Refused(request, refusal) => {
@@ -699,10 +707,10 @@ fn bad_time(request: &Prepared, event: usize, last: i64, now: i64) -> StoreError
     StoreError::invalid(format!("the time of event {id} is {why}"))
 }
 
-fn receipt(request: Prepared, landed: &Landed) -> Receipt {
+fn receipt(request: &mut Prepared, landed: &Landed) -> Receipt {
     let writes = request
         .writes
-        .into_iter()
+        .drain(..)
         .zip(&landed.writes)
         .map(|(write, landed)| StreamReceipt {
             stream: write.stream,

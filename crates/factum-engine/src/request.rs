@@ -3,6 +3,7 @@
 //! Whatever can be done without knowing the store's state is done here, on the caller's thread, so that the sequencer only compares
 //! and copies. Relies on: the limits of factum-types. Never: touches the store.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use factum_format::FormatError;
@@ -24,8 +25,20 @@ use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
 use crate::number::to_u32;
 use crate::sequence::{ControlState, StreamTail};
 
+thread_local! {
+    /// Small requests that this thread is done with. Those from elsewhere would be in another processor's cache, as would what its allocator gave.
+    static SPARE: RefCell<Spare> = const { RefCell::new(Vec::new()) };
+}
+
+type Spare = Vec<Box<Prepared>>;
+
+/// So many are kept in each thread.
+const SPARE_MAX: usize = 64;
+/// With so much room for bodies.
+const SPARE_BODY_BYTES_MAX: usize = 4 << 10;
+
 /// A request ready to be sequenced. Owns everything, so that it can wait in the queue and come back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Prepared {
     // Most requests have one of each, which then lie beside each other: a request travels between processors, line by line.
     pub(crate) writes: SmallVec<[PreparedWrite; 1]>,
@@ -145,9 +158,11 @@ impl Prepared {
         batch: AppendBatch,
         keyer: &Keyer,
         buffers: &Buffers,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Box<Self>, StoreError> {
         batch.validate()?;
-        let mut prepared = Self::empty(batch.writes.len(), batch.event_count());
+        let mut prepared = Self::spare();
+        prepared.writes.reserve(batch.writes.len());
+        prepared.events.reserve(batch.event_count());
         for write in batch.writes {
             let key = keyer.stream(write.stream.as_str());
             let change = match write.change {
@@ -183,7 +198,7 @@ impl Prepared {
     }
 
     /// Makes a snapshot ready.
-    pub(crate) fn snapshot(snapshot: Snapshot, keyer: &Keyer) -> Self {
+    pub(crate) fn snapshot(snapshot: Snapshot, keyer: &Keyer) -> Box<Self> {
         let note = SnapshotNote {
             keep: snapshot.keep.map(|keep| keep.get().into()),
             subjects: snapshot.subjects.clone(),
@@ -193,7 +208,7 @@ impl Prepared {
     }
 
     /// Makes ready what drops the snapshots of a stream and key.
-    pub(crate) fn drop_snapshots(stream: StreamName, key: String, keyer: &Keyer) -> Self {
+    pub(crate) fn drop_snapshots(stream: StreamName, key: String, keyer: &Keyer) -> Box<Self> {
         let note = SnapshotNote {
             dropped: true,
             ..SnapshotNote::default()
@@ -201,8 +216,8 @@ impl Prepared {
         Self::snapshot_record(Snapshot::new(stream, key, 0, ""), &note, keyer)
     }
 
-    fn snapshot_record(snapshot: Snapshot, note: &SnapshotNote, keyer: &Keyer) -> Self {
-        let mut prepared = Self::empty(1, 0);
+    fn snapshot_record(snapshot: Snapshot, note: &SnapshotNote, keyer: &Keyer) -> Box<Self> {
+        let mut prepared = Self::spare();
         section::push(
             &mut prepared.bodies,
             SectionType::SNAPSHOT,
@@ -236,21 +251,39 @@ impl Prepared {
     pub(crate) fn of_bytes(bytes: usize) -> Self {
         Self {
             bytes,
-            ..Self::empty(0, 0)
+            ..Self::default()
         }
     }
 
-    fn empty(writes: usize, events: usize) -> Self {
-        Self {
-            writes: SmallVec::with_capacity(writes),
-            events: SmallVec::with_capacity(events),
-            types: SmallVec::new(),
-            conditions: Vec::new(),
-            bodies: Vec::new(),
-            resolved: Vec::new(),
-            ids_checked: false,
-            bytes: 0,
+    /// An empty one, which this thread has used before if possible.
+    fn spare() -> Box<Self> {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+        spare.ok().flatten().unwrap_or_default()
+    }
+
+    /// It is done with: this thread may use its memory again, unless it is large.
+    pub(crate) fn recycle(mut self: Box<Self>) {
+        let is_small = !self.writes.spilled()
+            && !self.events.spilled()
+            && !self.types.spilled()
+            && self.bodies.capacity() <= SPARE_BODY_BYTES_MAX;
+        if !is_small {
+            return;
         }
+        self.writes.clear();
+        self.events.clear();
+        self.types.clear();
+        self.conditions.clear();
+        self.bodies.clear();
+        self.resolved.clear();
+        (self.ids_checked, self.bytes) = (false, 0);
+        // A thread that is ending has no such list any more.
+        let _ended = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(self);
+            }
+        });
     }
 
     fn push_events(
@@ -532,5 +565,78 @@ pub(crate) const fn control_type(kind: RecordKind) -> &'static str {
         RecordKind::SETTINGS => "$settings",
         RecordKind::SNAPSHOT => "$snapshot",
         _ => "$record",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_store::{AppendBatch, Condition};
+    use factum_types::{
+        EventId, EventType, ExpectedRevision, NewEvent, Query, StreamName, Tag, Timestamp,
+    };
+
+    use super::{Prepared, SPARE, SPARE_BODY_BYTES_MAX, SPARE_MAX};
+    use crate::buffers::Buffers;
+    use crate::key::Keyer;
+
+    fn event(number: u8, bytes: usize) -> NewEvent {
+        let event_type = EventType::new("Placed").unwrap();
+        NewEvent::json(
+            EventId::from_bytes([number; 16]),
+            event_type,
+            vec![7; bytes],
+        )
+    }
+
+    fn batch(stream: &str, event: NewEvent) -> AppendBatch {
+        let stream = StreamName::new(stream).unwrap();
+        AppendBatch::events(stream, ExpectedRevision::Any, vec![event])
+    }
+
+    fn prepare(batch: AppendBatch) -> Box<Prepared> {
+        let buffers = Buffers::new(0);
+        Prepared::new(batch, &Keyer::new([7; 16]), &buffers).unwrap()
+    }
+
+    fn spare() -> usize {
+        SPARE.with_borrow(Vec::len)
+    }
+
+    #[test]
+    fn a_request_in_memory_used_before_is_like_one_in_new_memory() {
+        SPARE.with_borrow_mut(Vec::clear);
+        let second = || batch("b", event(2, 10));
+        let fresh = format!("{:?}", prepare(second()));
+        let mut rich = event(1, 1_000);
+        rich.tags = vec![Tag::new("order:1").unwrap()];
+        rich.time = Some(Timestamp::from_micros(5));
+        let mut first = batch("a", rich).on(Condition::NoMatch {
+            query: Query::default(),
+            after: None,
+        });
+        first.conditions.push(Condition::Stream {
+            stream: StreamName::new("c").unwrap(),
+            expected: ExpectedRevision::NoStream,
+        });
+        let mut used = prepare(first);
+        used.ids_checked = true;
+        let address = std::ptr::from_ref(&*used);
+        used.recycle();
+        assert_eq!(spare(), 1);
+        let again = prepare(second());
+        assert_eq!(std::ptr::from_ref(&*again), address);
+        assert_eq!(format!("{again:?}"), fresh);
+    }
+
+    #[test]
+    fn a_thread_keeps_few_and_small_ones() {
+        let all: Vec<_> = (0..=SPARE_MAX).map(|_| Prepared::spare()).collect();
+        all.into_iter().for_each(Prepared::recycle);
+        assert_eq!(spare(), SPARE_MAX);
+        while spare() > 0 {
+            drop(Prepared::spare());
+        }
+        prepare(batch("a", event(1, SPARE_BODY_BYTES_MAX))).recycle();
+        assert_eq!(spare(), 0);
     }
 }

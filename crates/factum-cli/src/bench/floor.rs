@@ -1,18 +1,20 @@
 //! A group-commit loop that does nothing but commit: the limit of all appends.
 //!
-//! Requests meet in a queue. Two committers take what waits, copy it into an aligned buffer, write that durably with one call into
-//! space that was written before, and answer in the order of the frames. There is no index, no condition, no checksum, no stream,
-//! nothing to read later: what a store does more than this is what it costs.
-//! The same tasks, the same kind of queue and the same kind of answer as with the store. Never: answers before the bytes are durable.
+//! Requests meet in a queue. Two committers take what waits, lay it out as records in an aligned buffer, write that durably with one call into
+//! space that was written before, and answer in the order of the frames. A record is a head with a checksum, and the data. There is no index,
+//! no condition, no stream, no second checksum, nothing to find anything by later: what a store does more than this is what it costs.
+//! The same events, the same tasks, the same kind of queue and the same kind of answer as with the store. A second kind of writer brings bytes that only
+//! have to be copied: what is left of the loop without events. Never: answers before the bytes are durable.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use factum_io::{AlignedBuf, DiskFile, DiskFileExt, JoinHandle};
-use factum_types::Bytes;
+use factum_types::{Bytes, EventType, NewEvent};
 use tokio::sync::oneshot;
 
+use super::append::{Maker, named};
 use super::crowd::Writer;
 use super::probe::{MIB, PAGE_BYTES, Written};
 use super::session::Session;
@@ -50,15 +52,78 @@ struct Queue {
 
 #[derive(Debug)]
 struct Request {
-    bytes: Bytes,
+    load: Load,
     answer: oneshot::Sender<Result<(), io::ErrorKind>>,
+}
+
+/// What is to be made durable.
+#[derive(Debug)]
+enum Load {
+    /// These events, as records.
+    Events(Vec<NewEvent>),
+    /// These bytes, as they are.
+    Bytes(Bytes),
+}
+
+impl Load {
+    /// How many bytes of a frame it takes.
+    fn byte_len(&self) -> usize {
+        match self {
+            Self::Events(events) => events.iter().map(|e| HEAD_BYTES + e.data.len()).sum(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Lays it out at the end of a frame; the first of its events has this position.
+    fn lay_out(&self, frame: &mut Vec<u8>, position: &mut u64) {
+        match self {
+            Self::Bytes(bytes) => frame.extend_from_slice(bytes),
+            Self::Events(events) => {
+                for event in events {
+                    lay_out(event, *position, frame);
+                    *position += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A record: its checksum, position and length, the event's id, and the data.
+fn lay_out(event: &NewEvent, position: u64, frame: &mut Vec<u8>) {
+    const CRC_BYTES: usize = 4;
+    let mut head = [0; HEAD_BYTES];
+    let mut at = CRC_BYTES;
+    let length = u32::try_from(event.data.len()).unwrap_or(u32::MAX);
+    for part in [
+        &position.to_le_bytes()[..],
+        &length.to_le_bytes(),
+        &event.id.to_bytes(),
+    ] {
+        head[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    let begin = frame.len();
+    frame.extend_from_slice(&head);
+    frame.extend_from_slice(&event.data);
+    let sum = factum_format::hash::crc(&frame[begin + CRC_BYTES..]);
+    frame[begin..begin + CRC_BYTES].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// Where the next frame goes.
 #[derive(Debug, Default)]
 struct Stage {
     next_seq: u64,
+    next_position: u64,
     offset: u64,
+}
+
+/// Requests on their way to the disk.
+#[derive(Debug)]
+struct Frame {
+    seq: u64,
+    offset: u64,
+    requests: Vec<Request>,
+    bytes: AlignedBuf,
 }
 
 /// Frames that are durable before one before them is.
@@ -96,12 +161,28 @@ impl BareLog {
     }
 
     /// Someone who appends batches of so many events, one after the other.
-    pub(super) fn writer(&self, events: usize, payload: usize) -> BareWriter {
-        let bytes = vec![7; events * (payload + HEAD_BYTES)];
+    pub(super) fn writer(
+        &self,
+        session: &Session<'_>,
+        number: usize,
+        events: usize,
+    ) -> Outcome<BareWriter> {
+        let maker = Maker::new(&session.env.clock, session.settings.payload, number as u64);
+        let event_type = EventType::new("Measured").map_err(named)?;
+        Ok(self.writer_of(Brings::Events(maker, event_type), events))
+    }
+
+    /// Someone who appends as many bytes as such a batch has, which are only copied.
+    pub(super) fn copied(&self, session: &Session<'_>, events: usize) -> BareWriter {
+        let bytes = vec![7; events * (session.settings.payload + HEAD_BYTES)];
+        self.writer_of(Brings::Bytes(bytes.into()), events)
+    }
+
+    fn writer_of(&self, brings: Brings, events: usize) -> BareWriter {
         BareWriter {
             shared: Arc::clone(&self.shared),
-            bytes: bytes.into(),
-            events: events as u64,
+            brings,
+            events,
         }
     }
 }
@@ -121,19 +202,29 @@ impl Drop for BareLog {
 #[derive(Debug)]
 pub(super) struct BareWriter {
     shared: Arc<Shared>,
-    bytes: Bytes,
-    events: u64,
+    brings: Brings,
+    events: usize,
+}
+
+/// What a writer appends each time.
+#[derive(Debug)]
+enum Brings {
+    Events(Maker, EventType),
+    Bytes(Bytes),
 }
 
 impl Writer for BareWriter {
     async fn write(&mut self) -> Outcome<u64> {
         let (answer, answered) = oneshot::channel();
-        self.shared.push(Request {
-            bytes: self.bytes.clone(),
-            answer,
-        });
+        let load = match &mut self.brings {
+            Brings::Events(maker, event_type) => {
+                Load::Events(maker.events(event_type, self.events))
+            }
+            Brings::Bytes(bytes) => Load::Bytes(bytes.clone()),
+        };
+        self.shared.push(Request { load, answer });
         match answered.await {
-            Ok(Ok(())) => Ok(self.events),
+            Ok(Ok(())) => Ok(self.events as u64),
             Ok(Err(kind)) => Err(Failure::error(format!(
                 "a write of the bare log failed: {kind}"
             ))),
@@ -155,12 +246,19 @@ impl Shared {
 
     /// A committer.
     fn commit_all(&self, number: usize) {
-        let mut buffer = AlignedBuf::new();
+        let mut memory = Vec::new();
         while self.wait(number) {
-            let Some((seq, offset, requests)) = self.take(&mut buffer) else {
+            let Some(frame) = self.take(std::mem::take(&mut memory)) else {
                 continue;
             };
-            let written = self.file.write_all_durable_at(buffer.as_slice(), offset);
+            let Frame {
+                seq,
+                offset,
+                requests,
+                bytes,
+            } = frame;
+            let written = self.file.write_all_durable_at(bytes.as_slice(), offset);
+            memory = bytes.into_vec();
             self.answer(seq, requests, written.map_err(|error| error.kind()));
         }
     }
@@ -178,14 +276,15 @@ impl Shared {
         !queue.waiting.is_empty()
     }
 
-    /// Takes what waits and lays it out as a frame.
-    fn take(&self, buffer: &mut AlignedBuf) -> Option<(u64, u64, Vec<Request>)> {
+    /// Takes what waits and lays it out as a frame, in this memory.
+    fn take(&self, memory: Vec<u8>) -> Option<Frame> {
         let mut stage = lock(&self.stage);
         let mut queue = lock(&self.queue);
         let mut bytes = 0;
         let fits = |request: &&Request| {
-            bytes += request.bytes.len();
-            bytes <= FRAME_BYTES_MAX || bytes == request.bytes.len()
+            let needs = request.load.byte_len();
+            bytes += needs;
+            bytes <= FRAME_BYTES_MAX || bytes == needs
         };
         let count = queue.waiting.iter().take_while(fits).count();
         let rest = queue.waiting.split_off(count);
@@ -194,18 +293,26 @@ impl Shared {
         if requests.is_empty() {
             return None;
         }
-        buffer.clear();
+        let mut frame = AlignedBuf::begin(memory);
+        let start = frame.len();
         for request in &requests {
-            buffer.extend_from_slice(&request.bytes);
+            request.load.lay_out(&mut frame, &mut stage.next_position);
         }
-        buffer.resize_zeroed(buffer.len().next_multiple_of(PAGE_BYTES));
-        if stage.offset + buffer.len() as u64 > Written::len() {
+        let end = start + (frame.len() - start).next_multiple_of(PAGE_BYTES);
+        frame.resize(end, 0);
+        let bytes = AlignedBuf::from_vec(frame, start);
+        if stage.offset + bytes.len() as u64 > Written::len() {
             stage.offset = 0;
         }
         let (seq, offset) = (stage.next_seq, stage.offset);
         stage.next_seq += 1;
-        stage.offset += buffer.len() as u64;
-        Some((seq, offset, requests))
+        stage.offset += bytes.len() as u64;
+        Some(Frame {
+            seq,
+            offset,
+            requests,
+            bytes,
+        })
     }
 
     /// Answers, in order, every frame that has none before it under way.

@@ -302,7 +302,7 @@ mod tests {
     fn push(queue: &Queue, requests: usize, bytes: usize) {
         queue.push((0..requests).map(|_| Pending {
             request: Box::new(Prepared::of_bytes(bytes)),
-            reply: Reply::One(futures_channel::oneshot::channel().0),
+            reply: Reply::One(oneshot::channel().0),
         }));
     }
 

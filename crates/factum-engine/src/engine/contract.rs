@@ -16,7 +16,14 @@ use crate::sequence::{StreamTail, TailState};
 
 impl EventStore for Engine {
     fn append(&self, batch: AppendBatch) -> BoxFuture<'_, Result<Receipt, StoreError>> {
-        Box::pin(async move { self.core()?.append(batch).await })
+        // Made ready at once, so that what waits is small: it goes from processor to processor.
+        match self
+            .core()
+            .and_then(|core| Ok((core, core.prepare(batch)?)))
+        {
+            Ok((core, request)) => Box::pin(core.append_prepared(request)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn append_each(
@@ -107,7 +114,7 @@ impl SnapshotStore for Engine {
             snapshot.validate()?;
             let core = self.core()?;
             let request = Prepared::snapshot(snapshot, &self.inner.reader.keyer);
-            core.append_prepared(Box::new(request)).await.map(drop)
+            core.append_prepared(request).await.map(drop)
         })
     }
 
@@ -136,7 +143,7 @@ impl SnapshotStore for Engine {
             Snapshot::new(stream.clone(), key.clone(), 0, "").validate()?;
             let core = self.core()?;
             let request = Prepared::drop_snapshots(stream, key, &self.inner.reader.keyer);
-            core.append_prepared(Box::new(request)).await.map(drop)
+            core.append_prepared(request).await.map(drop)
         })
     }
 }
