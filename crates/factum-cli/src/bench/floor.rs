@@ -1,17 +1,17 @@
 //! A group-commit loop that does nothing but commit: the limit of all appends.
 //!
-//! Requests meet in a queue. Two committers take what waits, lay it out as records in an aligned buffer, write that durably with one call into
-//! space that was written before, and answer in the order of the frames. A record is a head with a checksum, and the data. There is no index,
-//! no condition, no stream, no second checksum, nothing to find anything by later: what a store does more than this is what it costs.
-//! The same events, the same tasks, the same kind of queue and the same kind of answer as with the store. A second kind of writer brings bytes that only
-//! have to be copied: what is left of the loop without events. Never: answers before the bytes are durable.
+//! Writers make events and records of them: a head with a checksum, and the data. Their requests meet in a queue. Two committers take what waits,
+//! copy it into an aligned buffer, write that durably with one call into space that was written before, and answer in the order of the frames.
+//! There is no index, no condition, no stream, no second checksum, nothing to find anything by later: what a store does more than this is what it
+//! costs. The same events, the same tasks, the same kind of queue and the same kind of answer as with the store. Another kind of writer brings the same
+//! bytes each time, which are only copied. Never: answers before the bytes are durable.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use factum_io::{AlignedBuf, DiskFile, DiskFileExt, JoinHandle};
-use factum_types::{Bytes, EventType, NewEvent};
+use factum_types::{EventType, NewEvent};
 use tokio::sync::oneshot;
 
 use super::append::{Maker, named};
@@ -52,68 +52,27 @@ struct Queue {
 
 #[derive(Debug)]
 struct Request {
-    load: Load,
-    answer: oneshot::Sender<Result<(), io::ErrorKind>>,
+    /// Records. They go back with the answer, to be used again.
+    records: Vec<u8>,
+    answer: oneshot::Sender<(Vec<u8>, Result<(), io::ErrorKind>)>,
 }
 
-/// What is to be made durable.
-#[derive(Debug)]
-enum Load {
-    /// These events, as records.
-    Events(Vec<NewEvent>),
-    /// These bytes, as they are.
-    Bytes(Bytes),
-}
-
-impl Load {
-    /// How many bytes of a frame it takes.
-    fn byte_len(&self) -> usize {
-        match self {
-            Self::Events(events) => events.iter().map(|e| HEAD_BYTES + e.data.len()).sum(),
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-
-    /// Lays it out at the end of a frame; the first of its events has this position.
-    fn lay_out(&self, frame: &mut Vec<u8>, position: &mut u64) {
-        match self {
-            Self::Bytes(bytes) => frame.extend_from_slice(bytes),
-            Self::Events(events) => {
-                for event in events {
-                    lay_out(event, *position, frame);
-                    *position += 1;
-                }
-            }
-        }
-    }
-}
-
-/// A record: its checksum, position and length, the event's id, and the data.
-fn lay_out(event: &NewEvent, position: u64, frame: &mut Vec<u8>) {
-    const CRC_BYTES: usize = 4;
-    let mut head = [0; HEAD_BYTES];
-    let mut at = CRC_BYTES;
+/// Adds a record: a head with the length of the data, the event's id and a checksum, and the data.
+fn lay_out(event: &NewEvent, records: &mut Vec<u8>) {
     let length = u32::try_from(event.data.len()).unwrap_or(u32::MAX);
-    for part in [
-        &position.to_le_bytes()[..],
-        &length.to_le_bytes(),
-        &event.id.to_bytes(),
-    ] {
-        head[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    let begin = frame.len();
-    frame.extend_from_slice(&head);
-    frame.extend_from_slice(&event.data);
-    let sum = factum_format::hash::crc(&frame[begin + CRC_BYTES..]);
-    frame[begin..begin + CRC_BYTES].copy_from_slice(&sum.to_le_bytes());
+    let sum = factum_format::hash::crc(&event.data);
+    let begin = records.len();
+    records.extend_from_slice(&length.to_le_bytes());
+    records.extend_from_slice(&event.id.to_bytes());
+    records.extend_from_slice(&sum.to_le_bytes());
+    records.resize(begin + HEAD_BYTES, 0);
+    records.extend_from_slice(&event.data);
 }
 
 /// Where the next frame goes.
 #[derive(Debug, Default)]
 struct Stage {
     next_seq: u64,
-    next_position: u64,
     offset: u64,
 }
 
@@ -169,19 +128,18 @@ impl BareLog {
     ) -> Outcome<BareWriter> {
         let maker = Maker::new(&session.env.clock, session.settings.payload, number as u64);
         let event_type = EventType::new("Measured").map_err(named)?;
-        Ok(self.writer_of(Brings::Events(maker, event_type), events))
+        Ok(BareWriter {
+            makes: Some((maker, event_type)),
+            ..self.copied(session, events)
+        })
     }
 
-    /// Someone who appends as many bytes as such a batch has, which are only copied.
+    /// Someone who appends as many bytes as such a batch has, always the same.
     pub(super) fn copied(&self, session: &Session<'_>, events: usize) -> BareWriter {
-        let bytes = vec![7; events * (session.settings.payload + HEAD_BYTES)];
-        self.writer_of(Brings::Bytes(bytes.into()), events)
-    }
-
-    fn writer_of(&self, brings: Brings, events: usize) -> BareWriter {
         BareWriter {
             shared: Arc::clone(&self.shared),
-            brings,
+            makes: None,
+            records: vec![7; events * (session.settings.payload + HEAD_BYTES)],
             events,
         }
     }
@@ -202,34 +160,29 @@ impl Drop for BareLog {
 #[derive(Debug)]
 pub(super) struct BareWriter {
     shared: Arc<Shared>,
-    brings: Brings,
+    /// What makes its events; without it, the same records are appended again and again.
+    makes: Option<(Maker, EventType)>,
+    records: Vec<u8>,
     events: usize,
-}
-
-/// What a writer appends each time.
-#[derive(Debug)]
-enum Brings {
-    Events(Maker, EventType),
-    Bytes(Bytes),
 }
 
 impl Writer for BareWriter {
     async fn write(&mut self) -> Outcome<u64> {
         let (answer, answered) = oneshot::channel();
-        let load = match &mut self.brings {
-            Brings::Events(maker, event_type) => {
-                Load::Events(maker.events(event_type, self.events))
-            }
-            Brings::Bytes(bytes) => Load::Bytes(bytes.clone()),
-        };
-        self.shared.push(Request { load, answer });
-        match answered.await {
-            Ok(Ok(())) => Ok(self.events as u64),
-            Ok(Err(kind)) => Err(Failure::error(format!(
-                "a write of the bare log failed: {kind}"
-            ))),
-            Err(_gone) => Err(Failure::error("the bare log stopped")),
+        let mut records = std::mem::take(&mut self.records);
+        if let Some((maker, event_type)) = &mut self.makes {
+            records.clear();
+            let events = maker.events(event_type, self.events);
+            events.iter().for_each(|event| lay_out(event, &mut records));
         }
+        self.shared.push(Request { records, answer });
+        let Ok((records, written)) = answered.await else {
+            return Err(Failure::error("the bare log stopped"));
+        };
+        self.records = records;
+        written
+            .map_err(|kind| Failure::error(format!("a write of the bare log failed: {kind}")))?;
+        Ok(self.events as u64)
     }
 }
 
@@ -282,7 +235,7 @@ impl Shared {
         let mut queue = lock(&self.queue);
         let mut bytes = 0;
         let fits = |request: &&Request| {
-            let needs = request.load.byte_len();
+            let needs = request.records.len();
             bytes += needs;
             bytes <= FRAME_BYTES_MAX || bytes == needs
         };
@@ -296,7 +249,7 @@ impl Shared {
         let mut frame = AlignedBuf::begin(memory);
         let start = frame.len();
         for request in &requests {
-            request.load.lay_out(&mut frame, &mut stage.next_position);
+            frame.extend_from_slice(&request.records);
         }
         let end = start + (frame.len() - start).next_multiple_of(PAGE_BYTES);
         frame.resize(end, 0);
@@ -330,9 +283,9 @@ impl Shared {
         }
         drop(order);
         for (requests, result) in ready {
-            for request in requests {
+            for Request { records, answer } in requests {
                 // Whoever asked may have gone.
-                request.answer.send(result).unwrap_or_default();
+                drop(answer.send((records, result)));
             }
         }
     }
