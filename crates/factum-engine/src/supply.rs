@@ -72,8 +72,9 @@ struct Making {
 }
 
 const MIB: u64 = 1 << 20;
-/// Zeros are written in pieces as short as a commit that is waited for, which may be behind one of them in the device's queue.
-const PIECE_BYTES: u64 = 64 << 10;
+/// Zeros are written in pieces of which a commit, which may be behind one in the device's queue, does not wait much longer than for another commit; in shorter
+/// ones, what each write costs the processors is more than that.
+const PIECE_BYTES: u64 = 256 << 10;
 /// The next segment is prepared from when this part of the one being written is filled, in hundredths...
 pub(crate) const PREPARE_FROM: u64 = 50;
 /// ... until this part of it is, so that the device is shared with commits for long rather than kept from them for a moment.
@@ -382,9 +383,68 @@ pub(crate) fn zero(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use factum_format::manifest::Manifest;
+    use factum_io::buffer::AlignedBuf;
+    use factum_io::disk::{DiskFileExt, Open};
+    use factum_io::sim::SimEnv;
+
     use super::{
-        LARGE_FRAME_BYTES, MIB, Making, PIECE_BYTES, SKIPPED_MAX, TRIED_BYTES, UNWRITTEN_NS,
+        LARGE_FRAME_BYTES, MIB, Making, PIECE_BYTES, SKIPPED_MAX, Supply, TRIED_BYTES, UNWRITTEN_NS,
     };
+    use crate::catalog::Catalog;
+    use crate::paths::Paths;
+
+    const SEGMENT_BYTES: u64 = 4 * PIECE_BYTES;
+
+    /// How much of a segment that was full of ones is zeroed while so many wait for it.
+    fn zeroed(waiting: usize, reserved: bool) -> u64 {
+        let env = SimEnv::new(7).env();
+        let manifest = Manifest {
+            partition: 0,
+            seq: 1,
+            realm: [1; 16],
+            hash_key: [2; 16],
+            created_time: 0,
+            segment_bytes: SEGMENT_BYTES,
+            segments: Vec::new(),
+            quarantine: Vec::new(),
+        };
+        let paths = Paths::new("store");
+        let catalog = Arc::new(Catalog::new(env.clone(), paths.clone(), manifest));
+        let supply = Supply::new(env.clone(), paths, catalog, SEGMENT_BYTES);
+        supply.waiting.store(waiting, Ordering::Relaxed);
+        let opened = env
+            .disk
+            .open(Path::new("segment"), Open::create_new_direct());
+        let file = opened.unwrap();
+        let mut bytes = AlignedBuf::zeroed(usize::try_from(SEGMENT_BYTES).unwrap());
+        bytes.as_mut_slice().fill(1);
+        file.write_all_at(bytes.as_slice(), 0).unwrap();
+        supply
+            .zero(&*file, &mut Making::default(), reserved)
+            .unwrap();
+        file.read_exact_at(bytes.as_mut_slice(), 0).unwrap();
+        bytes
+            .as_slice()
+            .iter()
+            .take_while(|byte| **byte == 0)
+            .count() as u64
+    }
+
+    #[test]
+    fn zeroing_ends_when_somebody_waits_for_the_segment() {
+        assert_eq!(zeroed(1, true), PIECE_BYTES);
+        assert_eq!(zeroed(0, true), SEGMENT_BYTES);
+        assert_eq!(
+            zeroed(1, false),
+            SEGMENT_BYTES,
+            "its space is not set aside"
+        );
+    }
 
     #[test]
     fn zeroing_pays_where_a_frame_is_zeroed_soon() {
