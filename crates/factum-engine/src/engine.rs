@@ -119,7 +119,10 @@ impl Engine {
             lost_answer,
             lost_request,
         };
-        Self::start(assemble_memory(env, MemoryLog::new(seed, trouble)))
+        Self::start(assemble_memory(
+            env,
+            Box::new(MemoryLog::new(seed, trouble)),
+        ))
     }
 
     /// Opens a store whose threads are the caller's affair.

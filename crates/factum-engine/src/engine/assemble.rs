@@ -9,7 +9,7 @@ use crate::buffers::Buffers;
 use crate::catalog::HAS_CONTROL;
 use crate::core::{Core, HeadOf, Publisher, Queue};
 use crate::key::id_fingerprint;
-use crate::log::{FrameLog, MemoryLog, SegmentLog};
+use crate::log::{FrameLog, SegmentLog};
 use crate::maintain::Maintenance;
 use crate::mutant::{Mutant, on};
 use crate::open::{Opened, Writing};
@@ -107,7 +107,7 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
 }
 
 /// A store in memory.
-pub(crate) fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
+pub(crate) fn assemble_memory(env: Env, log: Box<dyn FrameLog>) -> Parts {
     let options = Options::new("");
     let context = SegmentContext {
         number: 1,
@@ -140,13 +140,7 @@ pub(crate) fn assemble_memory(env: Env, log: MemoryLog) -> Parts {
     let sequencer = Sequencer::new(keyer, context, 0, i64::MIN, ids, options.streams_in_memory);
     let publisher = Publisher::new(0, current, Box::new(|_| None), Box::new(|| {}));
     let queue = Queue::new(options.queue);
-    let core = Core::new(
-        Box::new(log),
-        Arc::clone(&reader),
-        sequencer,
-        publisher,
-        queue,
-    );
+    let core = Core::new(log, Arc::clone(&reader), sequencer, publisher, queue);
     Parts {
         env,
         reader,

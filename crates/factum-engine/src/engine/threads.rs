@@ -170,3 +170,139 @@ impl Drop for LastWill<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use factum_format::frame::{FrameBuilder, FrameHeader};
+    use factum_io::sim::SimEnv;
+    use factum_store::{AppendBatch, Kind, Receipt, StoreError};
+    use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+
+    use super::LastWill;
+    use crate::core::Core;
+    use crate::engine::assemble::assemble_memory;
+    use crate::log::{Commit, FrameLog, LoggedFrame, MemoryLog, NoPlace, Placed, Trouble};
+    use crate::sequence::SegmentContext;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A log in memory that ends the thread which tells it of a durable frame, once it is told to.
+    #[derive(Debug)]
+    struct Trap {
+        log: MemoryLog,
+        reached: Sender<()>,
+        end: Mutex<Receiver<()>>,
+    }
+
+    impl FrameLog for Trap {
+        fn durable(&self, _: Placed) {
+            self.reached.send(()).unwrap();
+            self.end.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            panic!("a thread that is lost, as this test wants it");
+        }
+
+        fn room(&self) -> u64 {
+            self.log.room()
+        }
+
+        fn room_max(&self) -> u64 {
+            self.log.room_max()
+        }
+
+        fn roll(&self, base_position: u64, now: i64) -> Result<SegmentContext, NoPlace> {
+            self.log.roll(base_position, now)
+        }
+
+        fn begin(&self, frame: &mut FrameBuilder) {
+            self.log.begin(frame);
+        }
+
+        fn place(&self, frame: &mut FrameBuilder, base_position: u64, time: i64) -> Placed {
+            self.log.place(frame, base_position, time)
+        }
+
+        fn place_checkpoint(&self, base_position: u64, time: i64) -> Option<Placed> {
+            self.log.place_checkpoint(base_position, time)
+        }
+
+        fn commit(&self, placed: &Placed) -> Commit {
+            self.log.commit(placed)
+        }
+
+        fn takes_back(&self) -> bool {
+            self.log.takes_back()
+        }
+
+        fn read_from(&self, seq: u64) -> io::Result<Vec<LoggedFrame>> {
+            self.log.read_from(seq)
+        }
+
+        fn rewind(&self, seq: u64, previous: Option<&FrameHeader>) {
+            self.log.rewind(seq, previous);
+        }
+    }
+
+    type Append<'a> = Pin<Box<dyn Future<Output = Result<Receipt, StoreError>> + 'a>>;
+
+    /// An append of one event.
+    fn append(core: &Core, number: u8) -> Append<'_> {
+        let stream = StreamName::new(format!("stream-{number}")).unwrap();
+        let event_type = EventType::new("Placed").unwrap();
+        let event = NewEvent::json(EventId::from_bytes([number; 16]), event_type, "{}");
+        let batch = AppendBatch::events(stream, ExpectedRevision::NoStream, vec![event]);
+        Box::pin(core.append_prepared(core.prepare(batch).unwrap()))
+    }
+
+    /// How it fails; `None` while it has no answer.
+    fn failure(append: &mut Append<'_>) -> Option<Kind> {
+        match append
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Pending => None,
+            Poll::Ready(answer) => Some(answer.unwrap_err().kind()),
+        }
+    }
+
+    #[test]
+    fn what_others_left_with_a_lost_thread_is_answered() {
+        let (reached, reaching) = channel();
+        let (ending, end) = channel();
+        let trap = Trap {
+            log: MemoryLog::new(7, Trouble::default()),
+            reached,
+            end: Mutex::new(end),
+        };
+        let parts = assemble_memory(SimEnv::new(7).env(), Box::new(trap));
+        let core: Arc<Core> = parts.core.unwrap();
+        let (mut first, mut second) = (append(&core, 1), append(&core, 2));
+        let frames = [&mut first, &mut second].map(|append| {
+            assert_eq!(failure(append), None);
+            core.build().unwrap()
+        });
+        let [brought, left] = frames;
+        let lost = Arc::clone(&core);
+        let lost = std::thread::spawn(move || {
+            let _last_will = LastWill(&lost);
+            lost.run(brought);
+        });
+        reaching.recv_timeout(PATIENCE).unwrap();
+        core.run(left);
+        assert_eq!(failure(&mut second), None, "it is left to the other thread");
+        ending.send(()).unwrap();
+        assert!(lost.join().is_err());
+        assert_eq!(failure(&mut second), Some(Kind::Unknown));
+        assert_eq!(failure(&mut first), Some(Kind::Unknown));
+        assert!(
+            failure(&mut append(&core, 3)).is_some(),
+            "nothing is accepted"
+        );
+    }
+}
