@@ -181,6 +181,7 @@ mod tests {
     use std::time::Duration;
 
     use factum_format::frame::{FrameBuilder, FrameHeader};
+    use factum_io::Env;
     use factum_io::sim::SimEnv;
     use factum_store::{AppendBatch, Kind, Receipt, StoreError};
     use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
@@ -289,10 +290,12 @@ mod tests {
         });
         let [brought, left] = frames;
         let lost = Arc::clone(&core);
-        let lost = std::thread::spawn(move || {
+        let run = move || {
             let _last_will = LastWill(&lost);
             lost.run(brought);
-        });
+        };
+        let spawner = Env::real().spawner;
+        let lost = spawner.spawn("lost", Box::new(run)).unwrap();
         reaching.recv_timeout(PATIENCE).unwrap();
         core.run(left);
         assert_eq!(failure(&mut second), None, "it is left to the other thread");
