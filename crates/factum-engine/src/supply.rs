@@ -72,9 +72,8 @@ struct Making {
 }
 
 const MIB: u64 = 1 << 20;
-/// Zeros are written in pieces of which a commit, which may be behind one in the device's queue, does not wait much longer than for another commit; in shorter
-/// ones, what each write costs the processors is more than that.
-const PIECE_BYTES: u64 = 256 << 10;
+/// Zeros are written in pieces as short as a commit that is waited for, which may be behind one of them in the device's queue.
+const PIECE_BYTES: u64 = 64 << 10;
 /// The next segment is prepared from when this part of the one being written is filled, in hundredths...
 pub(crate) const PREPARE_FROM: u64 = 50;
 /// ... until this part of it is, so that the device is shared with commits for long rather than kept from them for a moment.

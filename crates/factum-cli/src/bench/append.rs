@@ -21,7 +21,7 @@ use super::session::{Measured, Session};
 use crate::failure::{Failure, Outcome};
 
 const GROUP: &str = "append";
-const BARE: &str = "a group-commit loop with the same writers and events, which writes records and keeps nothing to find them by";
+const BARE: &str = "a bare group-commit loop with the same writers";
 
 /// How many writers with how many events each time, and what must be reached.
 const CROWDS: &[(usize, usize, Floor)] = &[
@@ -88,8 +88,6 @@ fn crowd(
         |session| in_bare_log(session, written, (writers, events)),
         |session| in_store(session, (writers, events)),
     )?;
-    let copied =
-        session.once(&mut |session| copied_in_bare_log(session, written, (writers, events)))?;
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit.figure, BARE)
         .floor(Some(floor))
@@ -99,8 +97,7 @@ fn crowd(
             "bare cpu",
             super::stats::micros(limit.spent.own_ns) / (limit.items.max(1) as f64),
             "µs each",
-        )
-        .fact("bytes only copied", copied.figure, "events/s");
+        );
     session.add(row.note(found.note));
     Ok(())
 }
@@ -142,21 +139,10 @@ pub(super) fn in_bare_log(
     (writers, events): (usize, usize),
 ) -> Outcome<Measured> {
     let log = BareLog::start(session, written)?;
-    let writers: Outcome<_> = (0..writers)
-        .map(|number| log.writer(session, number, events))
+    let writers = (0..writers)
+        .map(|_| log.writer(events, session.settings.payload))
         .collect();
-    crowd::run(session, "bare-writers", writers?)
-}
-
-/// The same without events: as many bytes, which are only copied.
-fn copied_in_bare_log(
-    session: &Session<'_>,
-    written: &Written,
-    (writers, events): (usize, usize),
-) -> Outcome<Measured> {
-    let log = BareLog::start(session, written)?;
-    let writers = (0..writers).map(|_| log.copied(session, events)).collect();
-    crowd::run(session, "copy-writers", writers)
+    crowd::run(session, "bare-writers", writers)
 }
 
 fn in_store(session: &mut Session<'_>, size: (usize, usize)) -> Outcome<Measured> {

@@ -60,7 +60,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
         let row = Row::new(GROUP, name, Unit::Events, found.figure)
             .limit(
                 limit.figure,
-                "the group-commit loop of appends with as many writers, without conditions",
+                "a bare group-commit loop with the same writers, without conditions",
             )
             .floor(floor)
             .times(&found.times)

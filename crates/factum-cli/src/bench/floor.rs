@@ -1,20 +1,18 @@
 //! A group-commit loop that does nothing but commit: the limit of all appends.
 //!
-//! Writers make events and records of them: a head with a checksum, and the data. Their requests meet in a queue. Two committers take what waits,
-//! copy it into an aligned buffer, write that durably with one call into space that was written before, and answer in the order of the frames.
-//! There is no index, no condition, no stream, no second checksum, nothing to find anything by later: what a store does more than this is what it
-//! costs. The same events, the same tasks, the same kind of queue and the same kind of answer as with the store. Another kind of writer brings the same
-//! bytes each time, which are only copied. Never: answers before the bytes are durable.
+//! Requests meet in a queue. Two committers take what waits, copy it into an aligned buffer, write that durably with one call into
+//! space that was written before, and answer in the order of the frames. There is no index, no condition, no checksum, no stream,
+//! nothing to read later: what a store does more than this is what it costs.
+//! The same tasks, the same kind of queue and the same kind of answer as with the store. Never: answers before the bytes are durable.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use factum_io::{AlignedBuf, DiskFile, DiskFileExt, JoinHandle};
-use factum_types::{EventType, NewEvent};
+use factum_types::Bytes;
 use tokio::sync::oneshot;
 
-use super::append::{Maker, named};
 use super::crowd::Writer;
 use super::probe::{MIB, PAGE_BYTES, Written};
 use super::session::Session;
@@ -52,21 +50,8 @@ struct Queue {
 
 #[derive(Debug)]
 struct Request {
-    /// Records. They go back with the answer, to be used again.
-    records: Vec<u8>,
-    answer: oneshot::Sender<(Vec<u8>, Result<(), io::ErrorKind>)>,
-}
-
-/// Adds a record: a head with the length of the data, the event's id and a checksum, and the data.
-fn lay_out(event: &NewEvent, records: &mut Vec<u8>) {
-    let length = u32::try_from(event.data.len()).unwrap_or(u32::MAX);
-    let sum = factum_format::hash::crc(&event.data);
-    let begin = records.len();
-    records.extend_from_slice(&length.to_le_bytes());
-    records.extend_from_slice(&event.id.to_bytes());
-    records.extend_from_slice(&sum.to_le_bytes());
-    records.resize(begin + HEAD_BYTES, 0);
-    records.extend_from_slice(&event.data);
+    bytes: Bytes,
+    answer: oneshot::Sender<Result<(), io::ErrorKind>>,
 }
 
 /// Where the next frame goes.
@@ -120,27 +105,12 @@ impl BareLog {
     }
 
     /// Someone who appends batches of so many events, one after the other.
-    pub(super) fn writer(
-        &self,
-        session: &Session<'_>,
-        number: usize,
-        events: usize,
-    ) -> Outcome<BareWriter> {
-        let maker = Maker::new(&session.env.clock, session.settings.payload, number as u64);
-        let event_type = EventType::new("Measured").map_err(named)?;
-        Ok(BareWriter {
-            makes: Some((maker, event_type)),
-            ..self.copied(session, events)
-        })
-    }
-
-    /// Someone who appends as many bytes as such a batch has, always the same.
-    pub(super) fn copied(&self, session: &Session<'_>, events: usize) -> BareWriter {
+    pub(super) fn writer(&self, events: usize, payload: usize) -> BareWriter {
+        let bytes = vec![7; events * (payload + HEAD_BYTES)];
         BareWriter {
             shared: Arc::clone(&self.shared),
-            makes: None,
-            records: vec![7; events * (session.settings.payload + HEAD_BYTES)],
-            events,
+            bytes: bytes.into(),
+            events: events as u64,
         }
     }
 }
@@ -160,29 +130,24 @@ impl Drop for BareLog {
 #[derive(Debug)]
 pub(super) struct BareWriter {
     shared: Arc<Shared>,
-    /// What makes its events; without it, the same records are appended again and again.
-    makes: Option<(Maker, EventType)>,
-    records: Vec<u8>,
-    events: usize,
+    bytes: Bytes,
+    events: u64,
 }
 
 impl Writer for BareWriter {
     async fn write(&mut self) -> Outcome<u64> {
         let (answer, answered) = oneshot::channel();
-        let mut records = std::mem::take(&mut self.records);
-        if let Some((maker, event_type)) = &mut self.makes {
-            records.clear();
-            let events = maker.events(event_type, self.events);
-            events.iter().for_each(|event| lay_out(event, &mut records));
+        self.shared.push(Request {
+            bytes: self.bytes.clone(),
+            answer,
+        });
+        match answered.await {
+            Ok(Ok(())) => Ok(self.events),
+            Ok(Err(kind)) => Err(Failure::error(format!(
+                "a write of the bare log failed: {kind}"
+            ))),
+            Err(_gone) => Err(Failure::error("the bare log stopped")),
         }
-        self.shared.push(Request { records, answer });
-        let Ok((records, written)) = answered.await else {
-            return Err(Failure::error("the bare log stopped"));
-        };
-        self.records = records;
-        written
-            .map_err(|kind| Failure::error(format!("a write of the bare log failed: {kind}")))?;
-        Ok(self.events as u64)
     }
 }
 
@@ -235,9 +200,8 @@ impl Shared {
         let mut queue = lock(&self.queue);
         let mut bytes = 0;
         let fits = |request: &&Request| {
-            let needs = request.records.len();
-            bytes += needs;
-            bytes <= FRAME_BYTES_MAX || bytes == needs
+            bytes += request.bytes.len();
+            bytes <= FRAME_BYTES_MAX || bytes == request.bytes.len()
         };
         let count = queue.waiting.iter().take_while(fits).count();
         let rest = queue.waiting.split_off(count);
@@ -246,10 +210,11 @@ impl Shared {
         if requests.is_empty() {
             return None;
         }
+        // As the store does it: memory is not cleared before it is filled.
         let mut frame = AlignedBuf::begin(memory);
         let start = frame.len();
         for request in &requests {
-            frame.extend_from_slice(&request.records);
+            frame.extend_from_slice(&request.bytes);
         }
         let end = start + (frame.len() - start).next_multiple_of(PAGE_BYTES);
         frame.resize(end, 0);
@@ -283,9 +248,9 @@ impl Shared {
         }
         drop(order);
         for (requests, result) in ready {
-            for Request { records, answer } in requests {
+            for request in requests {
                 // Whoever asked may have gone.
-                drop(answer.send((records, result)));
+                request.answer.send(result).unwrap_or_default();
             }
         }
     }
