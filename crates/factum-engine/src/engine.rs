@@ -259,6 +259,7 @@ impl Engine {
     pub fn drop_caches(&self) {
         if let Some(sealer) = &self.inner.sealer {
             sealer.kept.blocks.clear();
+            sealer.kept.ahead.forget();
         }
         for sealed in &self.inner.reader.published.view().sealed {
             if let Ok(file) = sealed.file() {

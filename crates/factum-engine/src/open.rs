@@ -31,7 +31,7 @@ use crate::report::OpenReport;
 use crate::seal::Sealer;
 use crate::supply::Supply;
 use crate::view::sealed::read_whole;
-use crate::view::{Blocks, IndexCache, Kept, Unsealed, UnsealedHead, View};
+use crate::view::{Ahead, Blocks, IndexCache, Kept, Unsealed, UnsealedHead, View};
 use writing::End;
 
 /// A store that has been opened, before its threads run.
@@ -221,6 +221,7 @@ impl<'a> Opening<'a> {
             kept: Arc::new(Kept {
                 indexes: IndexCache::new(options.index_cache_bytes),
                 blocks,
+                ahead: Ahead::default(),
             }),
         });
         let view = View::default();

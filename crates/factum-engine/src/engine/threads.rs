@@ -22,6 +22,13 @@ impl Inner {
         threads
             .others
             .push(spawner.spawn("factum-dispatch", Box::new(move || reader.waiters.run()))?);
+        if let Some(sealer) = &self.sealer {
+            let kept = Arc::clone(&sealer.kept);
+            let run = move || kept.ahead.run();
+            threads
+                .others
+                .push(spawner.spawn("factum-ahead", Box::new(run))?);
+        }
         let Some(core) = &self.core else {
             return Ok(());
         };
@@ -69,6 +76,9 @@ impl Inner {
             maintenance.stop();
         }
         self.reader.waiters.close();
+        if let Some(sealer) = &self.sealer {
+            sealer.kept.ahead.close();
+        }
         for other in threads.others.drain(..) {
             panicked |= other.join().is_err();
         }

@@ -13,6 +13,11 @@ use super::page::{Fetched, Page, Want};
 use super::plan::{Bounds, Ordinals, SourceKeys};
 use crate::view::{Published, Segment, View};
 
+/// Whoever goes through everything has about so much read ahead.
+const AHEAD_BYTES: u64 = 16 << 20;
+/// Of which it wishes so much at once.
+const WISH_BYTES: u64 = 4 << 20;
+
 /// Where a cursor begins.
 #[derive(Debug, Clone)]
 pub(crate) struct CursorStart {
@@ -36,6 +41,8 @@ pub(crate) struct Cursor {
     /// Forwards: the next position to consider. Backwards: one more than it.
     next: u64,
     plan: Option<Planned>,
+    /// Whoever goes through everything: the position up to which it is read ahead.
+    ahead: u64,
 }
 
 /// The records of one segment that are still to be fetched.
@@ -61,6 +68,7 @@ impl Cursor {
             lists,
             next,
             plan: None,
+            ahead: 0,
         }
     }
 
@@ -87,6 +95,7 @@ impl Cursor {
         // The end first: what lies before it is in the view that is taken afterwards.
         let end = published.end();
         let view = published.view();
+        self.look_ahead(&view);
         while page.len() < count && page.byte_len() < bytes {
             if self.plan.is_none() {
                 match self.plan_next(&view, end) {
@@ -107,6 +116,30 @@ impl Cursor {
             }
         }
         Ok(false)
+    }
+
+    /// Wishes that what comes next is read ahead, if this goes through everything and has given something already: most reads end with
+    /// their first page.
+    fn look_ahead(&mut self, view: &View) {
+        let is_going = self.next > self.start.from && self.start.direction == Direction::Forward;
+        if !is_going || !matches!(self.start.source, SourceKeys::All) {
+            return;
+        }
+        self.ahead = self.ahead.max(self.next);
+        while let Some(sealed) = view.sealed.get(view.segment_at(self.ahead)) {
+            let (bytes, records) = (sealed.entry.end_offset, sealed.entry.record_count);
+            let records_in = |wanted: u64| (wanted * records / bytes.max(1)).max(1);
+            let end = sealed.end_position();
+            if self.ahead >= end || self.ahead - self.next >= records_in(AHEAD_BYTES) {
+                return;
+            }
+            let until = end.min(self.ahead + records_in(WISH_BYTES));
+            let place = |position| (position - sealed.entry.base_position) * bytes / records.max(1);
+            if !sealed.wish(place(self.ahead)..place(until)) {
+                return;
+            }
+            self.ahead = until;
+        }
     }
 
     fn advance(&mut self, fetched: Fetched) {
@@ -139,9 +172,6 @@ impl Cursor {
             let from = self.next.max(base);
             if from >= segment_end {
                 continue;
-            }
-            if let (SourceKeys::All, Segment::Sealed(sealed)) = (&self.start.source, &segment) {
-                sealed.expect_reads(0, sealed.entry.end_offset);
             }
             let within = clamp_u32(from - base)..clamp_u32(segment_end - base);
             let ordinals = self

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use super::ahead::Ahead;
 use super::blocks::Blocks;
 use super::sealed::Sealed;
 use crate::sync::{Mutex, lock};
@@ -14,6 +15,7 @@ use crate::sync::{Mutex, lock};
 pub(crate) struct Kept {
     pub(crate) indexes: IndexCache,
     pub(crate) blocks: Blocks,
+    pub(crate) ahead: Ahead,
 }
 
 /// Bounds the indexes in memory.

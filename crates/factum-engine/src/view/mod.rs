@@ -4,6 +4,7 @@
 //! in a sealed segment changes, and an unsealed one only grows, by published frames.
 //! Never: waits for the writer.
 
+mod ahead;
 mod blocks;
 pub(crate) mod cache;
 pub(crate) mod image;
@@ -15,6 +16,7 @@ pub(crate) mod unsealed;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use ahead::Ahead;
 pub(crate) use blocks::Blocks;
 pub(crate) use cache::{IndexCache, Kept};
 pub(crate) use index::Index;

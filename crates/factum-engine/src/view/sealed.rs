@@ -16,6 +16,7 @@ use factum_io::disk::{Advice, DiskFile, DiskFileExt, Open, read_to_end};
 use factum_store::{Damage, Kind, StoreError};
 use factum_types::Position;
 
+use super::ahead::Wish;
 use super::blocks::{BLOCK_BYTES, BlockKey};
 use super::cache::Kept;
 use super::index::Index;
@@ -215,6 +216,12 @@ impl Sealed {
             .get(skip..skip + length)
             .unwrap_or_default()
             .to_vec())
+    }
+
+    /// Wishes that these bytes are read ahead; says whether they will be, or need not be.
+    pub(crate) fn wish(self: &Arc<Self>, bytes: std::ops::Range<u64>) -> bool {
+        let sealed = Arc::clone(self);
+        self.kept.ahead.wish(Wish { sealed, bytes })
     }
 
     /// Tells the system that these bytes will be read soon.
