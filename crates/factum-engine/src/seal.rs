@@ -108,7 +108,7 @@ impl Sealer {
         let entry = if worth_packing(&content, old.end_offset) {
             self.seal_packed(oldest, &content, old, &before)?
         } else {
-            self.seal_in_place(oldest, &content, old, &before)?
+            self.seal_in_place(&content, old, &before)?
         };
         drop(content);
         let sealed = Arc::new(self.open(entry));
@@ -182,7 +182,6 @@ impl Sealer {
 
     fn seal_in_place(
         &self,
-        unsealed: &Unsealed,
         content: &Content,
         mut entry: SegmentEntry,
         before: &index::Before<'_>,
@@ -193,11 +192,7 @@ impl Sealer {
         entry.index_hash = factum_format::hash::xxh3_128(&bytes);
         self.write_index(&entry, &bytes)?;
         self.catalog.replace_segment(entry)?;
-        // Give back what was prepared and not used.
-        let path = self.paths.segment(unsealed.head.number, 0);
-        let file = self.env.disk.open(&path, Open::write())?;
-        file.set_len(entry.end_offset.next_multiple_of(PAGE_BYTES))?;
-        file.sync_all()?;
+        shorten(&self.env, &self.paths, &entry)?;
         Ok(entry)
     }
 
@@ -311,6 +306,19 @@ pub(crate) fn data_hash<'a>(headers: impl Iterator<Item = &'a FrameHeader>) -> u
         hasher.update(&header.encode());
     }
     hasher.finish()
+}
+
+/// Gives back what was prepared for a segment that is sealed in place and not used.
+pub(crate) fn shorten(env: &Env, paths: &Paths, entry: &SegmentEntry) -> io::Result<()> {
+    let file = env
+        .disk
+        .open(&paths.segment(entry.number, 0), Open::write())?;
+    let needed = entry.end_offset.next_multiple_of(PAGE_BYTES);
+    if file.len()? > needed {
+        file.set_len(needed)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Whether a file holds just these bytes. Read piece by piece: memory that is new for each segment would have to be cleared each time.

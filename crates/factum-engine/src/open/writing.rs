@@ -20,6 +20,7 @@ use crate::log::{Begun, Cursor, LogStart, PAGE_BYTES};
 use crate::mutant::{Mutant, on};
 use crate::number::to_usize;
 use crate::recover::{Cut, Recovered, Tail};
+use crate::seal::shorten;
 use crate::sequence::SegmentContext;
 use crate::supply::{Begin, Supply, zero};
 use crate::view::{Unsealed, UnsealedHead};
@@ -43,6 +44,7 @@ impl Opening<'_> {
             self.make_durable(read).map_err(failed)?;
         }
         self.remove_strays().map_err(failed)?;
+        self.shorten_sealed().map_err(failed)?;
         if let Some(cut) = &recovered.cut {
             self.cut(read, cut).map_err(failed)?;
         }
@@ -304,6 +306,24 @@ impl Opening<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives back what was prepared of the segment sealed last and not used, if a crash came before that.
+    fn shorten_sealed(&self) -> io::Result<()> {
+        let manifest = self.catalog.manifest();
+        let sealed = manifest
+            .segments
+            .iter()
+            .filter(|entry| entry.state == SegmentState::Sealed);
+        let last = sealed.max_by_key(|entry| entry.number);
+        let Some(last) = last.filter(|entry| entry.generation == 0) else {
+            return Ok(());
+        };
+        match shorten(&self.env, &self.paths, last) {
+            // Whoever reads it is told.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
     }
 }
 

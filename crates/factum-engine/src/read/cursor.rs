@@ -128,13 +128,14 @@ impl Cursor {
         self.ahead = self.ahead.max(self.next);
         while let Some(sealed) = view.sealed.get(view.segment_at(self.ahead)) {
             let (bytes, records) = (sealed.entry.end_offset, sealed.entry.record_count);
-            let records_in = |wanted: u64| (wanted * records / bytes.max(1)).max(1);
+            let records_in = |wanted: u64| part(wanted, records, bytes).max(1);
             let end = sealed.end_position();
             if self.ahead >= end || self.ahead - self.next >= records_in(AHEAD_BYTES) {
                 return;
             }
-            let until = end.min(self.ahead + records_in(WISH_BYTES));
-            let place = |position| (position - sealed.entry.base_position) * bytes / records.max(1);
+            let until = end.min(self.ahead.saturating_add(records_in(WISH_BYTES)));
+            let base = sealed.entry.base_position;
+            let place = |position: u64| part(position.saturating_sub(base), bytes, records);
             if !sealed.wish(place(self.ahead)..place(until)) {
                 return;
             }
@@ -252,6 +253,12 @@ impl Cursor {
         };
         SourceKeys::of_list(list?.as_ref(), &bounds).map_err(|error| sealed.bad_index(&error))
     }
+}
+
+/// As much of `all` as `some` is of `whole`. What a file says of itself may be anything.
+fn part(some: u64, all: u64, whole: u64) -> u64 {
+    let part = u128::from(some) * u128::from(all) / u128::from(whole.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
 }
 
 impl Planned {

@@ -70,19 +70,99 @@ impl Ahead {
         let mut state = lock(&self.state);
         state.is_running = !state.is_closed;
         while !state.is_closed {
-            let Some(Wish { sealed, bytes }) = state.wishes.pop_front() else {
+            let Some(wish) = state.wishes.pop_front() else {
                 state = wait(&self.changed, state);
                 continue;
             };
             drop(state);
-            let mut at = bytes.start;
-            while at < bytes.end {
-                let end = bytes.end.min(at + CALL_BYTES);
-                sealed.expect_reads(at, end - at);
-                at = end;
-            }
-            drop(sealed);
+            wish.pass_on();
             state = lock(&self.state);
         }
+    }
+}
+
+impl Wish {
+    fn pass_on(self) {
+        let Self { sealed, bytes } = self;
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let end = bytes.end.min(at + CALL_BYTES);
+            sealed.expect_reads(at, end - at);
+            at = end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use factum_format::manifest::SegmentEntry;
+    use factum_io::disk::Open;
+    use factum_io::sim::SimEnv;
+
+    use super::{Ahead, CALL_BYTES, WISHES_MAX, Wish};
+    use crate::key::Keyer;
+    use crate::paths::Paths;
+    use crate::view::{Blocks, IndexCache, Kept, Sealed};
+
+    /// A sealed segment of a store whose wishes nobody takes.
+    fn sealed(env: &SimEnv) -> Arc<Sealed> {
+        let kept = Kept {
+            indexes: IndexCache::new(0),
+            blocks: Blocks::new(0).unwrap(),
+            ahead: Ahead::default(),
+        };
+        let with = (env.env(), Paths::new("/data"), Keyer::new([0; 16]));
+        let entry = SegmentEntry {
+            number: 1,
+            ..SegmentEntry::default()
+        };
+        Arc::new(Sealed::new(entry, [0; 16], with, Arc::new(kept)))
+    }
+
+    fn wish(sealed: &Arc<Sealed>) -> Wish {
+        Wish {
+            sealed: Arc::clone(sealed),
+            bytes: 0..CALL_BYTES + 1,
+        }
+    }
+
+    #[test]
+    fn wishes_are_taken_only_where_somebody_works_them_off() {
+        let (ahead, sealed) = (Ahead::default(), sealed(&SimEnv::new(1)));
+        assert!(!ahead.wish(wish(&sealed)), "nobody does yet");
+        ahead.close();
+        ahead.run();
+        assert!(!ahead.wish(wish(&sealed)), "nobody does any more");
+        assert_eq!(Arc::strong_count(&sealed), 1, "nothing is kept");
+    }
+
+    #[test]
+    fn the_system_is_told_of_all_that_is_wished() {
+        let env = SimEnv::new(1);
+        let disk = env.env().disk;
+        for made in ["/data", "/data/segments"] {
+            disk.create_dir(Path::new(made)).unwrap();
+        }
+        let path = Path::new("/data/segments/0000000001.seg");
+        drop(disk.open(path, Open::create_new()).unwrap());
+        env.disk.set_trace(true);
+        wish(&sealed(&env)).pass_on();
+        let trace = env.disk.trace();
+        let told = trace.iter().filter(|call| call.contains("advise"));
+        assert_eq!(told.count(), 2, "in two calls: {trace:?}");
+    }
+
+    #[test]
+    fn they_are_few_and_may_be_given_up() {
+        let (ahead, sealed) = (Ahead::default(), sealed(&SimEnv::new(1)));
+        ahead.state.lock().unwrap().is_running = true;
+        let taken = (0..2 * WISHES_MAX).filter(|_| ahead.wish(wish(&sealed)));
+        assert_eq!(taken.count(), WISHES_MAX);
+        ahead.forget();
+        assert_eq!(Arc::strong_count(&sealed), 1);
+        assert!(ahead.wish(wish(&sealed)), "there is room again");
     }
 }

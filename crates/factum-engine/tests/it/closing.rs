@@ -69,6 +69,32 @@ fn a_segment_that_is_worth_it_is_sealed_and_writing_goes_on_behind_it() {
 }
 
 #[test]
+fn what_was_prepared_and_not_used_is_given_back_after_a_crash() {
+    let dir = TempDir::new();
+    let store = open(dir.path());
+    fill(&store, 0, 600 << 10);
+    store.settle().unwrap();
+    let before = all(&store);
+    store.close().unwrap();
+    let segments = dir.path().join("data/segments");
+    let names = std::fs::read_dir(&segments).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let last = names.filter_map(|name| Some(name.strip_suffix(".g0.idx")?.to_owned()));
+    let last = segments.join(last.max().unwrap() + ".seg");
+    let file = Env::real().disk.open(&last, Open::write()).unwrap();
+    let used = file.len().unwrap();
+    // As it is when the process ends right after the manifest was written.
+    file.set_len(256 << 10).unwrap();
+    assert!(used < 256 << 10);
+
+    let store = open(dir.path());
+    assert_eq!(std::fs::metadata(&last).unwrap().len(), used);
+    assert_eq!(all(&store), before);
+    store.close().unwrap();
+    assert_clean(&dir);
+}
+
+#[test]
 fn a_little_is_left_as_it_is() {
     let dir = TempDir::new();
     let store = open(dir.path());
