@@ -12,7 +12,6 @@ use factum_store::{
 use factum_types::limits::CONFLICT_EVENTS_MAX;
 use factum_types::{EventId, ExpectedRevision, Position, RecordedEvent, Revision, StreamName};
 
-use crate::buffers::WORTH_BYTES;
 use crate::core::{Core, Outcome, Pending, Reply};
 use crate::errors;
 use crate::mutant::{Mutant, on};
@@ -65,7 +64,7 @@ fn too_fast() -> StoreError {
 impl Core {
     /// Makes a batch ready, which needs nothing of the store.
     pub(crate) fn prepare(&self, batch: AppendBatch) -> Result<Box<Prepared>, StoreError> {
-        Prepared::new(batch, &self.reader.keyer, &self.reader.buffers)
+        Prepared::new(batch, &self.reader.keyer)
     }
 
     /// Appends each of these batches, handed over together; see the contract.
@@ -188,10 +187,6 @@ impl Core {
                     }
                 }
                 let receipt = receipt(&mut request, &landed);
-                if request.bodies.capacity() >= WORTH_BYTES {
-                    let bodies = std::mem::take(&mut request.bodies);
-                    self.reader.buffers.give(bodies);
-                }
                 request.recycle();
                 ControlFlow::Break(Ok(receipt))
             }
@@ -644,9 +639,9 @@ fn same_content(
 ) -> bool {
     use factum_format::section::SectionType;
     use factum_types::ContentType;
-    let body = request.body(&given.body);
+    let front = request.body(&given.front);
     let section = |wanted: SectionType| {
-        let found = factum_format::section::sections(body)
+        let found = factum_format::section::sections(front)
             .filter_map(Result::ok)
             .find(|(kind, _)| *kind == wanted.0);
         found.map_or(&[][..], |(_, bytes)| bytes)
@@ -663,7 +658,7 @@ fn same_content(
     request.type_of(given).name == recorded.event_type
         && json == (recorded.content_type == ContentType::Json)
         && given.schema_version == recorded.schema_version
-        && section(SectionType::DATA) == recorded.data
+        && given.data == recorded.data
         && section(SectionType::CUSTOM_METADATA) == recorded.metadata.custom
         && section(SectionType::METADATA) == standard
 }

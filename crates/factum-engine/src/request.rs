@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use factum_format::FormatError;
+use factum_format::hash;
 use factum_format::metadata::StandardMetadata;
 use factum_format::record::{self, RecordFlags, RecordKind, RecordView};
 use factum_format::section::{self, SectionType};
@@ -14,13 +15,12 @@ use factum_format::settings as stored;
 use factum_format::snapshot::SnapshotNote;
 use factum_store::{AppendBatch, Change, Condition, Snapshot, StoreError};
 use factum_types::{
-    ContentType, EventType, ExpectedRevision, FixedSet, NewEvent, Query, Revision, StreamName,
-    StreamSettings, Tag, Timestamp,
+    Bytes, ContentType, EventType, ExpectedRevision, FixedSet, NewEvent, Query, Revision,
+    StreamName, StreamSettings, Tag, Timestamp,
 };
 
 use smallvec::SmallVec;
 
-use crate::buffers::{BUFFER_BYTES, Buffers, WORTH_BYTES};
 use crate::key::{KeyHash, KeyKind, Keyer, id_fingerprint};
 use crate::number::to_u32;
 use crate::sequence::{ControlState, StreamTail};
@@ -46,7 +46,7 @@ pub(crate) struct Prepared {
     /// The types of its events, one after the other; the same one may be there again.
     pub(crate) types: SmallVec<[PreparedType; 1]>,
     pub(crate) conditions: Vec<PreparedCondition>,
-    /// The record bodies of all events, back to back.
+    /// What stands before the data in the record bodies of all events, back to back; the whole bodies of other records.
     pub(crate) bodies: Vec<u8>,
     /// What the caller found out about streams that the sequencer may not know.
     pub(crate) resolved: Vec<Resolved>,
@@ -56,13 +56,10 @@ pub(crate) struct Prepared {
     pub(crate) bytes: usize,
 }
 
-/// About what the parts of an event need in a body beside their content.
-const BODY_FRAME_BYTES: usize = 32;
-
 /// Memory comes in lines of so many bytes.
 const LINE_BYTES: usize = 64;
-/// So much of a request's bodies is asked for before it is looked at.
-const FIRST_BODY_BYTES: usize = 512;
+/// So much of an event's data is asked for before it is looked at.
+const FIRST_DATA_BYTES: usize = 512;
 
 /// One write of a request.
 #[derive(Debug)]
@@ -89,7 +86,7 @@ pub(crate) enum PreparedChange {
     },
 }
 
-/// One event, its body already encoded.
+/// One event. Its data stay where the caller has them until they are copied into a frame.
 #[derive(Debug)]
 pub(crate) struct PreparedEvent {
     pub(crate) id: [u8; 16],
@@ -97,7 +94,10 @@ pub(crate) struct PreparedEvent {
     /// Which of the request's types it has.
     pub(crate) type_index: u32,
     pub(crate) tags: Vec<(Tag, KeyHash)>,
-    pub(crate) body: Range<usize>,
+    /// What stands before the data in its body, mark of the data included.
+    pub(crate) front: Range<usize>,
+    pub(crate) data: Bytes,
+    /// Of both.
     pub(crate) body_crc: u32,
     pub(crate) flags: RecordFlags,
     pub(crate) schema_version: u32,
@@ -154,11 +154,7 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`AppendBatch::validate`], and an id given twice for one stream.
-    pub(crate) fn new(
-        batch: AppendBatch,
-        keyer: &Keyer,
-        buffers: &Buffers,
-    ) -> Result<Box<Self>, StoreError> {
+    pub(crate) fn new(batch: AppendBatch, keyer: &Keyer) -> Result<Box<Self>, StoreError> {
         batch.validate()?;
         let mut prepared = Self::spare();
         prepared.writes.reserve(batch.writes.len());
@@ -167,7 +163,7 @@ impl Prepared {
             let key = keyer.stream(write.stream.as_str());
             let change = match write.change {
                 Change::Events(events) => {
-                    let events = prepared.push_events(key, events, keyer, buffers);
+                    let events = prepared.push_events(key, events, keyer);
                     PreparedChange::Events(events)
                 }
                 Change::Settings(settings) => PreparedChange::Settings(settings),
@@ -286,33 +282,28 @@ impl Prepared {
         });
     }
 
-    fn push_events(
-        &mut self,
-        key: KeyHash,
-        events: Vec<NewEvent>,
-        keyer: &Keyer,
-        buffers: &Buffers,
-    ) -> Range<usize> {
+    fn push_events(&mut self, key: KeyHash, events: Vec<NewEvent>, keyer: &Keyer) -> Range<usize> {
         let first = self.events.len();
-        let bytes: usize = events
-            .iter()
-            .map(|event| event.byte_len() + BODY_FRAME_BYTES)
-            .sum();
-        if self.bodies.is_empty() && (WORTH_BYTES..=BUFFER_BYTES).contains(&bytes) {
-            self.bodies = buffers.take();
-        }
-        self.bodies.reserve(bytes);
+        self.bodies.reserve(events.len());
+        // Most events have nothing before their data but its mark.
+        let mut of_mark = None;
         for event in events {
             let type_index = self.type_index(&event.event_type, keyer);
-            let body = self.push_body(&event);
-            self.bytes += body.len() + event_bytes_max(&event);
+            let front = self.push_front(&event);
+            let front_crc = match of_mark.filter(|_| front.len() == 1) {
+                Some(crc) => crc,
+                None => hash::crc(&self.bodies[front.clone()]),
+            };
+            of_mark = of_mark.or((front.len() == 1).then_some(front_crc));
+            self.bytes += front.len() + event.data.len() + event_bytes_max(&event);
             self.events.push(PreparedEvent {
                 id: event.id.to_bytes(),
                 fingerprint: id_fingerprint(key, event.id.as_u128()),
                 type_index,
                 tags: tag_keys(event.tags, keyer),
-                body_crc: crc32c::crc32c(&self.bodies[body.clone()]),
-                body,
+                body_crc: hash::crc_append(front_crc, &event.data),
+                front,
+                data: event.data,
                 flags: match event.content_type {
                     ContentType::Json => RecordFlags::JSON,
                     ContentType::Binary => RecordFlags::NONE,
@@ -334,7 +325,7 @@ impl Prepared {
         to_u32(self.types.len() - 1)
     }
 
-    fn push_body(&mut self, event: &NewEvent) -> Range<usize> {
+    fn push_front(&mut self, event: &NewEvent) -> Range<usize> {
         let start = self.bodies.len();
         let metadata = StandardMetadata {
             correlation_id: event.metadata.correlation_id.as_deref(),
@@ -357,7 +348,7 @@ impl Prepared {
         if !event.personal.is_empty() {
             section::push(&mut self.bodies, SectionType::PERSONAL, &event.personal);
         }
-        section::push_data_last(&mut self.bodies, &event.data);
+        section::push_data_mark(&mut self.bodies);
         start..self.bodies.len()
     }
 
@@ -395,23 +386,28 @@ impl Prepared {
         let write = self.writes.first().map(|write| write.key);
         let event = self.events.first().map(|event| event.fingerprint);
         std::hint::black_box((write, event));
-        self.look_ahead_from(0, FIRST_BODY_BYTES);
+        self.look_ahead_at(0);
     }
 
-    /// Asks for the memory of so many bytes of the bodies: copied one after the other, each would be waited for.
-    pub(crate) fn look_ahead_from(&self, start: usize, bytes: usize) {
-        let end = self.bodies.len().min(start.saturating_add(bytes));
-        let some = self.bodies.get(start..end).unwrap_or_default();
-        let all = some
+    /// Asks for the memory of the data of an event, if there is one with this number: copied one after the other, each would be waited for.
+    pub(crate) fn look_ahead_at(&self, number: usize) {
+        let data = self.events.get(number).map_or(&[][..], |event| &event.data);
+        let all = data
             .iter()
+            .take(FIRST_DATA_BYTES)
             .step_by(LINE_BYTES)
             .fold(0, |all, byte| all ^ byte);
         std::hint::black_box(all);
     }
 
-    /// The bodies of one event.
+    /// A part of the bodies.
     pub(crate) fn body(&self, range: &Range<usize>) -> &[u8] {
         &self.bodies[range.clone()]
+    }
+
+    /// The body of an event, in two parts.
+    pub(crate) fn body_of<'a>(&'a self, event: &'a PreparedEvent) -> [&'a [u8]; 2] {
+        [self.body(&event.front), &event.data]
     }
 
     /// Every stream whose tail must be known to judge the request.
@@ -576,7 +572,6 @@ mod tests {
     };
 
     use super::{Prepared, SPARE, SPARE_BODY_BYTES_MAX, SPARE_MAX};
-    use crate::buffers::Buffers;
     use crate::key::Keyer;
 
     fn event(number: u8, bytes: usize) -> NewEvent {
@@ -594,8 +589,7 @@ mod tests {
     }
 
     fn prepare(batch: AppendBatch) -> Box<Prepared> {
-        let buffers = Buffers::new(0);
-        Prepared::new(batch, &Keyer::new([7; 16]), &buffers).unwrap()
+        Prepared::new(batch, &Keyer::new([7; 16])).unwrap()
     }
 
     fn spare() -> usize {
@@ -636,7 +630,9 @@ mod tests {
         while spare() > 0 {
             drop(Prepared::spare());
         }
-        prepare(batch("a", event(1, SPARE_BODY_BYTES_MAX))).recycle();
+        let mut rich = event(1, 10);
+        rich.metadata.custom = vec![7; SPARE_BODY_BYTES_MAX].into();
+        prepare(batch("a", rich)).recycle();
         assert_eq!(spare(), 0);
     }
 }

@@ -28,7 +28,7 @@ pub use decode::{
     RecordShape, RecordView, TagRefs, decode, decode_head, decode_unverified, record_bytes,
 };
 pub(crate) use decode::{head_matches, parse as decode_structure};
-pub use encode::{RecordHead, encode, head_len_max};
+pub use encode::{RecordHead, encode, encode_parts, head_len_max};
 
 /// What a record is. Any byte is a kind; those that this release knows are constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

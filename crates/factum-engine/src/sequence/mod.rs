@@ -101,8 +101,8 @@ impl Undo {
     }
 }
 
-/// So far ahead the bodies of a request are asked for, in bytes.
-const BODIES_AHEAD: usize = 2 << 10;
+/// The data of so many events further on are asked for.
+const DATA_AHEAD: usize = 8;
 /// So many ids are looked for in memory at a time.
 const IDS_AT_ONCE: usize = 32;
 
@@ -444,14 +444,14 @@ impl Sequencer {
             PreparedChange::Events(range) => {
                 let first = self.next_position;
                 let mut last_type = None;
-                for event in &request.events[range.clone()] {
+                for (number, event) in range.clone().zip(&request.events[range.clone()]) {
                     let type_ref = match last_type {
                         Some((index, type_ref)) if index == event.type_index => type_ref,
                         _ => self.type_ref(request, event, frame, undo),
                     };
                     last_type = Some((event.type_index, type_ref));
                     let refs = (stream_ref, type_ref);
-                    request.look_ahead_from(event.body.end + BODIES_AHEAD, event.body.len());
+                    request.look_ahead_at(number + DATA_AHEAD);
                     self.event(request, event, refs, tail, now, frame, undo);
                 }
                 let events = request.events[range.clone()].iter();
@@ -521,7 +521,7 @@ impl Sequencer {
             time_delta: time.saturating_sub(self.names.context().base_time),
             tag_refs: &self.tag_refs,
         };
-        put(frame, &head, request.body(&event.body), event.body_crc);
+        put(frame, &head, request.body_of(event), event.body_crc);
         if self.recent.is_enabled() {
             let tags = event.tags.iter().map(|(_, key)| *key).collect();
             self.recent.push(position, request.type_of(event).key, tags);
@@ -583,7 +583,7 @@ impl Sequencer {
             time_delta: time.saturating_sub(self.names.context().base_time),
             tag_refs: &[],
         };
-        put(frame, &record, body, body_crc);
+        put(frame, &record, [body, &[]], body_crc);
         // A snapshot is no fact: events that bring their own time are not late because of it.
         let last = if head.kind == RecordKind::SNAPSHOT {
             self.last_time
@@ -626,8 +626,8 @@ struct Head {
 }
 
 /// Puts a record into a frame that was checked to have room for it.
-fn put(frame: &mut FrameBuilder, head: &RecordHead<'_>, body: &[u8], body_crc: u32) {
-    let written = frame.record(head, body, body_crc);
+fn put(frame: &mut FrameBuilder, head: &RecordHead<'_>, body: [&[u8]; 2], body_crc: u32) {
+    let written = frame.record_parts(head, body, body_crc);
     assert!(
         written.is_ok(),
         "a record that was checked against the limits fits: {written:?}"

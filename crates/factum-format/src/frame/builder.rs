@@ -137,6 +137,19 @@ impl FrameBuilder {
         body: &[u8],
         body_crc: u32,
     ) -> Result<usize, FormatError> {
+        self.record_parts(head, [body, &[]], body_crc)
+    }
+
+    /// As [`record`](Self::record), of a body that lies in two places.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn record_parts(
+        &mut self,
+        head: &RecordHead<'_>,
+        body: [&[u8]; 2],
+        body_crc: u32,
+    ) -> Result<usize, FormatError> {
         let before = self.out.len();
         if self.record_count == 0 {
             self.first_position = head.position;
@@ -146,7 +159,7 @@ impl FrameBuilder {
                 item: self.record_count.into(),
             });
         }
-        let length = record::encode(&mut self.out, head, body, body_crc)?;
+        let length = record::encode_parts(&mut self.out, head, body, body_crc)?;
         if let Err(error) = check_frame_len(self.frame_len_max()) {
             self.out.truncate(before);
             return Err(error);

@@ -56,9 +56,23 @@ pub fn encode(
     body: &[u8],
     body_crc: u32,
 ) -> Result<usize, FormatError> {
+    encode_parts(out, head, [body, &[]], body_crc)
+}
+
+/// As [`encode`], of a body that lies in two places.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_parts(
+    out: &mut Vec<u8>,
+    head: &RecordHead<'_>,
+    body: [&[u8]; 2],
+    body_crc: u32,
+) -> Result<usize, FormatError> {
+    let [front, rest] = body;
     debug_assert_eq!(
         body_crc,
-        hash::crc(body),
+        hash::crc_append(hash::crc(front), rest),
         "the body checksum is of another body"
     );
     let mut small = Scratch([0; SCRATCH_BYTES]);
@@ -71,17 +85,20 @@ pub fn encode(
     };
     let end = put_variable_part(head, scratch);
     let head_len = end.saturating_sub(SUMMED_FRONT_BYTES - 8);
-    let record_len = head_len.saturating_add(body.len());
+    let record_len = head_len
+        .saturating_add(front.len())
+        .saturating_add(rest.len());
     let length = put_fixed_part(head, head_len, record_len, body_crc, scratch)?;
     let summed = scratch.get(..end).unwrap_or_default();
     let crc = hash::crc(summed);
-    let mut front = [0; 8];
-    bytes::put_at(&mut front, 0, &length.to_le_bytes());
-    bytes::put_at(&mut front, 4, &crc.to_le_bytes());
+    let mut first = [0; 8];
+    bytes::put_at(&mut first, 0, &length.to_le_bytes());
+    bytes::put_at(&mut first, 4, &crc.to_le_bytes());
     out.reserve(record_len);
-    out.extend_from_slice(&front);
+    out.extend_from_slice(&first);
     out.extend_from_slice(summed.get(SUMMED_FRONT_BYTES..).unwrap_or_default());
-    out.extend_from_slice(body);
+    out.extend_from_slice(front);
+    out.extend_from_slice(rest);
     Ok(record_len)
 }
 
