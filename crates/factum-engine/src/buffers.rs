@@ -1,12 +1,11 @@
 //! Large buffers, used again.
 //!
 //! Memory that comes from the system anew is cleared first, which at full speed costs a commit as much as all else that it does. Frames are built
-//! in these, a segment keeps its frames in them until it is sealed, and large requests bring their bodies in them; so what one segment gives
-//! back serves the next. Never: keeps more than two segments had, or anything for long when nothing is written.
+//! in these, and a segment keeps its frames in them until it is sealed; so what one segment gives back serves the next. Never: keeps more than two segments had, or anything for long when nothing is written.
 
 use crate::sync::{Mutex, lock};
 
-/// How many bytes fit into a buffer: a request or a part of a segment of common size, with room for what a frame needs besides its requests.
+/// How many bytes fit into a buffer: a part of a segment of common size, with room for what a frame needs besides its requests.
 pub(crate) const BUFFER_BYTES: usize = (1 << 20) + (128 << 10);
 /// How many fit into a large one: the longest frame, but for one with a single request that is longer.
 pub(crate) const LARGE_BUFFER_BYTES: usize = (4 << 20) + (128 << 10);

@@ -17,6 +17,12 @@ fn encoded(head: &RecordHead<'_>, body: &[u8]) -> Vec<u8> {
 
 fn check_round_trip(head: &RecordHead<'_>, body: &[u8]) {
     let mut bytes = encoded(head, body);
+    for cut in [0, body.len() / 2, body.len()] {
+        let (front, rest) = body.split_at(cut);
+        let mut of_parts = Vec::new();
+        encode_parts(&mut of_parts, head, [front, rest], hash::crc(body)).unwrap();
+        assert_eq!(of_parts, bytes, "wherever the body is cut");
+    }
     let length = bytes.len();
     assert!(length - body.len() <= head_len_max(head.tag_refs.len()));
     bytes.extend_from_slice(b"what follows");
