@@ -94,7 +94,7 @@ pub(crate) struct PreparedEvent {
     /// Which of the request's types it has.
     pub(crate) type_index: u32,
     pub(crate) tags: Vec<(Tag, KeyHash)>,
-    /// What stands before the data in its body, mark of the data included.
+    /// What stands before the data in its body, mark of the data included; nothing where that is only the mark, as of most events.
     pub(crate) front: Range<usize>,
     pub(crate) data: Bytes,
     /// Of both.
@@ -284,18 +284,16 @@ impl Prepared {
 
     fn push_events(&mut self, key: KeyHash, events: Vec<NewEvent>, keyer: &Keyer) -> Range<usize> {
         let first = self.events.len();
-        self.bodies.reserve(events.len());
-        // Most events have nothing before their data but its mark.
-        let mut of_mark = None;
+        let of_mark = hash::crc(&section::DATA_MARK);
         for event in events {
             let type_index = self.type_index(&event.event_type, keyer);
             let front = self.push_front(&event);
-            let front_crc = match of_mark.filter(|_| front.len() == 1) {
-                Some(crc) => crc,
-                None => hash::crc(&self.bodies[front.clone()]),
+            let front_crc = match front.len() {
+                0 => of_mark,
+                _ => hash::crc(&self.bodies[front.clone()]),
             };
-            of_mark = of_mark.or((front.len() == 1).then_some(front_crc));
-            self.bytes += front.len() + event.data.len() + event_bytes_max(&event);
+            self.bytes += section::DATA_MARK.len() + front.len() + event.data.len();
+            self.bytes += event_bytes_max(&event);
             self.events.push(PreparedEvent {
                 id: event.id.to_bytes(),
                 fingerprint: id_fingerprint(key, event.id.as_u128()),
@@ -325,6 +323,7 @@ impl Prepared {
         to_u32(self.types.len() - 1)
     }
 
+    /// Adds what stands before the data, if there is anything but the mark; where it is.
     fn push_front(&mut self, event: &NewEvent) -> Range<usize> {
         let start = self.bodies.len();
         let metadata = StandardMetadata {
@@ -348,7 +347,9 @@ impl Prepared {
         if !event.personal.is_empty() {
             section::push(&mut self.bodies, SectionType::PERSONAL, &event.personal);
         }
-        section::push_data_mark(&mut self.bodies);
+        if self.bodies.len() > start {
+            self.bodies.extend_from_slice(&section::DATA_MARK);
+        }
         start..self.bodies.len()
     }
 
@@ -407,7 +408,11 @@ impl Prepared {
 
     /// The body of an event, in two parts.
     pub(crate) fn body_of<'a>(&'a self, event: &'a PreparedEvent) -> [&'a [u8]; 2] {
-        [self.body(&event.front), &event.data]
+        let front = match event.front.len() {
+            0 => &section::DATA_MARK[..],
+            _ => self.body(&event.front),
+        };
+        [front, &event.data]
     }
 
     /// Every stream whose tail must be known to judge the request.

@@ -46,14 +46,12 @@ pub fn push(out: &mut Vec<u8>, section: SectionType, bytes: &[u8]) {
 
 /// Appends the payload as the last section of a record body.
 pub fn push_data_last(out: &mut Vec<u8>, bytes: &[u8]) {
-    push_data_mark(out);
+    out.extend_from_slice(&DATA_MARK);
     out.extend_from_slice(bytes);
 }
 
-/// Appends what stands before the payload as the last section: all that follows in the body is the payload.
-pub fn push_data_mark(out: &mut Vec<u8>) {
-    out.push(SectionType::DATA_LAST.0);
-}
+/// What stands before the payload as the last section: all that follows in the body is the payload.
+pub const DATA_MARK: [u8; 1] = [SectionType::DATA_LAST.0];
 
 /// How many bytes [`push`] appends for a section of `length` bytes.
 #[must_use]

@@ -229,9 +229,8 @@ impl Maker {
     }
 
     fn make(&mut self, event_type: &EventType) -> NewEvent {
-        let mut tail = [0; 10];
-        self.random.fill(&mut tail);
-        let piece = self.random.usize(..Self::PIECES) * self.payload;
+        let [piece, _, _, _, _, _, tail @ ..] = self.random.u128(..).to_le_bytes();
+        let piece = usize::from(piece) % Self::PIECES * self.payload;
         let data = self.block.get(piece..piece + self.payload);
         let data = Bytes::from_static(data.unwrap_or_default());
         NewEvent::binary(EventId::v7(self.unix_ms, tail), event_type.clone(), data)
