@@ -12,6 +12,8 @@ use crate::sync::{Condvar, Mutex, lock, wait};
 
 /// So many wishes wait at most; what more is wished for is not read ahead.
 const WISHES_MAX: usize = 64;
+/// So much of a wish is passed on at most, whatever a file says of its length.
+const WISH_BYTES_MAX: u64 = 16 << 20;
 /// So much is asked for with one call. Systems heed no more than some MiB of each.
 const CALL_BYTES: u64 = 1 << 20;
 
@@ -85,8 +87,9 @@ impl Wish {
     fn pass_on(self) {
         let Self { sealed, bytes } = self;
         let mut at = bytes.start;
-        while at < bytes.end {
-            let end = bytes.end.min(at + CALL_BYTES);
+        let all = bytes.end.min(at.saturating_add(WISH_BYTES_MAX));
+        while at < all {
+            let end = all.min(at.saturating_add(CALL_BYTES));
             sealed.expect_reads(at, end - at);
             at = end;
         }
@@ -153,6 +156,14 @@ mod tests {
         let trace = env.disk.trace();
         let told = trace.iter().filter(|call| call.contains("advise"));
         assert_eq!(told.count(), 2, "in two calls: {trace:?}");
+
+        env.disk.set_trace(true);
+        let sealed = sealed(&env);
+        for bytes in [0..u64::MAX, u64::MAX - 1..u64::MAX] {
+            let sealed = Arc::clone(&sealed);
+            Wish { sealed, bytes }.pass_on();
+        }
+        assert!(env.disk.trace().len() < 100, "no wish takes for ever");
     }
 
     #[test]

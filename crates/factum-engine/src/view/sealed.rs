@@ -218,7 +218,7 @@ impl Sealed {
             .to_vec())
     }
 
-    /// Wishes that these bytes are read ahead; says whether they will be, or need not be.
+    /// Wishes that these bytes are read ahead; says whether they will be asked for.
     pub(crate) fn wish(self: &Arc<Self>, bytes: std::ops::Range<u64>) -> bool {
         let sealed = Arc::clone(self);
         self.kept.ahead.wish(Wish { sealed, bytes })
