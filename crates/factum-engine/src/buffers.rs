@@ -1,7 +1,8 @@
 //! Large buffers, used again.
 //!
 //! Memory that comes from the system anew is cleared first, which at full speed costs a commit as much as all else that it does. Frames are built
-//! in these, and a segment keeps its frames in them until it is sealed; so what one segment gives back serves the next. Never: keeps more than two segments had, or anything for long when nothing is written.
+//! in these, and a segment keeps its frames in them until it is sealed; so what one segment gives back serves the next.
+//! Never: keeps more than two segments had, or anything for long when nothing is written.
 
 use crate::sync::{Mutex, lock};
 

@@ -1,5 +1,7 @@
 //! The engine's integration tests.
 #[cfg(test)]
+mod ahead;
+#[cfg(test)]
 mod basics;
 #[cfg(test)]
 mod checkpoints;
