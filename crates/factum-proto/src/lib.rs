@@ -1,7 +1,7 @@
 //! The wire: messages and services, generated from our own descriptions of them in `proto/`.
 //!
 //! What lives here: what KurrentDB's clients send and expect, and `factum.v1`, with the contract of factum-store written in it (`contract`).
-//! Relies on: prost and tonic. Never: decides anything.
+//! `codec` refuses messages of too many parts before they are made. Relies on: prost and tonic. Never: decides anything else.
 
 #![expect(
     missing_docs,
@@ -15,6 +15,7 @@
     reason = "what is generated has its own ways, and a field whose name says all has no words"
 )]
 
+pub mod codec;
 pub mod contract;
 pub mod google;
 pub mod kurrent;

@@ -1,5 +1,7 @@
 //! Who asks, found out once per request, and whether they may, asked by each handler.
 
+use std::sync::Arc;
+
 use axum::http::{Request, header};
 use axum::response::{IntoResponse, Response};
 use factum_store::StoreError;
@@ -9,6 +11,7 @@ use tonic::Status;
 use crate::auth::{Caller, Denied, Operation, Target, Unauthenticated};
 use crate::http::problem::Problem;
 use crate::node::Node;
+use crate::room::Brought;
 use crate::wire::errors;
 
 /// Whether a request speaks gRPC, and so is answered in its words.
@@ -73,6 +76,12 @@ pub(crate) fn caller<T>(request: &tonic::Request<T>) -> Caller {
         .get::<Caller>()
         .cloned()
         .unwrap_or_default()
+}
+
+/// What a request says, and what it has brought.
+pub(crate) fn brought<T>(request: tonic::Request<T>) -> (T, Arc<Brought>) {
+    let (_, extensions, says) = request.into_parts();
+    (says, Brought::of(&extensions))
 }
 
 /// What a caller who may not is told over gRPC.

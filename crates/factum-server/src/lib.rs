@@ -36,6 +36,7 @@ mod options;
 mod overdue;
 mod own;
 pub mod persistent;
+mod room;
 mod routes;
 mod streams;
 mod task;

@@ -9,7 +9,7 @@ use factum_io::Env;
 use factum_store::{AppendBatch, CheckpointStore, EventStore, Kind, SnapshotStore, StoreError};
 use factum_types::{EventId, StreamName, Timestamp};
 use futures_core::future::BoxFuture;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::StartError;
@@ -20,6 +20,7 @@ use crate::metrics::{self, Metrics};
 use crate::options::{Limits, Options};
 use crate::overdue::{Late, Overdue, first_look};
 use crate::persistent::{StoreFeed, Subscriptions};
+use crate::room::Room;
 use crate::task::to_the_end;
 use crate::world::{World, event_id};
 
@@ -41,8 +42,8 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     /// Where appends wait for the store.
     overdue: Overdue,
-    /// Room for the bodies of plain HTTP, in bytes.
-    pub(crate) bodies: Arc<Semaphore>,
+    /// For what requests bring.
+    pub(crate) room: Arc<Room>,
     started_ns: u64,
     priority: AtomicI32,
     stopping: watch::Sender<bool>,
@@ -75,7 +76,7 @@ impl Node {
             auth,
             links,
             subscriptions,
-            bodies: room_for_bodies(&options.limits),
+            room: room(&options.limits),
             options,
             env,
             instance,
@@ -238,10 +239,11 @@ fn is_remembered(stream: &StreamName) -> bool {
     stream.as_str().starts_with('$')
 }
 
-/// Room for as many bytes of bodies as the limits say, and for one message at least.
-fn room_for_bodies(limits: &Limits) -> Arc<Semaphore> {
-    let bytes = limits.body_bytes_in_flight.max(limits.message_bytes);
-    Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)))
+/// Room for as many bytes as the limits say, and for one of the largest messages at least, twice: as it comes, and as what is made of it.
+fn room(limits: &Limits) -> Arc<Room> {
+    const AT_LEAST: usize = 4;
+    let least = limits.message_bytes.saturating_mul(AT_LEAST);
+    Arc::new(Room::new(limits.request_bytes_in_flight.max(least)))
 }
 
 impl fmt::Debug for Node {

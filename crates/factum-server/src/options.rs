@@ -47,9 +47,9 @@ pub struct Limits {
     pub appends_in_flight: usize,
     /// Bytes of those appends, the last of which may go beyond.
     pub append_bytes_in_flight: usize,
-    /// Bytes of the bodies of all requests of plain HTTP, each until its append is answered, but never less than one message; what comes
-    /// beyond is refused.
-    pub body_bytes_in_flight: usize,
+    /// Bytes that all requests have brought, each until it is answered, those of long calls until what they are for is done, but never less than
+    /// four messages; what comes beyond is refused. A quarter of it is for the first 16 KiB of each request.
+    pub request_bytes_in_flight: usize,
     /// For the first byte of a request, for a TLS handshake, and for the headers of an HTTP/1.1 request.
     pub hello: Duration,
     /// Between two pings of an HTTP/2 connection, and for the answer to one.
@@ -86,7 +86,7 @@ impl Default for Limits {
             batches_in_flight: 256,
             appends_in_flight: 1_024,
             append_bytes_in_flight: 32 << 20,
-            body_bytes_in_flight: 128 << 20,
+            request_bytes_in_flight: 128 << 20,
             hello: Duration::from_secs(10),
             keep_alive: Duration::from_secs(20),
             upload: Duration::from_secs(60),

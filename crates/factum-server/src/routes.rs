@@ -37,6 +37,7 @@ use crate::node::Node;
 use crate::operations::OperationsService;
 use crate::own::StoreService;
 use crate::persistent::{Gate, PersistentService};
+use crate::room::Room;
 use crate::streams::StreamsService;
 use crate::users::UsersService;
 use crate::v2::SecondStreamsService;
@@ -74,6 +75,11 @@ impl Entrance {
             streams,
             own,
         }
+    }
+
+    /// For what requests bring.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.node.room
     }
 
     /// Answers a request.

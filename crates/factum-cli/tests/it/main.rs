@@ -12,6 +12,8 @@ mod damage;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod in_and_out;
 #[cfg(test)]
 mod load;

@@ -44,9 +44,23 @@ impl Serving {
         Self { child, id, said }
     }
 
-    fn of(place: &Place, args: &[&str]) -> Self {
+    pub(crate) fn of(place: &Place, args: &[&str]) -> Self {
         let always = ["serve", "-o", "ndjson", "--listen", "127.0.0.1:0"];
         Self::start(place.command(&[&always[..], args].concat()))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.said["address"].as_str().unwrap()
+    }
+
+    /// Its memory as the system says it: now (`VmRSS:`) or the most that it had (`VmHWM:`), in bytes.
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = format!("/proc/{}/status", self.id.as_raw_nonzero());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with(which));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() << 10
     }
 
     /// Ends it in order, and gives its exit code.

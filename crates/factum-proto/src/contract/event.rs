@@ -139,19 +139,28 @@ impl From<NewEvent> for v1::NewEvent {
     }
 }
 
+/// Bytes by themselves: those of a message keep all of it in memory, and an event waits for the store, whatever else its message had in it.
+fn copied(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 impl TryFrom<v1::NewEvent> for NewEvent {
     type Error = StoreError;
 
     fn try_from(event: v1::NewEvent) -> Result<Self, StoreError> {
+        let metadata = metadata(event.metadata);
         Ok(Self {
             id: id(&event.id)?,
             event_type: event_type(&event.event_type)?,
-            data: event.data,
+            data: copied(&event.data),
             content_type: content_type(event.content_type)?,
             schema_version: event.schema_version,
             tags: tags(&event.tags)?,
-            metadata: metadata(event.metadata),
-            personal: event.personal,
+            metadata: Metadata {
+                custom: copied(&metadata.custom),
+                ..metadata
+            },
+            personal: copied(&event.personal),
             time: event.time.map(Timestamp::from_micros),
         })
     }

@@ -11,6 +11,7 @@ use factum_store::{
 };
 use factum_types::{ExpectedRevision, NewEvent, RecordedEvent, StreamSettings};
 use prost::Message;
+use prost::bytes::Bytes;
 
 use super::error::{CONFLICT_BYTES_MAX, details, of_details};
 use super::{read_item, subscription_item};
@@ -44,6 +45,22 @@ where
 fn events() {
     round_trips::<NewEvent, v1::NewEvent>(Random::new_event);
     round_trips::<RecordedEvent, v1::RecordedEvent>(Random::recorded_event);
+}
+
+/// An event that waits for the store keeps nothing else of its message in memory.
+#[test]
+fn what_is_to_be_appended_is_copied_out_of_its_message() {
+    let mut random = Random::new(7);
+    let mut event = random.new_event();
+    (event.data, event.personal) = ("data".into(), "personal".into());
+    event.metadata.custom = "custom".into();
+    let message: Bytes = v1::NewEvent::from(event).encode_to_vec().into();
+    let within = message.as_ptr_range();
+    let event = NewEvent::try_from(v1::NewEvent::decode(message.clone()).unwrap()).unwrap();
+    for bytes in [&event.data, &event.personal, &event.metadata.custom] {
+        assert!(!bytes.is_empty());
+        assert!(!within.contains(&bytes.as_ptr()), "{bytes:?}");
+    }
 }
 
 #[test]

@@ -299,8 +299,8 @@ async fn large(address: SocketAddr) {
             content: Some(Content::ProposedMessage(ProposedMessage {
                 id: id(),
                 metadata: properties(),
-                custom_metadata: Bytes::new(),
-                data: data.clone(),
+                custom_metadata: Vec::new(),
+                data: data.to_vec(),
             })),
         };
         let messages = futures_util::stream::iter([append_options(), event]);

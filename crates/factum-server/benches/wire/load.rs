@@ -78,8 +78,8 @@ pub(crate) async fn append_one(client: &mut StreamsClient<Channel>, stream: usiz
     let event = Content::ProposedMessage(ProposedMessage {
         id: id(),
         metadata: properties(),
-        custom_metadata: Bytes::new(),
-        data: data.clone(),
+        custom_metadata: Vec::new(),
+        data: data.to_vec(),
     });
     let messages = [options, event].map(|content| AppendReq {
         content: Some(content),
@@ -147,8 +147,8 @@ pub(crate) async fn streamed(clock: &Clock, address: SocketAddr, time: Duration)
                     proposed_messages: vec![BatchMessage {
                         id: id(),
                         metadata: properties(),
-                        custom_metadata: Bytes::new(),
-                        data: data.clone(),
+                        custom_metadata: Vec::new(),
+                        data: data.to_vec(),
                     }],
                     is_final: true,
                 };

@@ -1,7 +1,7 @@
 //! An append: one event or several, all or none, to one stream.
 //!
 //! Relies on: `log` for what an append to a stream is, and [`Node::append_within`] for its time and its numbers. Never: reads a body
-//! before the caller may write, and what is expected is understood; or gives its room away before it is answered.
+//! before the caller may write, and what is expected is understood.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) async fn append(
     Given::parse(uri.query(), &[])?;
     let expected = expected(&headers)?;
     let form = Form::of(&headers)?;
-    let (body, _room) = whole(body, &node).await?;
+    let body = whole(body, &node).await?;
     let events = events(form, &headers, &stream, &body, || node.new_id())?;
     drop(body);
     let ids: Vec<_> = events.iter().map(|event| event.id.to_string()).collect();

@@ -103,8 +103,11 @@ impl Service<Request<Incoming>> for Watched {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
+        let brought = self.routes.room().brought();
+        let mut request = Whole::of(request, &self.conduct, &brought);
+        request.extensions_mut().insert(brought);
         Answering {
-            answer: self.routes.answer(Whole::of(request, &self.conduct)),
+            answer: self.routes.answer(request),
             open: Some(Open {
                 conduct: Arc::clone(&self.conduct),
                 counts: true,

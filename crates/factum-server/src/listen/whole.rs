@@ -1,7 +1,9 @@
-//! Bodies of requests over HTTP/2, which end only when the client says so.
+//! Bodies of requests: counted, and over HTTP/2 ended only when the client says so.
 //!
 //! A stream that is reset with `NO_ERROR` or `CANCEL` (RFC 9113, section 8.1) looks to hyper as if the body had come to its end. An append of
 //! many messages, cut between two of them, would pass for a shorter one.
+//!
+//! Relies on: who reads a body of messages asks for more only once it has read all that have come whole. Never: looks into a message.
 
 use std::io;
 use std::pin::Pin;
@@ -14,19 +16,83 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tonic::codegen::StdError;
 
 use super::conduct::Conduct;
+use crate::room::Brought;
 
-/// A body that fails where it was cut, which counts as giving the request up.
+/// A body that fails where it was cut, which counts as giving the request up, or where there is no room for it.
 #[derive(Debug)]
 pub(super) struct Whole {
     body: Incoming,
     /// `None` over HTTP/1.1, whose bodies say themselves where they end.
     conduct: Option<Arc<Conduct>>,
+    brought: Arc<Brought>,
+    messages: Messages,
+}
+
+/// Where the messages of gRPC end in a body: each has a byte for how it is compressed and its length in four before it.
+#[derive(Debug, Default)]
+struct Messages {
+    header: [u8; 5],
+    /// How many bytes of a header have come.
+    of_header: usize,
+    /// How many bytes of a message have to come.
+    to_come: usize,
+    /// How many have come of a header and its message that are not whole.
+    begun: usize,
+}
+
+impl Messages {
+    fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let wanted = match self.to_come {
+                0 => self.header.len() - self.of_header,
+                to_come => to_come,
+            };
+            let (now, later) = bytes.split_at(wanted.min(bytes.len()));
+            bytes = later;
+            self.begun += now.len();
+            if self.to_come > 0 {
+                self.to_come -= now.len();
+            } else {
+                self.read_header(now);
+            }
+            if self.of_header == 0 && self.to_come == 0 {
+                self.begun = 0;
+            }
+        }
+    }
+
+    fn read_header(&mut self, bytes: &[u8]) {
+        let end = self.of_header + bytes.len();
+        self.header[self.of_header..end].copy_from_slice(bytes);
+        self.of_header = end % self.header.len();
+        if self.of_header == 0 {
+            let [_, length @ ..] = self.header;
+            self.to_come = u32::from_be_bytes(length) as usize;
+        }
+    }
 }
 
 impl Whole {
-    pub(super) fn of(request: Request<Incoming>, conduct: &Arc<Conduct>) -> Request<Self> {
+    pub(super) fn of(
+        request: Request<Incoming>,
+        conduct: &Arc<Conduct>,
+        brought: &Arc<Brought>,
+    ) -> Request<Self> {
         let conduct = (request.version() == Version::HTTP_2).then(|| Arc::clone(conduct));
-        request.map(|body| Self { body, conduct })
+        request.map(|body| Self {
+            body,
+            conduct,
+            brought: Arc::clone(brought),
+            messages: Messages::default(),
+        })
+    }
+
+    fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, StdError> {
+        if let Some(bytes) = frame.data_ref() {
+            self.brought.came(bytes.len())?;
+            self.messages.read(bytes);
+        }
+        Ok(frame)
     }
 }
 
@@ -38,16 +104,19 @@ impl HttpBody for Whole {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        self.brought.handed_on(self.messages.begun);
         let next = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = next {
+            return Poll::Ready(Some(self.count(frame)));
+        }
         let Some(conduct) = &self.conduct else {
             return Poll::Ready(next.map(|frame| frame.map_err(StdError::from)));
         };
         let why = match next {
-            Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
             None if self.body.is_end_stream() => return Poll::Ready(None),
             // Without its source: who reads the body would look for a reset there, and take it for an end.
             Some(Err(error)) => error.to_string(),
-            None => "the stream was reset".to_owned(),
+            Some(Ok(_)) | None => "the stream was reset".to_owned(),
         };
         conduct.given_up();
         Poll::Ready(Some(Err(cut(&why).into())))
@@ -67,4 +136,33 @@ fn cut(why: &str) -> io::Error {
         io::ErrorKind::UnexpectedEof,
         format!("the request was cut: {why}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Messages;
+
+    fn message(bytes: usize) -> Vec<u8> {
+        let length = u32::try_from(bytes).unwrap().to_be_bytes();
+        [&[0], &length[..], &vec![7; bytes]].concat()
+    }
+
+    #[test]
+    fn what_is_begun_of_a_message_is_known_wherever_it_is_cut() {
+        let lengths = [3, 0, 1, 300, 0, 0, 2];
+        let body: Vec<u8> = lengths.iter().flat_map(|bytes| message(*bytes)).collect();
+        let mut ends = vec![0];
+        for bytes in lengths {
+            ends.push(ends.last().unwrap() + 5 + bytes);
+        }
+        for piece in 1..body.len() {
+            let (mut messages, mut come) = (Messages::default(), 0);
+            for bytes in body.chunks(piece) {
+                messages.read(bytes);
+                come += bytes.len();
+                let whole = ends.iter().rev().find(|end| **end <= come).unwrap();
+                assert_eq!(messages.begun, come - whole, "{come} in pieces of {piece}");
+            }
+        }
+    }
 }

@@ -14,7 +14,6 @@ use factum_store::{AppendBatch, Kind, Receipt, StoreError};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
-use prost::Message;
 use tokio::time::Sleep;
 use tonic::{Code, Status, Streaming};
 
@@ -23,6 +22,7 @@ use super::may;
 use crate::auth::Caller;
 use crate::flight::{self, Flight, Rest, poll_asked};
 use crate::node::{Node, remembers};
+use crate::room::{Brought, batch_in_memory};
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
 const FAREWELL: Duration = Duration::from_millis(250);
@@ -45,10 +45,15 @@ async fn allowed(
 pub(super) async fn once(
     node: &Arc<Node>,
     caller: &Caller,
-    request: AppendRequest,
+    (request, brought): (AppendRequest, Arc<Brought>),
 ) -> AppendResponse {
     let number = request.request;
-    match allowed(node, caller, request).await {
+    let allowed = allowed(node, caller, request).await.and_then(|batch| {
+        let became = brought.became(batch_in_memory(&batch));
+        became.map_err(|full| StoreError::new(Kind::Unavailable, full.to_string()))?;
+        Ok(batch)
+    });
+    match allowed {
         Ok(batch) => answer(Arc::clone(node), number, batch).await,
         Err(error) => response(number, Err(error)),
     }
@@ -86,12 +91,14 @@ fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse
 pub(super) fn answers(
     node: Arc<Node>,
     caller: Caller,
-    requests: Streaming<AppendRequest>,
+    (requests, brought): (Streaming<AppendRequest>, Arc<Brought>),
 ) -> impl Stream<Item = Result<AppendResponse, Status>> + Send {
     let watched = Arc::clone(&node);
+    brought.flows();
     Call {
         node,
         caller,
+        brought,
         requests: Some(requests),
         asking: None,
         running: Flight::new(),
@@ -104,6 +111,7 @@ pub(super) fn answers(
 struct Call {
     node: Arc<Node>,
     caller: Caller,
+    brought: Arc<Brought>,
     /// `None` once the client said all.
     requests: Option<Streaming<AppendRequest>>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
@@ -215,10 +223,12 @@ impl Call {
         if let Some(asked) = poll_asked(&mut self.asking, context) {
             return asked.map(Next::Asked);
         }
+        let crowded = self.brought.keeps(self.running.bytes()).is_err();
         let limits = &self.node.options.limits;
         let busy = !self.running.is_empty();
         let room = self.running.len() < limits.appends_in_flight
-            && self.running.bytes() < limits.append_bytes_in_flight;
+            && self.running.bytes() < limits.append_bytes_in_flight
+            && !crowded;
         match &mut self.requests {
             Some(requests) if room || !busy => requests.poll_next_unpin(context).map(Next::Request),
             None if !busy => Poll::Ready(Next::Idle),
@@ -253,7 +263,7 @@ impl Call {
         request: AppendRequest,
         context: &mut Context<'_>,
     ) -> Option<AppendResponse> {
-        let (number, bytes) = (request.request, request.encoded_len());
+        let number = request.request;
         if let Phase::Refusing(_) = self.phase {
             return Some(response(number, Err(stopping())));
         }
@@ -261,6 +271,7 @@ impl Call {
             Ok(batch) => batch,
             Err(error) => return Some(response(number, Err(error))),
         };
+        let bytes = batch_in_memory(&batch);
         if let Some(allowed) = may::append_at_once(&self.caller, &batch) {
             return self.begin((number, bytes, allowed.map(|()| batch)), context);
         }

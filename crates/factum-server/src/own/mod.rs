@@ -23,7 +23,7 @@ use futures_util::{StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::Operation;
-use crate::guard::caller;
+use crate::guard::{brought, caller};
 use crate::metrics::Counted;
 use crate::node::Node;
 use coalesced::Coalesced;
@@ -98,13 +98,13 @@ impl Store for StoreService {
         requests: Request<Streaming<v1::AppendRequest>>,
     ) -> Answer<Self::AppendStream> {
         let caller = caller(&requests);
-        let answers = append::answers(Arc::clone(&self.node), caller, requests.into_inner());
+        let answers = append::answers(Arc::clone(&self.node), caller, brought(requests));
         Ok(Response::new(Box::pin(answers)))
     }
 
     async fn append_one(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
         let caller = caller(&request);
-        let answer = append::once(&self.node, &caller, request.into_inner()).await;
+        let answer = append::once(&self.node, &caller, brought(request)).await;
         Ok(Response::new(answer))
     }
 

@@ -32,6 +32,7 @@ use super::error::SubscriptionError;
 use super::group::Identity;
 use super::settings::{GroupKey, SourceName};
 use super::subscriptions::{Selection, Subscriptions};
+use crate::room::Brought;
 use crate::wire::id::IdKind;
 
 /// How long a consumer may take to say which group it wants to join.
@@ -259,6 +260,7 @@ impl PersistentSubscriptions for PersistentService {
         request: Request<tonic::Streaming<ReadReq>>,
     ) -> Result<Response<Self::ReadStream>, Status> {
         let (headers, extensions, inbound) = request.into_parts();
+        Brought::of(&extensions).flows();
         let joined = self.join(&headers, &extensions, inbound).await?;
         Ok(Response::new(joined))
     }

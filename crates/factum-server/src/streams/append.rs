@@ -21,6 +21,7 @@ use crate::auth::{Caller, Operation};
 use crate::log::append::{Appended, append as append_events};
 use crate::node::Node;
 use crate::overdue::Late;
+use crate::room::{Brought, in_memory};
 use crate::wire::event::Proposed;
 use crate::wire::expected::{actual, from_oneof};
 use crate::wire::{errors, position, stream_name};
@@ -32,10 +33,11 @@ use crate::wire::{errors, position, stream_name};
 pub(super) async fn append(
     node: &Arc<Node>,
     caller: &Caller,
-    messages: Streaming<AppendReq>,
+    (messages, brought): (Streaming<AppendReq>, Arc<Brought>),
 ) -> Result<AppendResp, Status> {
     let upload = node.options.limits.upload;
-    let collected = tokio::time::timeout(upload, collect(node, caller, messages)).await;
+    let collecting = collect(node, caller, messages, &brought);
+    let collected = tokio::time::timeout(upload, collecting).await;
     let (stream, expected, events) = collected.map_err(|elapsed| {
         Status::deadline_exceeded(format!("the append was not sent in time: {elapsed}"))
     })??;
@@ -74,6 +76,7 @@ async fn collect(
     node: &Node,
     caller: &Caller,
     mut messages: Streaming<AppendReq>,
+    brought: &Brought,
 ) -> Result<(StreamName, ExpectedRevision, Vec<NewEvent>), Status> {
     let Some(Content::Options(options)) = messages.message().await?.and_then(|first| first.content)
     else {
@@ -90,6 +93,7 @@ async fn collect(
         options.expected_stream_revision,
         Revision
     );
+    brought.flows();
     let (mut events, mut bytes) = (Vec::new(), 0);
     while let Some(message) = messages.message().await? {
         let Some(Content::ProposedMessage(proposed)) = message.content else {
@@ -103,6 +107,7 @@ async fn collect(
             return Err(errors::append_too_large(BATCH_BYTES_MAX));
         }
         events.push(event);
+        brought.keeps(in_memory(bytes, events.len()))?;
     }
     Ok((stream, expected, events))
 }
@@ -183,8 +188,8 @@ impl From<ProposedMessage> for Proposed {
         Self {
             id,
             metadata,
-            custom_metadata,
-            data,
+            custom_metadata: custom_metadata.into(),
+            data: data.into(),
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::flight::{Flight, poll_asked};
 use crate::listen::STREAM_WINDOW_BYTES;
 use crate::log::append::is_plain;
 use crate::node::Node;
+use crate::room::{Brought, NoRoom};
 use crate::wire::{errors, id};
 use answer::{Rest, allow, answer, bad_request, complete, echo, timeout, too_large};
 
@@ -51,11 +52,14 @@ pub(super) fn answers(
     node: Arc<Node>,
     caller: Caller,
     requests: impl Stream<Item = Result<BatchAppendReq, Status>> + Send + 'static,
+    brought: Arc<Brought>,
 ) -> impl Stream<Item = Result<BatchAppendResp, Status>> + Send {
     let stopped = Arc::clone(&node);
+    brought.flows();
     Call {
         node,
         caller,
+        brought,
         requests: Some(Box::pin(requests)),
         asking: None,
         begun: BTreeMap::new(),
@@ -72,6 +76,7 @@ pub(super) fn answers(
 struct Call {
     node: Arc<Node>,
     caller: Caller,
+    brought: Arc<Brought>,
     /// `None` once the client said all.
     requests: Option<Requests>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
@@ -79,7 +84,7 @@ struct Call {
     /// Appends whose last message has not come, by their correlation id. `None` once one is answered: the rest of it is passed over, or it
     /// would be taken for an append of its own.
     begun: BTreeMap<EventId, Option<Begun>>,
-    /// Bytes of events in `begun`.
+    /// Bytes of what is in `begun`.
     bytes: usize,
     /// Bytes of requests that were looked at since the time of an append was over.
     late_bytes: usize,
@@ -174,12 +179,15 @@ impl Call {
         if let Poll::Ready(Some(answer)) = self.running.poll_next(context) {
             return Poll::Ready(Next::Answer(answer));
         }
+        // Where there is no room, no more is read until something of this call is done.
+        let crowded = self.keeps().is_err();
         if let Some(asked) = poll_asked(&mut self.asking, context) {
             return asked.map(Next::Asked);
         }
         let limits = &self.node.options.limits;
         let room = self.running.len() < limits.batches_in_flight
-            && self.running.bytes() < 4 * limits.message_bytes;
+            && self.running.bytes() < 4 * limits.message_bytes
+            && (!crowded || self.running.is_empty());
         let late = self.begun.values().flatten().map(|begun| begun.until).min();
         let is_late = late.is_some_and(|until| until <= Instant::now());
         if !is_late {
@@ -208,6 +216,11 @@ impl Call {
             Some(late) => self.poll_timer(late, context).map(|()| Next::Late),
             None => Poll::Pending,
         }
+    }
+
+    /// Says what this call keeps.
+    fn keeps(&self) -> Result<(), NoRoom> {
+        self.brought.keeps(self.bytes + self.running.bytes())
     }
 
     fn poll_timer(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
@@ -280,7 +293,10 @@ impl Call {
         let key = id::read(correlation_id.clone())?;
         let begun = match self.begun.remove(&key) {
             // One that has begun goes on as it did.
-            Some(begun) => begun.ok_or(None),
+            Some(begun) => {
+                self.bytes -= begun.as_ref().map_or(0, |begun| begun.bytes);
+                begun.ok_or(None)
+            }
             None => self.open(correlation_id, options, allowed)?.map_err(Some),
         };
         let more = match begun {
@@ -295,6 +311,7 @@ impl Call {
         if !is_final {
             self.bytes += rest.as_ref().map_or(0, |begun| begun.bytes);
             self.begun.insert(key, rest);
+            self.keeps()?;
         }
         Ok(answer)
     }
@@ -322,9 +339,9 @@ impl Call {
         };
         let begun = Begun {
             correlation,
+            bytes: options.encoded_len(),
             options,
             proposed: Vec::new(),
-            bytes: 0,
             until: Instant::now() + limits.upload,
         };
         // Before its events are taken in.
@@ -340,7 +357,6 @@ impl Call {
         mut begun: Begun,
         proposed: Vec<ProposedMessage>,
     ) -> Result<Result<Begun, BatchAppendResp>, Status> {
-        self.bytes -= begun.bytes;
         // What a message takes in memory, which may be much more than on the wire.
         begun.bytes += proposed.iter().map(in_memory).sum::<usize>();
         if begun.proposed.is_empty() {

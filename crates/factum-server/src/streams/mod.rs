@@ -22,7 +22,7 @@ use futures_core::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::auth::{Operation, Target};
-use crate::guard::caller;
+use crate::guard::{brought, caller};
 use crate::node::Node;
 pub(crate) use append::counted;
 use request::Wanted;
@@ -83,7 +83,7 @@ impl Streams for StreamsService {
         request: Request<Streaming<AppendReq>>,
     ) -> Result<Response<AppendResp>, Status> {
         let caller = caller(&request);
-        append::append(&self.node, &caller, request.into_inner())
+        append::append(&self.node, &caller, brought(request))
             .await
             .map(Response::new)
     }
@@ -110,7 +110,8 @@ impl Streams for StreamsService {
         request: Request<Streaming<BatchAppendReq>>,
     ) -> Result<Response<Self::BatchAppendStream>, Status> {
         let caller = caller(&request);
-        let answers = batch::answers(Arc::clone(&self.node), caller, request.into_inner());
+        let (requests, brought) = brought(request);
+        let answers = batch::answers(Arc::clone(&self.node), caller, requests, brought);
         Ok(Response::new(Box::pin(answers)))
     }
 }

@@ -20,7 +20,7 @@ use factum_store::{AppendBatch, Receipt, StoreError, StreamReceipt, StreamWrite}
 use factum_types::{ExpectedRevision, NewEvent, StreamName};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::guard::caller;
+use crate::guard::{brought, caller};
 use crate::links::VirtualStream;
 use crate::log::append::not_written;
 use crate::log::metadata;
@@ -47,7 +47,7 @@ impl StreamsService for SecondStreamsService {
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<AppendSessionResponse>, Status> {
         let caller = caller(&request);
-        session::append(&self.node, &caller, request.into_inner())
+        session::append(&self.node, &caller, brought(request))
             .await
             .map(Response::new)
     }
@@ -57,7 +57,7 @@ impl StreamsService for SecondStreamsService {
         request: Request<AppendRecordsRequest>,
     ) -> Result<Response<AppendRecordsResponse>, Status> {
         let caller = caller(&request);
-        records::append(&self.node, &caller, request.into_inner())
+        records::append(&self.node, &caller, brought(request))
             .await
             .map(Response::new)
     }

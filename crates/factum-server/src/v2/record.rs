@@ -46,15 +46,16 @@ pub(super) fn event(
             EVENT_DATA_BYTES_MAX,
         ));
     }
+    let data = Bytes::from(record.data);
     let mut event = match schema.format() {
         SchemaFormat::Unspecified => {
             return Err(Status::invalid_argument(
                 "a record does not say what its data is written in",
             ));
         }
-        SchemaFormat::Json => NewEvent::json(id, event_type, record.data),
+        SchemaFormat::Json => NewEvent::json(id, event_type, data),
         SchemaFormat::Protobuf | SchemaFormat::Avro | SchemaFormat::Bytes => {
-            NewEvent::binary(id, event_type, record.data)
+            NewEvent::binary(id, event_type, data)
         }
     };
     let properties = properties(record.properties, &schema)?;

@@ -14,6 +14,7 @@ use super::check;
 use super::{Named, errors, record, signed_position, stream_name};
 use crate::auth::{Caller, Operation};
 use crate::node::Node;
+use crate::room::{Brought, batch_in_memory};
 use crate::wire::position::signed;
 
 /// How often streams may change between the look at them and the append.
@@ -26,13 +27,14 @@ const ATTEMPTS: usize = 16;
 pub(super) async fn append(
     node: &Arc<Node>,
     caller: &Caller,
-    request: AppendRecordsRequest,
+    (request, brought): (AppendRecordsRequest, Arc<Brought>),
 ) -> Result<AppendRecordsResponse, Status> {
     let checks = check::parse(request.checks)?;
     for check in &checks {
         errors::allow(node, caller, Operation::ReadStream, check.stream()).await?;
     }
     let (batch, streams) = collect(node, caller, request.records).await?;
+    brought.became(batch_in_memory(&batch))?;
     for _ in 0..ATTEMPTS {
         let judged = check::judge(node, &checks)
             .await

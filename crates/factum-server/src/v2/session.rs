@@ -11,6 +11,7 @@ use tonic::{Code, Status, Streaming};
 use super::{Named, errors, expectation, record, signed_position, stream_name};
 use crate::auth::{Caller, Operation};
 use crate::node::Node;
+use crate::room::{Brought, in_memory};
 use crate::wire::expected::ANY;
 use crate::wire::position::signed;
 
@@ -21,13 +22,15 @@ use crate::wire::position::signed;
 pub(super) async fn append(
     node: &Arc<Node>,
     caller: &Caller,
-    mut requests: Streaming<AppendRequest>,
+    (mut requests, brought): (Streaming<AppendRequest>, Arc<Brought>),
 ) -> Result<AppendSessionResponse, Status> {
+    brought.flows();
     let collect = async {
         let (mut batch, mut streams, mut bytes) = (AppendBatch::default(), Named::default(), 0);
         while let Some(request) = requests.message().await? {
             let stream = add(node, caller, &mut batch, &mut bytes, request).await?;
             streams.add(&stream);
+            brought.keeps(in_memory(bytes, batch.event_count()))?;
         }
         Ok::<_, Status>((batch, streams))
     };

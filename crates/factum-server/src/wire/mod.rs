@@ -27,6 +27,6 @@ pub(crate) fn stream_name(given: Option<StreamIdentifier>) -> Result<StreamName,
 /// A stream's name as the wire wants it.
 pub(crate) fn identifier(stream: &StreamName) -> StreamIdentifier {
     StreamIdentifier {
-        stream_name: bytes::Bytes::copy_from_slice(stream.as_str().as_bytes()),
+        stream_name: stream.as_str().as_bytes().to_vec(),
     }
 }

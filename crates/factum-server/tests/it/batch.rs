@@ -38,7 +38,7 @@ fn part(correlation: u64, stream: Option<&str>, event: u64, is_final: bool) -> B
         proposed_messages: vec![ProposedMessage {
             id: id(event),
             metadata: properties("Happened").into_iter().collect(),
-            custom_metadata: bytes::Bytes::new(),
+            custom_metadata: Vec::new(),
             data: format!("{event}").into(),
         }],
         is_final,
@@ -211,7 +211,7 @@ async fn the_rest_of_an_append_that_was_too_large_is_not_stored() {
     let mut call = Call::begin(&server).await;
     for number in 0..2 {
         let mut large = part(1, Some("a"), number, false);
-        large.proposed_messages[0].data = vec![b'1'; 5 << 10].into();
+        large.proposed_messages[0].data = vec![b'1'; 5 << 10];
         call.requests.send(large).unwrap();
     }
     assert_eq!(refusal(call.answer().await), "MaximumAppendSizeExceeded");

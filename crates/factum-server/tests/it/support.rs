@@ -81,7 +81,7 @@ impl Running {
 
 pub(crate) fn identifier(stream: &str) -> Option<StreamIdentifier> {
     Some(StreamIdentifier {
-        stream_name: stream.as_bytes().to_vec().into(),
+        stream_name: stream.as_bytes().to_vec(),
     })
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn proposed(number: u64, kind: &str) -> ProposedMessage {
     ProposedMessage {
         id: id(number),
         metadata: properties(kind),
-        custom_metadata: bytes::Bytes::new(),
+        custom_metadata: Vec::new(),
         data: format!("{{\"number\":{number}}}").into(),
     }
 }

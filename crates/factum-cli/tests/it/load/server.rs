@@ -32,17 +32,7 @@ impl Server {
 
     /// The most memory that it had, in bytes.
     pub(super) fn highest_memory(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.0.id.as_raw_nonzero());
-        let status = std::fs::read_to_string(status).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kib: u64 = line
-            .unwrap()
-            .split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap();
-        kib << 10
+        self.0.memory("VmHWM:")
     }
 
     /// Kills it, and returns when it is gone.

@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use factum_proto::kurrent::streams::batch_append_req::options::ExpectedStreamPosition;
 use factum_proto::kurrent::streams::batch_append_req::{Options, ProposedMessage};
 use factum_proto::kurrent::streams::batch_append_resp::Result as Outcome;
@@ -124,8 +123,8 @@ impl Wire for StreamsClient<Channel> {
             proposed_messages: vec![ProposedMessage {
                 id: event.uuid(),
                 metadata: properties(),
-                custom_metadata: Bytes::new(),
-                data: event.data(),
+                custom_metadata: Vec::new(),
+                data: event.data().into(),
             }],
             is_final: true,
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::AppendReq;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
@@ -59,8 +58,8 @@ async fn kurrent(channel: Channel, event: Event) -> Result<u64, Status> {
     let proposed = Content::ProposedMessage(ProposedMessage {
         id: event.uuid(),
         metadata: properties(),
-        custom_metadata: Bytes::new(),
-        data: event.data(),
+        custom_metadata: Vec::new(),
+        data: event.data().into(),
     });
     let messages = [options, proposed].map(|content| AppendReq {
         content: Some(content),

@@ -422,7 +422,7 @@ mod tests {
     fn all_may_be_named_as_a_stream() {
         let named = |name: &'static [u8]| {
             stream_source(Some(StreamIdentifier {
-                stream_name: bytes::Bytes::from_static(name),
+                stream_name: name.to_vec(),
             }))
         };
         assert_eq!(named(b"$all").unwrap(), SourceName::All);

@@ -324,8 +324,8 @@ impl From<ProposedMessage> for Proposed {
         Self {
             id,
             metadata,
-            custom_metadata,
-            data,
+            custom_metadata: custom_metadata.into(),
+            data: data.into(),
         }
     }
 }

@@ -12,6 +12,7 @@ use factum_proto::kurrent::streams::batch_append_resp::Result as Outcome;
 use factum_proto::kurrent::streams::{BatchAppendReq, BatchAppendResp};
 use factum_store::MemoryStore;
 use factum_types::EventId;
+use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -54,7 +55,7 @@ fn part(correlation: u8, stream: Option<&str>, event: u8, is_final: bool) -> Bat
             metadata: properties
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
-            custom_metadata: bytes::Bytes::new(),
+            custom_metadata: Vec::new(),
             data: "{}".into(),
         }],
         is_final,
@@ -72,12 +73,28 @@ fn shown(answer: Option<Result<BatchAppendResp, Status>>) -> (u8, String) {
     (correlation.to_bytes()[0], how)
 }
 
+fn call(
+    node: Arc<Node>,
+    requests: impl Stream<Item = Result<BatchAppendReq, Status>> + Send + 'static,
+) -> impl Stream<Item = Result<BatchAppendResp, Status>> {
+    call_of(Caller::system(), node, requests)
+}
+
+fn call_of(
+    caller: Caller,
+    node: Arc<Node>,
+    requests: impl Stream<Item = Result<BatchAppendReq, Status>> + Send + 'static,
+) -> impl Stream<Item = Result<BatchAppendResp, Status>> {
+    let brought = node.room.brought();
+    answers(node, caller, requests, brought)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_sent_in_time_is_stored_however_late_it_is_looked_at() {
     let upload = Duration::from_secs(60);
     let (sender, sent) = mpsc::unbounded_channel();
     let requests = UnboundedReceiverStream::new(sent).map(Ok);
-    let mut answers = pin!(answers(node(upload).await, Caller::system(), requests));
+    let mut answers = pin!(call(node(upload).await, requests));
     let send = |request| sender.send(request).unwrap();
     send(part(1, Some("a"), 10, false));
     let none = timeout(Duration::from_millis(1), answers.next()).await;
@@ -106,7 +123,7 @@ async fn a_client_that_is_never_silent_has_no_more_time() {
     let first = stream::iter([part(1, Some("a"), 10, false)]);
     let requests = first.chain(others).map(Ok);
     let node = node(Duration::ZERO).await;
-    let mut answers = pin!(answers(node, Caller::system(), requests));
+    let mut answers = pin!(call(node, requests));
     assert_eq!(shown(answers.next().await).0, 2);
     assert_eq!(shown(answers.next().await), (1, "Timeout".to_owned()));
     assert_eq!(looked_at.load(Ordering::Relaxed), waiting);
@@ -121,7 +138,7 @@ async fn the_rest_of_an_append_that_was_not_allowed_is_passed_over() {
     ];
     let node = node(Duration::from_secs(60)).await;
     let requests = stream::iter(requests).map(Ok);
-    let answers = answers(node, Caller::user("anna", []), requests);
+    let answers = call_of(Caller::user("anna", []), node, requests);
     let shown: Vec<_> = answers.map(|answer| shown(Some(answer))).collect().await;
     assert_eq!(shown, [(1, "AccessDenied".to_owned()), (1, String::new())]);
 }

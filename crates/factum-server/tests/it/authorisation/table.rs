@@ -267,7 +267,7 @@ fn batch(stream: &str) -> Bytes {
         proposed_messages: vec![BatchMessage {
             id: id(77),
             metadata: properties("Row"),
-            custom_metadata: Bytes::new(),
+            custom_metadata: Vec::new(),
             data: "{}".into(),
         }],
         is_final: true,

@@ -1,8 +1,8 @@
 //! Messages that are too large, no messages at all, or never read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use factum_proto::kurrent::Empty;
 use factum_proto::kurrent::streams::append_req::options::ExpectedStreamRevision;
 use factum_proto::kurrent::streams::append_req::{Content, Options as AppendOptions};
@@ -14,17 +14,21 @@ use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
 use factum_proto::kurrent::streams::read_req::options::filter_options::{Expression, Filter};
 use factum_proto::kurrent::streams::read_req::options::stream_options::RevisionOption;
 use factum_proto::kurrent::streams::read_req::options::{CountOption, FilterOption, FilterOptions};
+use factum_proto::kurrent::streams::streams_client::StreamsClient;
 use factum_proto::kurrent::streams::{
-    AppendReq, BatchAppendReq, ReadReq, batch_append_resp, read_resp,
+    AppendReq, AppendResp, BatchAppendReq, ReadReq, batch_append_resp, read_resp,
 };
+use factum_server::Options;
+use factum_store::MemoryStore;
 use factum_types::limits::BATCH_BYTES_MAX;
 use prost::Message;
-use tonic::Code;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
 
-use super::raw::{DATA, HEADERS, RST_STREAM, Raw, frame, request_headers};
+use super::raw::{DATA, HEADERS, RST_STREAM, Raw, SETTINGS, frame, request_headers};
 use super::{is_served, is_well, start};
 use crate::support::{
-    ANY, FOLLOW, append, id, identifier, of_all, of_stream, properties, proposed, read,
+    ANY, FOLLOW, Running, append, id, identifier, of_all, of_stream, properties, proposed, read,
 };
 
 const ALL_START: AllOption = AllOption::Start(Empty {});
@@ -47,7 +51,7 @@ async fn an_event_or_an_append_over_the_limit_is_refused() {
     let server = start().await;
     let mut client = server.streams().await;
     let mut large = proposed(1, "Large");
-    large.data = Bytes::from(vec![b' '; (4 << 20) + 1]);
+    large.data = vec![b' '; (4 << 20) + 1];
     let refused = append(&mut client, "s", ANY, vec![large])
         .await
         .unwrap_err();
@@ -55,7 +59,7 @@ async fn an_event_or_an_append_over_the_limit_is_refused() {
     assert_eq!(exception, "maximum-append-event-size-exceeded");
     let many = (0..9).map(|number| {
         let mut event = proposed(number, "Large");
-        event.data = Bytes::from(vec![b' '; 1 << 20]);
+        event.data = vec![b' '; 1 << 20];
         event
     });
     let refused = append(&mut client, "s", ANY, many.collect())
@@ -67,7 +71,7 @@ async fn an_event_or_an_append_over_the_limit_is_refused() {
     );
     assert!(refused.message().contains(&BATCH_BYTES_MAX.to_string()));
     let mut huge = proposed(1, "Huge");
-    huge.data = Bytes::from(vec![b' '; 18 << 20]);
+    huge.data = vec![b' '; 18 << 20];
     let refused = append(&mut client, "s", ANY, vec![huge]).await.unwrap_err();
     assert!(
         matches!(refused.code(), Code::OutOfRange | Code::ResourceExhausted),
@@ -128,7 +132,7 @@ async fn names_that_are_none_are_refused() {
             panic!("a stream was asked for");
         };
         stream.stream_identifier = Some(factum_proto::kurrent::StreamIdentifier {
-            stream_name: Bytes::copy_from_slice(name),
+            stream_name: name.to_vec(),
         });
         let refused = read(&mut client, options).await.unwrap_err();
         assert_eq!(
@@ -167,7 +171,7 @@ async fn metadata_that_is_none_is_refused() {
         &format!("{{\"x\":{deep}}}"),
     ] {
         let mut event = proposed(1, "$metadata");
-        event.data = Bytes::from(json.to_owned());
+        event.data = json.as_bytes().to_vec();
         let refused = append(&mut client, "$$s", ANY, vec![event])
             .await
             .unwrap_err();
@@ -315,7 +319,7 @@ async fn a_thousand_subscribers_that_never_read_cost_little() {
     for batch in 0..200_u64 {
         let events = (0..20).map(|number| {
             let mut event = proposed(1_000 + batch * 20 + number, "A");
-            event.data = Bytes::from(vec![b' '; 4 << 10]);
+            event.data = vec![b' '; 4 << 10];
             event
         });
         let append = append(
@@ -413,6 +417,99 @@ async fn a_message_of_many_empty_events_is_refused_before_it_is_kept() {
     assert_eq!(refused.message, "MaximumAppendSizeExceeded");
     drop(requests);
     is_well(server).await;
+}
+
+/// Of parts that take two bytes on the wire and a hundred in memory; none of them is made.
+#[tokio::test]
+async fn a_message_of_too_many_parts_is_refused_before_it_is_made() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let request = BatchAppendReq {
+        correlation_id: id(1),
+        options: Some(BatchOptions {
+            stream_identifier: identifier("s"),
+            ..BatchOptions::default()
+        }),
+        proposed_messages: vec![BatchMessage::default(); 300_000],
+        is_final: true,
+    };
+    let requests = tokio_stream::iter([request]);
+    let mut answers = client.batch_append(requests).await.unwrap().into_inner();
+    let refused = answers.message().await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+    assert!(refused.message().contains("so many parts"), "{refused}");
+    is_well(server).await;
+}
+
+/// As many half messages as there is room for keep other large ones out, and no byte more is held; small ones have room, and the room is
+/// free again when they go.
+#[tokio::test]
+async fn half_messages_are_held_up_to_a_limit_together() {
+    const MESSAGE_BYTES_MAX: usize = 256 << 10;
+    /// Three quarters of the room for four messages, of which each half one leaves its first 16 KiB out.
+    const HELD: usize = 4;
+    let mut options = Options::default();
+    options.limits.message_bytes = MESSAGE_BYTES_MAX;
+    options.limits.request_bytes_in_flight = 0;
+    let server = Running::over(Arc::new(MemoryStore::new()), options).await;
+    let mut client = server.streams().await;
+    let mut held = Vec::new();
+    while held.len() < HELD {
+        held.push(half_message(&server, MESSAGE_BYTES_MAX).await);
+        let small = append(&mut client, "small", ANY, vec![proposed(1, "Small")]).await;
+        assert!(small.is_ok(), "{small:?}");
+    }
+    let refused = until(async || large(&mut client, MESSAGE_BYTES_MAX / 2).await.err()).await;
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert!(refused.message().contains("try again"), "{refused}");
+    is_served(&server).await;
+    drop(held);
+    until(async || large(&mut client, MESSAGE_BYTES_MAX / 2).await.ok()).await;
+    is_well(server).await;
+}
+
+/// What is found when it is asked for again and again.
+async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(20), asking).await;
+    found.expect("it does not come to pass")
+}
+
+async fn large(client: &mut StreamsClient<Channel>, bytes: usize) -> Result<AppendResp, Status> {
+    let mut event = proposed(2, "Large");
+    event.data = vec![b' '; bytes];
+    append(client, "large", ANY, vec![event]).await
+}
+
+/// An append of which a message is announced that never ends.
+async fn half_message(server: &Running, bytes: usize) -> Raw {
+    let mut raw = Raw::http2(server.address).await;
+    // The windows of the server's settings are there once these are acknowledged.
+    raw.settings().await;
+    raw.send(&frame(SETTINGS, 1, 0, &[])).await;
+    let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+    let headers = request_headers("/event_store.client.streams.Streams/Append", &grpc);
+    raw.send(&frame(HEADERS, 4, 1, &headers)).await;
+    let options = Content::Options(AppendOptions {
+        stream_identifier: identifier("half"),
+        expected_stream_revision: Some(ANY),
+    });
+    let mut begun = body(&[AppendReq {
+        content: Some(options),
+    }]);
+    begun.push(0);
+    begun.extend(u32::try_from(bytes).unwrap().to_be_bytes());
+    begun.resize(bytes, 0);
+    for piece in begun.chunks(16 << 10) {
+        raw.send(&frame(DATA, 0, 1, piece)).await;
+    }
+    raw
 }
 
 #[tokio::test]

@@ -90,6 +90,16 @@ impl Raw {
         self
     }
 
+    /// Waits for the server's settings, which are the first that it says.
+    pub(crate) async fn settings(&mut self) {
+        let mut head = [0; 9];
+        let read = self.0.read_exact(&mut head);
+        tokio::time::timeout(END, read).await.unwrap().unwrap();
+        assert_eq!(head[3], SETTINGS);
+        let mut rest = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        self.0.read_exact(&mut rest).await.unwrap();
+    }
+
     /// Sends; a server that has hung up already is what many attacks are for.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()

@@ -74,13 +74,14 @@ async fn a_body_that_trickles_is_refused_in_time() {
     is_well(server, store).await;
 }
 
-/// As many bodies as there is room for keep others out, and no byte more is held; the room is free again when they go.
+/// As many large bodies as there is room for keep others out, and no byte more is held; small ones have room, and the room is free again
+/// when they go.
 #[tokio::test]
 async fn bodies_without_an_end_are_held_up_to_a_limit_together() {
     const HELD: usize = 4;
     let mut options = Options::default();
     options.limits.message_bytes = BODY_BYTES_MAX;
-    options.limits.body_bytes_in_flight = HELD * BODY_BYTES_MAX;
+    options.limits.request_bytes_in_flight = HELD * BODY_BYTES_MAX;
     let server = Running::over(Arc::new(MemoryStore::new()), options).await;
     let begin = || async {
         let mut raw = Raw::connect(server.address).await;
@@ -90,8 +91,8 @@ async fn bodies_without_an_end_are_held_up_to_a_limit_together() {
             .await;
         raw
     };
-    let append = || {
-        let event = r#"{"type":"Served"}"#;
+    let append = |bytes: usize| {
+        let event = format!(r#"{{"type":"Served","data":"{}"}}"#, " ".repeat(bytes));
         ask(server.address, "POST", "/streams/honest-1", &[JSON], event)
     };
     // An append that is under way may keep one of them out: then the next has its room.
@@ -99,8 +100,9 @@ async fn bodies_without_an_end_are_held_up_to_a_limit_together() {
     let filling = async {
         while held.len() < 256 {
             held.push(begin().await);
-            let answer = append().await;
-            if held.len() >= HELD && answer.status != 201 {
+            assert_eq!(append(1).await.status, 201);
+            let answer = append(BODY_BYTES_MAX / 2).await;
+            if answer.status != 201 {
                 return Some(answer);
             }
         }
@@ -109,6 +111,7 @@ async fn bodies_without_an_end_are_held_up_to_a_limit_together() {
     let refused = tokio::time::timeout(PATIENCE, filling).await;
     let refused = refused.unwrap().expect("there is room for all");
     refused.problem(503, "unavailable");
+    assert_eq!(append(1).await.status, 201);
     assert_eq!(refused.header("retry-after"), Some("1"));
     for mut late in futures_util::future::join_all((0..64).map(|_| begin())).await {
         // Who has not sent all when the answer comes may not see it.
@@ -119,7 +122,7 @@ async fn bodies_without_an_end_are_held_up_to_a_limit_together() {
         );
     }
     drop(held);
-    let serving = async { while append().await.status != 201 {} };
+    let serving = async { while append(BODY_BYTES_MAX / 2).await.status != 201 {} };
     let served = tokio::time::timeout(PATIENCE, serving).await;
     served.expect("there is no room although all are gone");
     server.stop().await;

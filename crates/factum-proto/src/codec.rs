@@ -1,0 +1,87 @@
+//! How messages are put on the wire and taken from it: as Protocol Buffers, those of too many parts excepted.
+//!
+//! A part of a message may take two bytes on the wire and hundreds in memory, and all parts are there before anybody can count them. So they
+//! are counted on the wire first. What lives here: the codec; `weight` counts. Relies on: tonic-prost. Never: knows what a message means.
+
+mod weight;
+
+use std::marker::PhantomData;
+
+use prost::{Message, Name};
+use tonic::Status;
+use tonic::codec::{DecodeBuf, Decoder};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+use weight::weigh;
+
+/// What all parts of a message may take in memory, as far as it is estimated: 64 MiB. The largest append of a store, of as many events and
+/// tags as it may have, takes less.
+pub const MESSAGE_WEIGHT_MAX: usize = 64 << 20;
+
+/// A smaller message is not looked at: whatever its parts, they take less.
+const LIGHT_BYTES: usize = 64 << 10;
+
+/// The codec of all services: the encoding of Protocol Buffers, with a limit to what a message becomes in memory.
+///
+/// A message over [`MESSAGE_WEIGHT_MAX`] is refused with `OUT_OF_RANGE`, as one of too many bytes is.
+#[derive(Debug, Clone)]
+pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Codec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> tonic::codec::Codec for Codec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = Weighing<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::default().encoder()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        Weighing(ProstCodec::<T, U>::default().decoder())
+    }
+}
+
+/// The decoder of [`Codec`].
+#[derive(Debug, Clone)]
+pub struct Weighing<U>(ProstDecoder<U>);
+
+impl<U: Message + Name + Default> Decoder for Weighing<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        use prost::bytes::Buf as _;
+        let bytes = source.remaining();
+        if bytes > LIGHT_BYTES {
+            // One buffer holds all of a message, or not all of it would be weighed.
+            let whole = source.chunk();
+            let weight = if whole.len() == bytes {
+                weigh(&U::full_name(), whole)
+            } else {
+                None
+            };
+            if weight.is_none_or(|weight| weight > MESSAGE_WEIGHT_MAX) {
+                return Err(too_heavy(bytes));
+            }
+        }
+        self.0.decode(source)
+    }
+}
+
+fn too_heavy(bytes: usize) -> Status {
+    let limit = MESSAGE_WEIGHT_MAX >> 20;
+    Status::out_of_range(format!(
+        "the message of {bytes} bytes has so many parts that they would take more than {limit} MiB of memory; send fewer in one message"
+    ))
+}
