@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use prost_types::field_descriptor_proto::Type;
+use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// Messages whose bytes may stay in the buffer that they came in: those that a server sends. What a client sends is kept until the store
@@ -58,7 +58,8 @@ fn descriptions(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(found)
 }
 
-/// The table: a line for each message, by its name, with those of its fields that are messages and the lines of these.
+/// The table: a line for each message, by its name, with those of its fields that are messages and the lines of these, and those that are lists of
+/// numbers.
 fn shapes(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let mut all = BTreeMap::new();
     for file in &set.file {
@@ -76,6 +77,13 @@ fn shapes(set: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
                     .get(field.type_name())
                     .ok_or("a type has no message")?;
                 write!(table, "({}, {line}), ", field.number())?;
+            }
+        }
+        table.push_str("], numbers: &[");
+        for field in &message.field {
+            let is_bytes = matches!(field.r#type(), Type::Message | Type::String | Type::Bytes);
+            if field.label() == Label::Repeated && !is_bytes {
+                write!(table, "{}, ", field.number())?;
             }
         }
         table.push_str("] },\n");

@@ -86,6 +86,11 @@ struct Threads {
 pub(crate) type Stepwise = (Engine, Option<Arc<Core>>, Option<Arc<Maintenance>>);
 
 impl Engine {
+    #[cfg(test)]
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.inner.reader
+    }
+
     /// Opens the store in a directory, and makes it if it is not there.
     ///
     /// What was acknowledged is there, in full and in order. What was not acknowledged is there whole, or not at all.

@@ -6,6 +6,7 @@ use factum_io::clock::Clock;
 
 use crate::buffers::Buffers;
 use crate::key::Keyer;
+use crate::read::PagesHeld;
 use crate::subscribe::Waiters;
 use crate::view::Published;
 
@@ -17,6 +18,8 @@ pub(crate) struct Reader {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) waiters: Waiters,
     pub(crate) buffers: Arc<Buffers>,
+    /// What the pages of all reads hold.
+    pub(crate) pages: PagesHeld,
     /// Whether the last event of a stream that is left is taken for its last event, whatever was lost.
     pub(crate) accept_lost_tails: bool,
 }

@@ -6,7 +6,6 @@
 //! Relies on: readers see a frame before anybody is woken for it. Never: skips or repeats an event.
 
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 use std::collections::btree_map::Entry;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,17 +15,14 @@ use factum_store::{
     Direction, Kind, Source, StoreError, SubscribeFrom, SubscribeRequest, Subscription,
     SubscriptionItem,
 };
-use factum_types::{Position, RecordKind, RecordedEvent};
+use factum_types::Position;
 use futures_core::Stream;
 
 use crate::read::stream::{tombstoned, visible_from};
-use crate::read::{Chain, Cursor, CursorStart, Page, SourceKeys};
+use crate::read::{Chain, Cursor, CursorStart, Item, Items, SourceKeys};
 use crate::reader::Reader;
 use crate::sequence::TailState;
 use crate::sync::{Condvar, Mutex, lock, wait};
-
-const PAGE_EVENTS: usize = 512;
-const PAGE_BYTES: usize = 1 << 20;
 
 /// Who waits for more.
 #[derive(Debug, Default)]
@@ -153,8 +149,7 @@ impl Stream for Failed {
 struct Following {
     reader: Arc<Reader>,
     cursor: Cursor,
-    page: Page,
-    next: VecDeque<Result<RecordedEvent, StoreError>>,
+    items: Items,
     chain: Option<Chain>,
     oldest: Option<i64>,
     filtered: bool,
@@ -216,10 +211,9 @@ impl Following {
         };
         let cursor = Cursor::new(start);
         Ok(Self {
+            items: Items::new(Arc::clone(&reader)),
             reader,
             cursor,
-            page: Page::default(),
-            next: VecDeque::new(),
             chain,
             oldest,
             filtered,
@@ -231,21 +225,10 @@ impl Following {
         })
     }
 
-    fn deliver(
-        &mut self,
-        event: Result<RecordedEvent, StoreError>,
-    ) -> Option<Result<SubscriptionItem, StoreError>> {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return Some(Err(error)),
-        };
-        if event.kind == RecordKind::Event
-            && self.oldest.is_some_and(|o| event.time.as_micros() < o)
-        {
-            return None;
-        }
+    fn deliver(&mut self, item: Item) -> Result<SubscriptionItem, StoreError> {
+        let event = item?;
         self.reported = self.reported.max(event.position.raw() + 1);
-        Some(Ok(SubscriptionItem::Event(Box::new(event))))
+        Ok(SubscriptionItem::Event(Box::new(event)))
     }
 
     /// What to say when everything published has been read.
@@ -282,10 +265,8 @@ impl Following {
         context: &Context<'_>,
     ) -> Poll<Option<Result<SubscriptionItem, StoreError>>> {
         loop {
-            while let Some(event) = self.next.pop_front() {
-                if let Some(item) = self.deliver(event) {
-                    return Poll::Ready(Some(item));
-                }
+            if let Some(item) = self.items.next(&mut self.chain, self.oldest) {
+                return Poll::Ready(Some(self.deliver(item)));
             }
             if self.ended {
                 return Poll::Ready(None);
@@ -295,9 +276,10 @@ impl Following {
                 Ok(false) => continue,
                 Ok(true) => {}
             }
-            if !self.next.is_empty() {
+            if !self.items.is_empty() {
                 continue;
             }
+            self.items.rest();
             match self.closed_for_ever() {
                 Ok(None) => {}
                 Ok(Some(closed)) => {
@@ -327,19 +309,8 @@ impl Following {
 
     /// Reads on; says whether everything published has been read.
     fn fetch(&mut self) -> Result<bool, StoreError> {
-        self.page.clear();
         self.shown = self.reader.published.shown_end();
-        let want = (PAGE_EVENTS, PAGE_BYTES);
-        let at_end = self
-            .cursor
-            .fill(&self.reader.published, &mut self.page, want)?;
-        let stream = self.chain.as_ref().map(|chain| chain.stream().clone());
-        for item in self.page.recorded(stream.as_ref()) {
-            let gap = self.chain.as_mut().and_then(|chain| chain.follow(&item));
-            self.next.extend(gap.map(Err));
-            self.next.push_back(item);
-        }
-        Ok(at_end)
+        self.items.fetch(&mut self.cursor, usize::MAX)
     }
 }
 

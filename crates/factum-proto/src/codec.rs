@@ -5,6 +5,7 @@
 
 mod weight;
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 use prost::{Message, Name};
@@ -18,8 +19,20 @@ use weight::weigh;
 /// tags as it may have, takes less.
 pub const MESSAGE_WEIGHT_MAX: usize = 64 << 20;
 
-/// A smaller message is not looked at: whatever its parts, they take less.
-const LIGHT_BYTES: usize = 64 << 10;
+/// A smaller message is not looked at: whatever its parts, they take little more than the call itself.
+const LIGHT_BYTES: usize = 512;
+
+thread_local! {
+    /// What messages weigh that this thread has made since it was last asked.
+    static MADE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What the messages weigh, in bytes, that this thread has made since it was last asked. Who answers a request knows by it what the request has
+/// become: a call that is answered once may be held for long when its message is there already.
+#[must_use]
+pub fn take_made() -> usize {
+    MADE.take()
+}
 
 /// The codec of all services: the encoding of Protocol Buffers, with a limit to what a message becomes in memory.
 ///
@@ -71,9 +84,10 @@ impl<U: Message + Name + Default> Decoder for Weighing<U> {
             } else {
                 None
             };
-            if weight.is_none_or(|weight| weight > MESSAGE_WEIGHT_MAX) {
+            let Some(weight) = weight.filter(|weight| *weight <= MESSAGE_WEIGHT_MAX) else {
                 return Err(too_heavy(bytes));
-            }
+            };
+            MADE.set(MADE.get().saturating_add(weight));
         }
         self.0.decode(source)
     }

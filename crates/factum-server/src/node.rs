@@ -239,7 +239,7 @@ fn is_remembered(stream: &StreamName) -> bool {
     stream.as_str().starts_with('$')
 }
 
-/// Room for as many bytes as the limits say, and for one of the largest messages at least, twice: as it comes, and as what is made of it.
+/// Room for as many bytes as the limits say, and for a few of the largest messages at least: as they come, and as what is made of them.
 fn room(limits: &Limits) -> Arc<Room> {
     const AT_LEAST: usize = 4;
     let least = limits.message_bytes.saturating_mul(AT_LEAST);

@@ -48,7 +48,7 @@ pub struct Limits {
     /// Bytes of those appends, the last of which may go beyond.
     pub append_bytes_in_flight: usize,
     /// Bytes that all requests have brought, each until it is answered, those of long calls until what they are for is done, but never less than
-    /// four messages; what comes beyond is refused. A quarter of it is for the first 16 KiB of each request.
+    /// four messages; what comes beyond is refused. The first 8 KiB of each request are not counted.
     pub request_bytes_in_flight: usize,
     /// For the first byte of a request, for a TLS handshake, and for the headers of an HTTP/1.1 request.
     pub hello: Duration,

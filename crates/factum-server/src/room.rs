@@ -1,7 +1,7 @@
 //! Room for what requests bring: the bytes of all requests that this server has taken in and not got rid of, up to a limit together.
 //!
-//! The first bytes of each request take their room from a part of it that is theirs, so that small requests are served whatever large ones
-//! there are. A request gives its room back when it is answered. One that goes on for long (`flows`) has room for what it has of an unfinished
+//! The first bytes of a request take no room: as many are lost with each request as it is, and small requests have to be served whatever large
+//! ones there are. A request gives its room back when it is answered. One that goes on for long (`flows`) has room for what it has of an unfinished
 //! message, and for what its handler says that it keeps. Never: waits for room: who sends slowly would make others wait.
 
 use std::error::Error;
@@ -9,25 +9,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use factum_store::{AppendBatch, Change};
+use factum_store::{AppendBatch, Change, StreamWrite};
 use factum_types::NewEvent;
 use http::Extensions;
 use tonic::Status;
 
-/// How many bytes of a request are its first.
-const FIRST_BYTES: usize = 16 << 10;
-/// Which part of all room is for first bytes: one of so many.
-const FIRST_SHARE: usize = 4;
+/// What a request may bring without taking room, in bytes.
+const FREE_BYTES: usize = 8 << 10;
+/// Where there is less room than this, a request that can wait does. It is more than comes at once.
+const SPARE_BYTES: usize = 128 << 10;
 
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Room {
-    first: Part,
-    more: Part,
-}
-
-#[derive(Debug)]
-struct Part {
     taken: AtomicUsize,
     limit: usize,
 }
@@ -44,9 +38,11 @@ pub(crate) struct Brought {
 struct Counts {
     /// Come, and not yet handed on.
     waiting: usize,
+    /// What the messages that have come became in memory, of one that does not flow.
+    made: usize,
     /// Kept by the handler.
     kept: usize,
-    /// For which room is taken.
+    /// What all that takes of the room.
     taken: usize,
     flows: bool,
 }
@@ -60,27 +56,40 @@ pub(crate) const fn in_memory(bytes: usize, events: usize) -> usize {
     bytes.saturating_add(events.saturating_mul(size_of::<NewEvent>()))
 }
 
-/// The same of all events of a batch.
-pub(crate) fn batch_in_memory(batch: &AppendBatch) -> usize {
-    batch
-        .writes
-        .iter()
-        .map(|write| match &write.change {
-            Change::Events(events) => {
-                in_memory(events.iter().map(NewEvent::byte_len).sum(), events.len())
-            }
-            _ => size_of_val(write),
-        })
-        .sum()
+/// What a write takes in memory, but for the bytes of its events.
+pub(crate) fn write_in_memory(write: &StreamWrite) -> usize {
+    const TAG_BYTES: usize = 48;
+    let (events, tags) = match &write.change {
+        Change::Events(events) => {
+            let tags = events.iter().map(|event| event.tags.len());
+            (events.len(), tags.sum())
+        }
+        _ => (0, 0_usize),
+    };
+    let name = size_of::<StreamWrite>() + write.stream.as_str().len();
+    in_memory(name + tags * TAG_BYTES, events)
+}
+
+/// What a batch takes in memory that came in so many bytes.
+pub(crate) fn batch_in_memory(batch: &AppendBatch, bytes: usize) -> usize {
+    bytes + batch.writes.iter().map(write_in_memory).sum::<usize>()
+}
+
+/// The bytes of all events of a batch.
+pub(crate) fn batch_bytes(batch: &AppendBatch) -> usize {
+    let events = batch.writes.iter().filter_map(|write| match &write.change {
+        Change::Events(events) => Some(events),
+        _ => None,
+    });
+    events.flatten().map(NewEvent::byte_len).sum()
 }
 
 impl Room {
     /// For so many bytes.
     pub(crate) const fn new(limit: usize) -> Self {
-        let first = limit / FIRST_SHARE;
         Self {
-            first: Part::new(first),
-            more: Part::new(limit - first),
+            taken: AtomicUsize::new(0),
+            limit,
         }
     }
 
@@ -90,15 +99,6 @@ impl Room {
             room: Arc::clone(self),
             counts: Mutex::default(),
         })
-    }
-}
-
-impl Part {
-    const fn new(limit: usize) -> Self {
-        Self {
-            taken: AtomicUsize::new(0),
-            limit,
-        }
     }
 
     /// Takes so much in place of what was taken. More is only taken where there is room, if that is asked.
@@ -117,9 +117,9 @@ impl Part {
         self.taken.fetch_update(order, order, more).is_ok()
     }
 
-    /// Whether more is taken than there is.
-    fn is_over(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) > self.limit
+    fn is_short(&self) -> bool {
+        let taken = self.taken.load(Ordering::Relaxed);
+        taken.saturating_add(SPARE_BYTES) > self.limit
     }
 }
 
@@ -138,10 +138,26 @@ impl Brought {
     pub(crate) fn came(&self, bytes: usize) -> Result<(), NoRoom> {
         let mut counts = self.counts();
         let waiting = counts.waiting.saturating_add(bytes);
-        let all = waiting.saturating_add(counts.kept);
+        let all = waiting
+            .saturating_add(counts.made)
+            .saturating_add(counts.kept);
         self.take(&mut counts, all, true)?;
         counts.waiting = waiting;
         Ok(())
+    }
+
+    /// A message became so much in memory. Of one that flows, its handler says it.
+    pub(crate) fn made(&self, bytes: usize) {
+        let mut counts = self.counts();
+        if !counts.flows {
+            counts.made = counts.made.saturating_add(bytes);
+            self.settle(&mut counts);
+        }
+    }
+
+    /// Whether it has brought so much that it takes room and is to be done with in time.
+    pub(crate) fn takes_room(&self) -> bool {
+        self.counts().taken > FREE_BYTES
     }
 
     /// All that has come is handed on, and the handler keeps so many bytes of it.
@@ -149,14 +165,21 @@ impl Brought {
     /// # Errors
     /// As for [`keeps`](Self::keeps).
     pub(crate) fn became(&self, bytes: usize) -> Result<(), NoRoom> {
-        self.flows();
-        self.handed_on(0);
+        let mut counts = self.counts();
+        (counts.flows, counts.waiting, counts.made) = (true, 0, 0);
+        drop(counts);
         self.keeps(bytes)
     }
 
     /// From now on what has come is handed on, message by message, and the handler says what it keeps.
     pub(crate) fn flows(&self) {
-        self.counts().flows = true;
+        let mut counts = self.counts();
+        (counts.flows, counts.made) = (true, 0);
+    }
+
+    /// Whether it does.
+    pub(crate) fn is_flowing(&self) -> bool {
+        self.counts().flows
     }
 
     /// All that has come is handed on, but for the beginning of a message, if the request flows.
@@ -173,19 +196,14 @@ impl Brought {
     /// bounded for one request is the handler's business.
     ///
     /// # Errors
-    /// There was no room for them: the request is to be refused, or has to wait.
+    /// There is little room left: a request that takes room is to be refused, or has to wait.
     pub(crate) fn keeps(&self, bytes: usize) -> Result<(), NoRoom> {
         let mut counts = self.counts();
         if counts.kept != bytes {
             counts.kept = bytes;
             self.settle(&mut counts);
         }
-        let part = if counts.taken > FIRST_BYTES {
-            &self.room.more
-        } else {
-            &self.room.first
-        };
-        if part.is_over() {
+        if counts.taken > FREE_BYTES && self.room.is_short() {
             return Err(NoRoom::new());
         }
         Ok(())
@@ -197,18 +215,16 @@ impl Brought {
 
     /// Takes or gives back room for what there is.
     fn settle(&self, counts: &mut Counts) {
-        let bytes = counts.waiting.saturating_add(counts.kept);
-        let taken = self.take(counts, bytes, false);
+        let bytes = counts.waiting.saturating_add(counts.made);
+        let taken = self.take(counts, bytes.saturating_add(counts.kept), false);
         debug_assert!(taken.is_ok(), "room was refused that was not asked for");
     }
 
     fn take(&self, counts: &mut Counts, bytes: usize, asked: bool) -> Result<(), NoRoom> {
-        let (had, has) = (parts(counts.taken), parts(bytes));
-        if !self.room.first.change(had.0, has.0, asked) {
-            return Err(NoRoom::new());
-        }
-        if !self.room.more.change(had.1, has.1, asked) {
-            self.room.first.change(has.0, had.0, false);
+        if !self
+            .room
+            .change(beyond_free(counts.taken), beyond_free(bytes), asked)
+        {
             return Err(NoRoom::new());
         }
         counts.taken = bytes;
@@ -216,18 +232,15 @@ impl Brought {
     }
 }
 
-/// How many of so many bytes are first ones, and how many are more.
-const fn parts(bytes: usize) -> (usize, usize) {
-    let more = bytes.saturating_sub(FIRST_BYTES);
-    (bytes - more, more)
+const fn beyond_free(bytes: usize) -> usize {
+    bytes.saturating_sub(FREE_BYTES)
 }
 
 impl Drop for Brought {
     fn drop(&mut self) {
         let counts = self.counts.get_mut();
-        let (first, more) = parts(counts.unwrap_or_else(PoisonError::into_inner).taken);
-        self.room.first.change(first, 0, false);
-        self.room.more.change(more, 0, false);
+        let taken = counts.unwrap_or_else(PoisonError::into_inner).taken;
+        self.room.change(beyond_free(taken), 0, false);
     }
 }
 
@@ -278,40 +291,41 @@ mod tests {
 
     use tonic::{Code, Status};
 
-    use super::{FIRST_BYTES, FIRST_SHARE, NoRoom, Room};
+    use super::{FREE_BYTES, NoRoom, Room, SPARE_BYTES};
 
-    /// With room for the first bytes of two requests, and three times as many more.
+    const LIMIT: usize = 1 << 20;
+
     fn room() -> Arc<Room> {
-        Arc::new(Room::new(2 * FIRST_SHARE * FIRST_BYTES))
+        Arc::new(Room::new(LIMIT))
     }
 
-    const MORE: usize = 2 * (FIRST_SHARE - 1) * FIRST_BYTES;
-
-    fn taken(room: &Room) -> (usize, usize) {
-        let [first, more] = [&room.first, &room.more];
-        let taken = |part: &super::Part| part.taken.load(Ordering::Relaxed);
-        (taken(first), taken(more))
+    fn taken(room: &Room) -> usize {
+        room.taken.load(Ordering::Relaxed)
     }
 
     #[test]
     fn what_came_has_room_until_the_end() {
         let room = room();
         let (one, other) = (room.brought(), room.brought());
-        one.came(100).unwrap();
-        one.came(FIRST_BYTES).unwrap();
-        assert_eq!(taken(&room), (FIRST_BYTES, 100));
-        one.came(MORE - 200).unwrap();
-        other.came(FIRST_BYTES + 101).unwrap_err();
-        assert_eq!(taken(&room), (FIRST_BYTES, MORE - 100));
-        other.came(FIRST_BYTES + 100).unwrap();
-        assert_eq!(taken(&room), (2 * FIRST_BYTES, MORE));
-        room.brought().came(1).unwrap_err();
+        one.came(FREE_BYTES).unwrap();
+        assert_eq!(taken(&room), 0);
+        assert!(!one.takes_room());
+        one.came(LIMIT - 200).unwrap();
+        assert!(one.takes_room());
+        other.came(FREE_BYTES + 201).unwrap_err();
+        assert_eq!(taken(&room), LIMIT - 200);
+        other.came(FREE_BYTES + 100).unwrap();
+        one.made(100);
+        one.made(50);
+        assert_eq!(taken(&room), LIMIT + 50, "it is there already");
+        other.came(1).unwrap_err();
+        room.brought().came(FREE_BYTES).unwrap();
         // One that does not flow hands nothing on before its end.
         one.handed_on(0);
         drop(one);
-        assert_eq!(taken(&room), (FIRST_BYTES, 100));
+        assert_eq!(taken(&room), 100);
         drop(other);
-        assert_eq!(taken(&room), (0, 0));
+        assert_eq!(taken(&room), 0);
     }
 
     /// Small ones do not wait for large ones.
@@ -319,12 +333,12 @@ mod tests {
     fn what_is_small_has_room_although_there_is_none_for_more() {
         let room = room();
         let (large, small) = (room.brought(), room.brought());
-        large.came(FIRST_BYTES + MORE).unwrap();
+        large.came(FREE_BYTES + LIMIT).unwrap();
         small.flows();
         small.came(100).unwrap();
         small.keeps(100).unwrap();
-        small.keeps(FIRST_BYTES - 100).unwrap();
-        small.keeps(FIRST_BYTES).unwrap_err();
+        small.keeps(FREE_BYTES - 100).unwrap();
+        small.keeps(FREE_BYTES).unwrap_err();
     }
 
     #[test]
@@ -332,21 +346,37 @@ mod tests {
         let room = room();
         let brought = room.brought();
         brought.flows();
-        brought.came(FIRST_BYTES + 900).unwrap();
-        brought.handed_on(FIRST_BYTES + 10);
-        assert_eq!(taken(&room), (FIRST_BYTES, 10));
+        brought.came(FREE_BYTES + 900).unwrap();
+        brought.made(10_000);
+        brought.handed_on(FREE_BYTES + 10);
+        assert_eq!(taken(&room), 10);
         brought.keeps(500).unwrap();
-        assert_eq!(taken(&room), (FIRST_BYTES, 510));
+        assert_eq!(taken(&room), 510);
         let other = room.brought();
-        other.came(FIRST_BYTES + MORE - 510).unwrap();
+        other.came(FREE_BYTES + LIMIT - SPARE_BYTES - 510).unwrap();
         brought.keeps(500).unwrap();
         brought.keeps(501).unwrap_err();
-        assert_eq!(taken(&room), (2 * FIRST_BYTES, MORE + 1), "it is counted");
-        brought.keeps(400).unwrap();
+        assert_eq!(taken(&room), LIMIT - SPARE_BYTES + 1, "it is counted");
+        // What comes at once has room, though.
+        brought.came(SPARE_BYTES / 2).unwrap();
+        brought.keeps(400).unwrap_err();
         brought.handed_on(0);
-        assert_eq!(taken(&room), (FIRST_BYTES + 400, MORE - 510));
-        drop((brought, other));
-        assert_eq!(taken(&room), (0, 0));
+        drop(other);
+        assert_eq!(taken(&room), 0);
+        brought.keeps(FREE_BYTES + 1).unwrap();
+        drop(brought);
+        assert_eq!(taken(&room), 0);
+    }
+
+    #[test]
+    fn what_a_request_became_takes_the_place_of_what_came() {
+        let room = room();
+        let brought = room.brought();
+        brought.came(FREE_BYTES + 10).unwrap();
+        brought.made(1_000);
+        brought.became(FREE_BYTES + 300).unwrap();
+        assert_eq!(taken(&room), 300);
+        assert!(brought.is_flowing());
     }
 
     #[test]

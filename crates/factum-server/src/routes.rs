@@ -37,13 +37,17 @@ use crate::node::Node;
 use crate::operations::OperationsService;
 use crate::own::StoreService;
 use crate::persistent::{Gate, PersistentService};
-use crate::room::Room;
+use crate::room::{NoRoom, Room};
 use crate::streams::StreamsService;
 use crate::users::UsersService;
 use crate::v2::SecondStreamsService;
 
-/// Bytes of a message of the services whose messages are small: one that is announced is kept until it is whole, and some need no login.
+/// Bytes of a message of the services whose messages are small: one that is announced is kept until it is whole.
 const SMALL_BYTES: usize = 64 << 10;
+/// The same of those that need no login, and whose messages are empty.
+const OPEN_BYTES: usize = 1 << 10;
+/// The same of persistent subscriptions: the largest has the ids of events that are done.
+const GROUP_BYTES: usize = 1 << 20;
 
 /// All services and routes of a node.
 ///
@@ -80,6 +84,16 @@ impl Entrance {
     /// For what requests bring.
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.node.room
+    }
+
+    /// The answer to a request whose head alone is too much.
+    pub(crate) fn refuse<B>(request: &HttpRequest<B>, full: NoRoom) -> Answering {
+        let refused = if guard::is_grpc(request) {
+            Status::from(full).into_http()
+        } else {
+            Problem::unavailable(full.to_string()).into_response()
+        };
+        Box::pin(std::future::ready(refused))
     }
 
     /// Answers a request.
@@ -147,7 +161,7 @@ fn others(
     let gate = Arc::clone(node) as Arc<dyn Gate>;
     let groups = PersistentService::new(node.subscriptions.clone(), gate);
     let groups = PersistentSubscriptionsServer::new(groups)
-        .max_decoding_message_size(limit)
+        .max_decoding_message_size(GROUP_BYTES)
         .max_encoding_message_size(limit);
     let users = UsersServer::new(UsersService::new(Arc::clone(node)));
     let operations = OperationsServer::new(OperationsService::new(Arc::clone(node)));
@@ -161,8 +175,8 @@ fn others(
         .add_service(users.max_decoding_message_size(SMALL_BYTES))
         .add_service(operations.max_decoding_message_size(SMALL_BYTES))
         .add_service(monitoring.max_decoding_message_size(SMALL_BYTES))
-        .add_service(features.max_decoding_message_size(SMALL_BYTES))
-        .add_service(gossip.max_decoding_message_size(SMALL_BYTES))
+        .add_service(features.max_decoding_message_size(OPEN_BYTES))
+        .add_service(gossip.max_decoding_message_size(OPEN_BYTES))
         .into_axum_router()
         .merge(crate::http::routes(Arc::clone(node)))
         .fallback(nobody)

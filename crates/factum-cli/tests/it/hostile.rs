@@ -12,14 +12,21 @@ use factum_proto::kurrent::streams::append_req::{
 use factum_proto::kurrent::streams::batch_append_req::{
     Options as BatchOptions, ProposedMessage as BatchMessage, options::ExpectedStreamPosition,
 };
+use factum_proto::kurrent::streams::read_req;
+use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
+use factum_proto::kurrent::streams::read_req::options::{
+    AllOptions, CountOption, FilterOption, StreamOption, SubscriptionOptions, UuidOption,
+    uuid_option,
+};
 use factum_proto::kurrent::streams::streams_client::StreamsClient;
-use factum_proto::kurrent::streams::{AppendReq, BatchAppendReq};
+use factum_proto::kurrent::streams::{AppendReq, BatchAppendReq, ReadReq};
 use factum_proto::kurrent::{Empty, StreamIdentifier, Uuid, uuid};
 use h2::SendStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response};
 use prost::Message;
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tonic::transport::Endpoint;
 
@@ -37,6 +44,7 @@ const UNKNOWN_FIELD: u32 = 1_000 << 3 | 2;
 
 const APPEND: &str = "Append";
 const BATCH_APPEND: &str = "BatchAppend";
+const READ: &str = "Read";
 
 /// A call that goes on.
 struct Call {
@@ -235,14 +243,105 @@ async fn empty_events(server: &Serving) -> Vec<Call> {
     calls
 }
 
+/// A thousand readers of everything, a hundred on each connection, half of them to follow it; none of them reads.
+async fn silent_readers(server: &Serving) -> Vec<Call> {
+    let mut calls = Vec::new();
+    for _ in 0..10 {
+        let connection = connect(server).await;
+        for number in 0..100 {
+            let count = if number % 2 == 0 {
+                CountOption::Count(u64::MAX)
+            } else {
+                CountOption::Subscription(SubscriptionOptions {})
+            };
+            let mut call = Call::begin(&connection, READ).await;
+            call.send(framed(&read_all(count).encode_to_vec())).await;
+            call.body.send_data(Bytes::new(), true).unwrap();
+            calls.push(call);
+        }
+    }
+    calls
+}
+
+fn read_all(count: CountOption) -> ReadReq {
+    ReadReq {
+        options: Some(read_req::Options {
+            stream_option: Some(StreamOption::All(AllOptions {
+                all_option: Some(AllOption::Start(Empty {})),
+            })),
+            count_option: Some(count),
+            filter_option: Some(FilterOption::NoFilter(Empty {})),
+            uuid_option: Some(UuidOption {
+                content: Some(uuid_option::Content::String(Empty {})),
+            }),
+            ..read_req::Options::default()
+        }),
+    }
+}
+
+/// Events of so many bytes each, as lines to import.
+fn lines(first: usize, count: usize, bytes: usize) -> String {
+    let data = "y".repeat(bytes);
+    let line = |number: usize| {
+        let id = format!("{number:032x}");
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"Happened","subject":"s-1","data":"{data}"}}"#
+        ) + "\n"
+    };
+    (first..first + count).map(line).collect()
+}
+
+/// What is read is many small events, then few large ones: each would be more than a thousand readers may have together.
 #[test]
-fn no_client_makes_a_server_take_much_memory() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+fn readers_that_never_read_make_a_server_take_little_memory() {
+    let place = Place::new();
+    place.write("small.ndjson", lines(0, 20_000, 4_000));
+    place.write("large.ndjson", lines(0, 40, 2_000_000));
+    for data in ["small", "large"] {
+        place.ok(&["import", &format!("{data}.ndjson"), "--data", data]);
+    }
+    for data in ["small", "large"] {
+        let server = Serving::of(&place, &["--insecure", "--data", data]);
+        runtime().block_on(silence(&server));
+        assert_eq!(server.end(), Some(0));
+    }
+}
+
+async fn silence(server: &Serving) {
+    append(server, 1, 100).await.unwrap();
+    let before = server.memory("VmRSS:");
+    let silent = silent_readers(server).await;
+    // An honest reader comes to what it asked for, and honest writers do not wait.
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address())).unwrap();
+    let mut honest = StreamsClient::new(endpoint.connect().await.unwrap());
+    let reading = async {
+        let request = read_all(CountOption::Count(10));
+        let mut events = honest.read(request).await.unwrap().into_inner();
+        for _ in 0..10 {
+            events.message().await.unwrap().unwrap();
+        }
+    };
+    timeout(PATIENCE, reading)
+        .await
+        .expect("an honest reader waits too long");
+    append(server, 2, 100).await.unwrap();
+    let grown = server.memory("VmHWM:").saturating_sub(before);
+    println!("{} MiB more at most", grown >> 20);
+    assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes more");
+    drop(silent);
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .unwrap();
-    runtime.block_on(attack());
+        .unwrap()
+}
+
+#[test]
+fn no_client_makes_a_server_take_much_memory() {
+    runtime().block_on(attack());
 }
 
 async fn attack() {

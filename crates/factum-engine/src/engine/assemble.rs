@@ -14,8 +14,8 @@ use crate::maintain::Maintenance;
 use crate::mutant::{Mutant, on};
 use crate::open::{Opened, Writing};
 use crate::options::Options;
-use crate::read::Page;
 use crate::read::page::Want;
+use crate::read::{Page, PagesHeld};
 use crate::reader::Reader;
 use crate::report::OpenReport;
 use crate::seal::Sealer;
@@ -47,6 +47,7 @@ pub(crate) fn assemble(mut opened: Opened, options: &Options) -> Parts {
         clock: Arc::clone(&opened.env.clock),
         waiters: Waiters::default(),
         buffers: Arc::new(Buffers::new(buffer_bytes)),
+        pages: PagesHeld::default(),
         accept_lost_tails: options.accept_lost_tails,
     });
     reader.waiters.start(opened.next_position);
@@ -134,6 +135,7 @@ pub(crate) fn assemble_memory(env: Env, log: Box<dyn FrameLog>) -> Parts {
         clock: Arc::clone(&env.clock),
         waiters: Waiters::default(),
         buffers: Arc::new(Buffers::new(0)),
+        pages: PagesHeld::default(),
         accept_lost_tails: options.accept_lost_tails,
     });
     let ids = IdWindow::new(options.id_window);

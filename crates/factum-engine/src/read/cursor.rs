@@ -175,18 +175,19 @@ impl Cursor {
                 continue;
             }
             let within = clamp_u32(from - base)..clamp_u32(segment_end - base);
-            let ordinals = self
+            let mut ordinals = self
                 .ordinals(view, number - 1, within)
                 .inspect_err(|_| self.next = segment_end)?;
             if ordinals.is_empty() {
                 self.next = segment_end;
                 continue;
             }
+            let edge = ordinals.cut_end().map_or(segment_end, |cut| base + cut);
             self.plan = Some(Planned {
                 segment,
                 base,
                 ordinals,
-                edge: segment_end,
+                edge,
             });
             return Ok(true);
         }
@@ -207,13 +208,14 @@ impl Cursor {
             }
             let until = self.next.min(segment.end_position());
             self.next = base;
-            let ordinals = self.ordinals(view, number, 0..clamp_u32(until - base))?;
+            let mut ordinals = self.ordinals(view, number, 0..clamp_u32(until - base))?;
             if !ordinals.is_empty() {
+                let edge = ordinals.cut_begin().map_or(base, |cut| base + cut);
                 self.plan = Some(Planned {
                     segment,
                     base,
                     ordinals,
-                    edge: base,
+                    edge,
                 });
                 return Ok(true);
             }
@@ -313,7 +315,31 @@ impl Planned {
     }
 }
 
+/// A plan lists no more records than this: a reader who pauses holds it.
+const PLANNED_MAX: usize = 16 << 10;
+
 impl Ordinals {
+    /// Leaves the last ones of a long list for another plan; where that one begins.
+    fn cut_end(&mut self) -> Option<u64> {
+        let Self::List(list) = self else { return None };
+        let cut = u64::from(*list.get(PLANNED_MAX)?);
+        list.truncate(PLANNED_MAX);
+        list.shrink_to_fit();
+        Some(cut)
+    }
+
+    /// Leaves the first ones of a long list for another plan; where that one ends.
+    fn cut_begin(&mut self) -> Option<u64> {
+        let Self::List(list) = self else { return None };
+        let left = list
+            .len()
+            .checked_sub(PLANNED_MAX)
+            .filter(|left| *left > 0)?;
+        list.drain(..left);
+        list.shrink_to_fit();
+        list.first().map(|first| u64::from(*first))
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Self::Range(range) => range.is_empty(),

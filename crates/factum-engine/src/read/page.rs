@@ -87,6 +87,15 @@ impl Page {
         self.all_bytes().len()
     }
 
+    /// What it takes in memory, empty or not.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
+            + self.shared.as_ref().map_or(0, Bytes::len)
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.names.capacity() * size_of::<Named>()
+            + self.spanned.capacity() * size_of::<(u32, (u64, u32))>()
+    }
+
     /// Lets the page's events share its bytes instead of copying their own, if it is so small that one event may keep all of it in memory.
     /// Nothing more is fetched into it before it is cleared.
     pub(crate) fn share(&mut self) {

@@ -1,6 +1,6 @@
 //! The asynchronous edge of reading: a request becomes a stream of events.
 //!
-//! Pages are fetched when polled, on the caller's thread: small ones first, so that a short read costs little, larger ones when it goes on.
+//! Pages are fetched when polled, on the caller's thread (`items`).
 //! Never: holds a lock between polls.
 
 use std::pin::Pin;
@@ -8,20 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use factum_store::{Direction, EventStream, Kind, ReadFrom, ReadRequest, Source, StoreError};
-use factum_types::{RecordKind, RecordedEvent, Revision, StreamName};
+use factum_types::{RecordedEvent, Revision, StreamName};
 use futures_core::Stream;
 
+use super::items::Items;
 use super::lookup::{Found, last_control, stream_tail};
-use super::page::Page;
 use super::plan::SourceKeys;
 use super::{Chain, Cursor, CursorStart, Lists, Wanted};
 use crate::key::KeyKind;
 use crate::reader::Reader;
 use crate::sequence::{StreamTail, TailState};
-
-const PAGE_BYTES: usize = 1 << 20;
-const FIRST_PAGE_EVENTS: usize = 64;
-const PAGE_EVENTS_MAX: usize = 2_048;
 
 /// A read that has been prepared.
 #[derive(Debug)]
@@ -237,13 +233,10 @@ impl Reader {
         match prepared {
             Err(error) => EventStream::of([Err(error)]),
             Ok(read) => EventStream::new(Reading {
+                items: Items::new(Arc::clone(self)),
                 reader: Arc::clone(self),
                 read,
                 left: request.limit.unwrap_or(u64::MAX),
-                page: Page::default(),
-                next: 0,
-                held: None,
-                events: FIRST_PAGE_EVENTS,
                 ended: false,
             }),
         }
@@ -255,66 +248,17 @@ struct Reading {
     reader: Arc<Reader>,
     read: Prepared,
     left: u64,
-    page: Page,
-    /// The number in the page of what comes next.
-    next: usize,
-    /// What comes before that: an event behind a gap.
-    held: Option<Item>,
-    events: usize,
+    items: Items,
     ended: bool,
 }
 
-type Item = Result<RecordedEvent, StoreError>;
-
 impl Reading {
     fn fetch(&mut self) -> Result<(), StoreError> {
-        let want = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(self.events);
-        self.events = (self.events * 4).min(PAGE_EVENTS_MAX);
-        self.page.clear();
-        self.next = 0;
-        let published = &self.reader.published;
-        self.ended = self
-            .read
-            .cursor
-            .fill(published, &mut self.page, (want, PAGE_BYTES))?;
-        self.page.share();
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        self.ended = self.items.fetch(&mut self.read.cursor, most)?;
         // Damage proves nothing, but it is told in place of the events, and nobody wants to hear more.
-        self.read.proven |= !self.page.is_empty();
+        self.read.proven |= !self.items.is_empty();
         Ok(())
-    }
-
-    /// What comes next in the page; `None` when all of it has been given.
-    fn next_item(&mut self) -> Option<Item> {
-        if let Some(held) = self.held.take() {
-            return Some(held);
-        }
-        let Prepared { oldest, chain, .. } = &mut self.read;
-        loop {
-            let stream = chain.as_ref().map(Chain::stream);
-            let item = self.page.recorded_at(self.next, stream)?;
-            self.next += 1;
-            let gap = chain.as_mut().and_then(|chain| chain.follow(&item));
-            let item = Some(item).filter(|item| is_shown(item, *oldest));
-            if let Some(gap) = gap {
-                self.held = item;
-                return Some(Err(gap));
-            }
-            if item.is_some() {
-                return item;
-            }
-        }
-    }
-}
-
-/// Whether an item is young enough for its stream.
-fn is_shown(item: &Result<RecordedEvent, StoreError>, oldest: Option<i64>) -> bool {
-    match (item, oldest) {
-        (Ok(event), Some(oldest)) if event.kind == RecordKind::Event => {
-            event.time.as_micros() >= oldest
-        }
-        _ => true,
     }
 }
 
@@ -324,7 +268,8 @@ impl Stream for Reading {
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         while this.left > 0 {
-            if let Some(item) = this.next_item() {
+            let Prepared { oldest, chain, .. } = &mut this.read;
+            if let Some(item) = this.items.next(chain, *oldest) {
                 this.left -= 1;
                 return Poll::Ready(Some(item));
             }

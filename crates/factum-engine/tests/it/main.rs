@@ -18,6 +18,8 @@ mod last;
 #[cfg(test)]
 mod lost_tail;
 #[cfg(test)]
+mod paused;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod supply;

@@ -11,10 +11,14 @@ const BYTES_BYTES: usize = 64;
 /// Deeper than prost goes.
 const DEPTH_MAX: usize = 128;
 
-/// A message, and which of its fields are messages, by their numbers and their places in the table.
+/// What a number in a list takes, and its share in a list that has grown.
+const NUMBER_BYTES: usize = 16;
+
+/// A message, which of its fields are messages, by their numbers and their places in the table, and which are lists of numbers.
 struct Shape {
     name: &'static str,
     messages: &'static [(u32, usize)],
+    numbers: &'static [u32],
 }
 
 static SHAPES: &[Shape] = &include!(concat!(env!("OUT_DIR"), "/shapes.rs"));
@@ -29,15 +33,17 @@ pub(super) fn weigh(name: &str, message: &[u8]) -> Option<usize> {
 fn weigh_shape(shape: &Shape, mut rest: &[u8], depth: usize) -> Option<usize> {
     let mut weight = 0;
     while let Some((number, value)) = next(&mut rest)? {
-        let Value::Bytes(bytes) = value else {
-            continue;
-        };
         let message = shape.messages.iter().find(|(field, _)| *field == number);
-        weight += match message {
-            Some((_, place)) => {
+        let in_list = shape.numbers.contains(&number);
+        weight += match (value, message) {
+            (Value::Number, _) if in_list => NUMBER_BYTES,
+            (Value::Number, _) => 0,
+            (Value::Bytes(bytes), Some((_, place))) => {
                 MESSAGE_BYTES + weigh_shape(&SHAPES[*place], bytes, depth.checked_sub(1)?)?
             }
-            None => BYTES_BYTES + bytes.len(),
+            // One after the other, of a byte or more each.
+            (Value::Bytes(bytes), None) if in_list => NUMBER_BYTES * bytes.len(),
+            (Value::Bytes(bytes), None) => BYTES_BYTES + bytes.len(),
         };
     }
     Some(weight)
@@ -83,7 +89,7 @@ mod tests {
 
     use prost::{Message, Name};
 
-    use super::{BYTES_BYTES, DEPTH_MAX, MESSAGE_BYTES, SHAPES, weigh};
+    use super::{BYTES_BYTES, DEPTH_MAX, MESSAGE_BYTES, NUMBER_BYTES, SHAPES, weigh};
     use crate::kurrent::streams::BatchAppendReq;
     use crate::kurrent::streams::batch_append_req::ProposedMessage;
     use crate::v1;
@@ -122,6 +128,22 @@ mod tests {
             of(&request),
             Some(3 * MESSAGE_BYTES + 3 * BYTES_BYTES + 1 + 5 + 4)
         );
+    }
+
+    #[test]
+    fn numbers_in_lists_weigh() {
+        let has_numbers = |shape: &&super::Shape| !shape.numbers.is_empty();
+        let shape = SHAPES.iter().find(has_numbers).unwrap();
+        assert_eq!(
+            (shape.name, shape.numbers),
+            ("factum.v1.Checkpoint", &[1][..])
+        );
+        let checkpoint = v1::Checkpoint {
+            positions: vec![1; 10],
+        };
+        assert_eq!(of(&checkpoint), Some(10 * NUMBER_BYTES));
+        let one_by_one = [8, 1].repeat(10);
+        assert_eq!(weigh(shape.name, &one_by_one), Some(10 * NUMBER_BYTES));
     }
 
     #[test]

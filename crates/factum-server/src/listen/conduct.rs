@@ -13,14 +13,17 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use factum_proto::codec::take_made;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::sending::{Held, Sending, Timer};
 use super::whole::Whole;
+use crate::room::Brought;
 use crate::routes::{self, Entrance};
 
 /// What is forgiven in a second.
@@ -61,6 +64,11 @@ impl Conduct {
         self.enough.notified().await;
     }
 
+    /// It takes nothing, and others wait for the room of what it was sent.
+    pub(super) fn stalls(&self) {
+        self.enough.notify_one();
+    }
+
     /// A request was.
     pub(super) fn given_up(&self) {
         self.offends(1);
@@ -89,11 +97,24 @@ impl Conduct {
 pub(super) struct Watched {
     routes: Entrance,
     conduct: Arc<Conduct>,
+    sending: Arc<Sending>,
+    /// For a request to be sent.
+    upload: Duration,
 }
 
 impl Watched {
-    pub(super) const fn new(routes: Entrance, conduct: Arc<Conduct>) -> Self {
-        Self { routes, conduct }
+    pub(super) const fn new(
+        routes: Entrance,
+        conduct: Arc<Conduct>,
+        sending: Arc<Sending>,
+        upload: Duration,
+    ) -> Self {
+        Self {
+            routes,
+            conduct,
+            sending,
+            upload,
+        }
     }
 }
 
@@ -104,16 +125,45 @@ impl Service<Request<Incoming>> for Watched {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let brought = self.routes.room().brought();
-        let mut request = Whole::of(request, &self.conduct, &brought);
-        request.extensions_mut().insert(brought);
+        let reads = reads(&request);
+        let mut request = Whole::of(request, &self.conduct, &brought, self.upload);
+        request.extensions_mut().insert(Arc::clone(&brought));
+        let answer = match brought.came(head_bytes(&request)) {
+            Ok(()) => self.routes.answer(request),
+            Err(full) => Entrance::refuse(&request, full),
+        };
         Answering {
-            answer: self.routes.answer(request),
+            answer,
             open: Some(Open {
                 conduct: Arc::clone(&self.conduct),
                 counts: true,
             }),
+            brought: Some(brought),
+            pieces: Some(Pieces {
+                sending: Arc::clone(&self.sending),
+                conduct: Arc::clone(&self.conduct),
+                reads,
+                held: None,
+                timer: None,
+            }),
         }
     }
+}
+
+/// What the head of a request takes in memory, in bytes.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    const FIELD_BYTES: usize = 128;
+    let field = |(name, value): (&HeaderName, &HeaderValue)| {
+        FIELD_BYTES + name.as_str().len() + value.len()
+    };
+    let fields: usize = request.headers().iter().map(field).sum();
+    fields + request.uri().path().len() + request.uri().query().map_or(0, str::len)
+}
+
+/// Whether a request reads events, as many as there are.
+fn reads<B>(request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::GET || path.ends_with("/Read") || path.ends_with("/Subscribe")
 }
 
 /// A request of which nothing has been taken. If that is how it ends, it counts.
@@ -141,19 +191,30 @@ impl Drop for Open {
 pub(super) struct Answering {
     answer: routes::Answering,
     open: Option<Open>,
+    /// Until it is answered, whoever else has it.
+    brought: Option<Arc<Brought>>,
+    pieces: Option<Pieces>,
 }
 
 impl Future for Answering {
     type Output = Result<Response<Taken>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(self.answer.as_mut().poll(context));
+        let _of_others = take_made();
+        let answer = self.answer.as_mut().poll(context);
+        let made = take_made();
+        if let Some(brought) = self.brought.as_ref().filter(|_| made > 0) {
+            brought.made(made);
+        }
+        let answer = ready!(answer);
         if let Some(open) = self.open.as_ref() {
             open.conduct.offends(weight(answer.headers()));
         }
+        self.brought = None;
         let mut answer = answer.map(|body| Taken {
             body,
             open: self.open.take(),
+            pieces: self.pieces.take(),
         });
         if answer.body().is_end_stream() {
             // Its head is all of it, and nobody is told whether that was sent.
@@ -180,6 +241,32 @@ fn weight(headers: &HeaderMap) -> u32 {
 pub(super) struct Taken {
     body: Body,
     open: Option<Open>,
+    pieces: Option<Pieces>,
+}
+
+/// The piece of an answer that waits to be taken.
+#[derive(Debug)]
+struct Pieces {
+    sending: Arc<Sending>,
+    conduct: Arc<Conduct>,
+    reads: bool,
+    held: Option<Held>,
+    timer: Timer,
+}
+
+impl Pieces {
+    /// Ready when the next piece may be made: the one before has been taken.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.held = None;
+        if self.reads {
+            return self.sending.poll_room(&mut self.timer, context);
+        }
+        Poll::Ready(())
+    }
+
+    fn made(&mut self, bytes: usize) {
+        self.held = self.sending.hold(bytes, &self.conduct);
+    }
 }
 
 impl Taken {
@@ -199,7 +286,14 @@ impl HttpBody for Taken {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.settle();
-        Pin::new(&mut self.body).poll_frame(context)
+        if let Some(pieces) = &mut self.pieces {
+            ready!(pieces.poll_next(context));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let (Some(pieces), Some(Ok(frame))) = (&mut self.pieces, &frame) {
+            pieces.made(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Connections: accepted up to a limit, asked for their first bytes within a time, served, and let go when the server stops.
 //!
 //! What lives here: the accept loop; `serve` is one connection, `first` finds out what it speaks, `hello` and `cork` lie between it and HTTP/2,
-//! `conduct` watches what it does, `penalty` remembers it, and `whole` sees to it that a body that was cut is none.
+//! `conduct` watches what it does, `penalty` remembers it, `whole` counts bodies
+//! and sees to it that one that was cut is none, and `sending` bounds what waits to be taken.
 //! Relies on: hyper for HTTP/1.1 and HTTP/2. Never: looks at a request.
 
 mod conduct;
@@ -9,6 +10,7 @@ mod cork;
 mod first;
 mod hello;
 mod penalty;
+mod sending;
 mod serve;
 mod whole;
 

@@ -20,6 +20,7 @@ use super::cork::Cork;
 use super::first::{self, Version};
 use super::hello::Hello;
 use super::penalty::Penalties;
+use super::sending::Sending;
 use crate::options::Limits;
 use crate::routes::Entrance;
 
@@ -44,6 +45,7 @@ pub(super) struct Served {
     routes: Entrance,
     limits: Limits,
     penalties: Penalties,
+    sending: Arc<Sending>,
     one: http1::Builder,
     two: http2::Builder<TokioExecutor>,
 }
@@ -76,6 +78,7 @@ impl Served {
             routes,
             limits,
             penalties: Penalties::default(),
+            sending: Arc::default(),
             one,
             two,
         }
@@ -118,7 +121,7 @@ impl Served {
             biased;
             () = conduct.enough() => {
                 self.penalties.add(peer);
-                tracing::warn!(%peer, "a connection was ended: it went on giving requests up or sending messages over the limit");
+                tracing::warn!(%peer, "a connection was ended: it went on giving requests up or sending messages over the limit, or took nothing of its answers while others waited for room");
             }
             () = spoken => {}
         }
@@ -173,7 +176,12 @@ impl Served {
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = Watched::new(self.routes.clone(), conduct);
+        let service = Watched::new(
+            self.routes.clone(),
+            conduct,
+            Arc::clone(&self.sending),
+            self.limits.upload,
+        );
         let ended = match version {
             // The head of its requests has an end of its own.
             Version::One => {

@@ -9,10 +9,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Version};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep};
+use tonic::Status;
 use tonic::codegen::StdError;
 
 use super::conduct::Conduct;
@@ -26,6 +29,9 @@ pub(super) struct Whole {
     conduct: Option<Arc<Conduct>>,
     brought: Arc<Brought>,
     messages: Messages,
+    /// Until when what has begun and takes room is to be whole.
+    until: Option<Pin<Box<Sleep>>>,
+    upload: Duration,
 }
 
 /// Where the messages of gRPC end in a body: each has a byte for how it is compressed and its length in four before it.
@@ -77,6 +83,7 @@ impl Whole {
         request: Request<Incoming>,
         conduct: &Arc<Conduct>,
         brought: &Arc<Brought>,
+        upload: Duration,
     ) -> Request<Self> {
         let conduct = (request.version() == Version::HTTP_2).then(|| Arc::clone(conduct));
         request.map(|body| Self {
@@ -84,7 +91,22 @@ impl Whole {
             conduct,
             brought: Arc::clone(brought),
             messages: Messages::default(),
+            until: None,
+            upload,
         })
+    }
+
+    /// Ready when something that takes room is not whole in time: a message, or a request that ends with its message.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<StdError> {
+        if !self.brought.takes_room() || (self.messages.begun == 0 && self.brought.is_flowing()) {
+            self.until = None;
+            return Poll::Pending;
+        }
+        let upload = self.upload;
+        let until = self.until.get_or_insert_with(|| Box::pin(sleep(upload)));
+        ready!(until.as_mut().poll(context));
+        let text = format!("the request was not sent within {upload:?}");
+        Poll::Ready(Box::new(Status::deadline_exceeded(text)))
     }
 
     fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, StdError> {
@@ -105,7 +127,10 @@ impl HttpBody for Whole {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         self.brought.handed_on(self.messages.begun);
-        let next = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let next = match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(next) => next,
+            Poll::Pending => return self.poll_late(context).map(|late| Some(Err(late))),
+        };
         if let Some(Ok(frame)) = next {
             return Poll::Ready(Some(self.count(frame)));
         }

@@ -14,6 +14,7 @@ use factum_store::{AppendBatch, Kind, Receipt, StoreError};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
+use prost::Message;
 use tokio::time::Sleep;
 use tonic::{Code, Status, Streaming};
 
@@ -47,9 +48,9 @@ pub(super) async fn once(
     caller: &Caller,
     (request, brought): (AppendRequest, Arc<Brought>),
 ) -> AppendResponse {
-    let number = request.request;
+    let (number, bytes) = (request.request, request.encoded_len());
     let allowed = allowed(node, caller, request).await.and_then(|batch| {
-        let became = brought.became(batch_in_memory(&batch));
+        let became = brought.became(batch_in_memory(&batch, bytes));
         became.map_err(|full| StoreError::new(Kind::Unavailable, full.to_string()))?;
         Ok(batch)
     });
@@ -263,7 +264,7 @@ impl Call {
         request: AppendRequest,
         context: &mut Context<'_>,
     ) -> Option<AppendResponse> {
-        let number = request.request;
+        let (number, bytes) = (request.request, request.encoded_len());
         if let Phase::Refusing(_) = self.phase {
             return Some(response(number, Err(stopping())));
         }
@@ -271,7 +272,7 @@ impl Call {
             Ok(batch) => batch,
             Err(error) => return Some(response(number, Err(error))),
         };
-        let bytes = batch_in_memory(&batch);
+        let bytes = batch_in_memory(&batch, bytes);
         if let Some(allowed) = may::append_at_once(&self.caller, &batch) {
             return self.begin((number, bytes, allowed.map(|()| batch)), context);
         }

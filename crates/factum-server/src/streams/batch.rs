@@ -62,6 +62,7 @@ pub(super) fn answers(
         brought,
         requests: Some(Box::pin(requests)),
         asking: None,
+        asked_bytes: 0,
         begun: BTreeMap::new(),
         bytes: 0,
         late_bytes: 0,
@@ -81,6 +82,8 @@ struct Call {
     requests: Option<Requests>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
     asking: Option<BoxFuture<'static, Asked>>,
+    /// What that takes in memory.
+    asked_bytes: usize,
     /// Appends whose last message has not come, by their correlation id. `None` once one is answered: the rest of it is passed over, or it
     /// would be taken for an append of its own.
     begun: BTreeMap<EventId, Option<Begun>>,
@@ -182,6 +185,9 @@ impl Call {
         // Where there is no room, no more is read until something of this call is done.
         let crowded = self.keeps().is_err();
         if let Some(asked) = poll_asked(&mut self.asking, context) {
+            if asked.is_ready() {
+                self.asked_bytes = 0;
+            }
             return asked.map(Next::Asked);
         }
         let limits = &self.node.options.limits;
@@ -220,7 +226,8 @@ impl Call {
 
     /// Says what this call keeps.
     fn keeps(&self) -> Result<(), NoRoom> {
-        self.brought.keeps(self.bytes + self.running.bytes())
+        let bytes = self.bytes + self.asked_bytes + self.running.bytes();
+        self.brought.keeps(bytes)
     }
 
     fn poll_timer(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
@@ -250,6 +257,7 @@ impl Call {
         if !begins || request.options.is_none() || self.caller.is_admin() {
             return self.take_or_end(request, Ok(()), context);
         }
+        self.asked_bytes = request.proposed_messages.iter().map(in_memory).sum();
         let (node, caller) = (Arc::clone(&self.node), self.caller.clone());
         self.asking = Some(Box::pin(async move {
             let allowed = match &request.options {

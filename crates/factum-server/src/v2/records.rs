@@ -14,7 +14,7 @@ use super::check;
 use super::{Named, errors, record, signed_position, stream_name};
 use crate::auth::{Caller, Operation};
 use crate::node::Node;
-use crate::room::{Brought, batch_in_memory};
+use crate::room::{Brought, batch_bytes, batch_in_memory};
 use crate::wire::position::signed;
 
 /// How often streams may change between the look at them and the append.
@@ -34,7 +34,7 @@ pub(super) async fn append(
         errors::allow(node, caller, Operation::ReadStream, check.stream()).await?;
     }
     let (batch, streams) = collect(node, caller, request.records).await?;
-    brought.became(batch_in_memory(&batch))?;
+    brought.became(batch_in_memory(&batch, batch_bytes(&batch)))?;
     for _ in 0..ATTEMPTS {
         let judged = check::judge(node, &checks)
             .await

@@ -11,7 +11,7 @@ use tonic::{Code, Status, Streaming};
 use super::{Named, errors, expectation, record, signed_position, stream_name};
 use crate::auth::{Caller, Operation};
 use crate::node::Node;
-use crate::room::{Brought, in_memory};
+use crate::room::{Brought, write_in_memory};
 use crate::wire::expected::ANY;
 use crate::wire::position::signed;
 
@@ -26,11 +26,17 @@ pub(super) async fn append(
 ) -> Result<AppendSessionResponse, Status> {
     brought.flows();
     let collect = async {
-        let (mut batch, mut streams, mut bytes) = (AppendBatch::default(), Named::default(), 0);
+        let (mut batch, mut streams) = (AppendBatch::default(), Named::default());
+        let (mut bytes, mut memory) = (0, 0);
         while let Some(request) = requests.message().await? {
+            let before = batch.writes.len();
             let stream = add(node, caller, &mut batch, &mut bytes, request).await?;
+            memory += batch.writes[before..]
+                .iter()
+                .map(write_in_memory)
+                .sum::<usize>();
             streams.add(&stream);
-            brought.keeps(in_memory(bytes, batch.event_count()))?;
+            brought.keeps(bytes + memory)?;
         }
         Ok::<_, Status>((batch, streams))
     };
