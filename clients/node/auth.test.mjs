@@ -1,6 +1,7 @@
 // Who may connect over TLS, and who may do what: the default users, access control lists of streams, and who stays outside.
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -136,6 +137,18 @@ describe("what is the system's", () => {
     denied(await until(() => seen.error, "the refusal"));
     await assert.rejects(client.appendToStream("$mine", events("A"), { credentials: ops }), denied);
     await assert.rejects(read(client, "$users", { credentials: ops }), denied);
+  });
+
+  test("is for every user where it is made of others: $ce- and its like", async () => {
+    const category = `category${randomUUID().slice(0, 8)}`;
+    await client.appendToStream(`${category}-1`, events("Happened"));
+    for (const stream of [`$ce-${category}`, "$et-Happened", "$streams"]) {
+      const [found] = await read(client, stream, { maxCount: 1, resolveLinkTos: true, credentials: ops });
+      assert.ok(found.link, stream);
+    }
+    // What a link points to has rights of its own.
+    const [hidden] = await read(client, "$et-$UserCreated", { maxCount: 1, resolveLinkTos: true, credentials: ops });
+    assert.deepEqual([hidden.link.type, hidden.event], ["$>", undefined]);
   });
 
   test("tells the users", async () => {

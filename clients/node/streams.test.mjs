@@ -425,6 +425,14 @@ describe("deleting", () => {
     }
   });
 
+  test("a delete that is repeated has nothing to do", async () => {
+    const stream = fresh();
+    await append(stream, events("A", "B"));
+    await client.deleteStream(stream, { expectedRevision: 1n });
+    for (const expectedRevision of [ANY, 1n]) await client.deleteStream(stream, { expectedRevision });
+    await assert.rejects(client.deleteStream(stream, { expectedRevision: 0n }), db.WrongExpectedVersionError);
+  });
+
   for (const call of ["deleteStream", "tombstoneStream"]) {
     test(`${call} judges what is expected`, async () => {
       const stream = fresh();

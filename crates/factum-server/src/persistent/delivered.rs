@@ -7,7 +7,7 @@ use super::damage::Damage;
 use super::feed::Feed;
 use super::group::{Arrival, bucket_of};
 use super::settings::{Settings, Strategy};
-use crate::links::{is_link, points_to};
+use crate::links::{VirtualStream, is_link, points_to};
 
 /// An event as a consumer is given it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,10 +108,11 @@ pub(crate) async fn resolve(
     if !resolve_links || !is_link(&event) {
         return Ok(Delivered::Event(event));
     }
-    // Whoever may write a stream could else have a group read them what the system keeps to itself.
-    let closed = points_to(&event).is_some_and(|(stream, _)| {
-        stream.as_str().starts_with('$') && !event.stream.as_str().starts_with('$')
-    });
+    // Whoever may write a stream could else have a group read them what the system keeps to itself; and what is made of the index is open to all.
+    let is_open =
+        !event.stream.as_str().starts_with('$') || VirtualStream::parse(&event.stream).is_some();
+    let closed =
+        points_to(&event).is_some_and(|(stream, _)| stream.as_str().starts_with('$') && is_open);
     let target = if closed {
         None
     } else {

@@ -265,7 +265,7 @@ impl<T: Clone> Group<T> {
         Ok(())
     }
 
-    /// The consumer is gone; what it had is given to others.
+    /// The consumer is gone; what it had is given to others, and nothing of it is parked: a consumer that leaves says nothing about its events.
     pub(crate) fn disconnect(&mut self, id: ConsumerId) {
         let Some(consumer) = self.consumers.remove(&id) else {
             return;
@@ -273,7 +273,7 @@ impl<T: Clone> Group<T> {
         self.chooser.leave(id);
         for seq in consumer.in_flight {
             self.take_back(seq);
-            self.retry_or_park(seq);
+            self.retry(seq);
         }
     }
 

@@ -12,7 +12,7 @@ use factum_proto::kurrent::streams::tombstone_resp::{
 };
 use factum_proto::kurrent::streams::{DeleteReq, DeleteResp, TombstoneReq, TombstoneResp};
 use factum_store::{Kind, StoreError, StreamState};
-use factum_types::{ExpectedRevision, StreamName};
+use factum_types::{ExpectedRevision, Position, StreamName};
 use tonic::Status;
 
 use crate::auth::{Caller, Operation};
@@ -40,13 +40,11 @@ pub(super) async fn delete(
     let delete = async move { log::delete(&*store, of, expected, id).await };
     let deleted = node.carry_out(written(&stream)?, delete).await;
     match deleted {
-        Ok(at) => Ok(DeleteResp {
-            position_option: Some(DeletedAt::Position(DeletePosition {
-                commit_position: to_wire(at),
-                prepare_position: to_wire(at),
-            })),
-        }),
-        Err(error) => Err(refused(node, "Delete", &error, &stream, expected).await),
+        Ok(at) => Ok(deleted_at(at)),
+        Err(error) => match deleted_before(node, &error, &stream, expected).await? {
+            Some(at) => Ok(deleted_at(at)),
+            None => Err(refused(node, "Delete", &error, &stream, expected).await),
+        },
     }
 }
 
@@ -97,6 +95,44 @@ fn subject(stream: StreamName) -> Result<StreamName, Status> {
     )))
 }
 
+fn deleted_at(at: Position) -> DeleteResp {
+    DeleteResp {
+        position_option: Some(DeletedAt::Position(DeletePosition {
+            commit_position: to_wire(at),
+            prepare_position: to_wire(at),
+        })),
+    }
+}
+
+/// Where the store is, if a stream that cannot be deleted is so already, as was asked: a delete that is repeated has nothing to do.
+async fn deleted_before(
+    node: &Node,
+    error: &StoreError,
+    stream: &StreamName,
+    expected: ExpectedRevision,
+) -> Result<Option<Position>, Status> {
+    let (Kind::Conflict, Some(actual)) = (error.kind(), actual(error)) else {
+        return Ok(None);
+    };
+    let is_met = match expected {
+        ExpectedRevision::Any => true,
+        ExpectedRevision::Exactly(revision) => actual == Some(revision),
+        _ => false,
+    };
+    if !is_met || !is_deleted(node, stream).await? {
+        return Ok(None);
+    }
+    let head = node.store.head().await;
+    head.map_err(|error| errors::store(&error, Some(stream)))
+}
+
+async fn is_deleted(node: &Node, stream: &StreamName) -> Result<bool, Status> {
+    match node.store.stream_info(stream.clone()).await {
+        Ok(info) => Ok(info.state == StreamState::Deleted),
+        Err(error) => Err(errors::store(&error, Some(stream))),
+    }
+}
+
 async fn refused(
     node: &Node,
     what: &str,
@@ -107,12 +143,12 @@ async fn refused(
     let (Kind::Conflict, Some(actual)) = (error.kind(), actual(error)) else {
         return errors::store(error, Some(stream));
     };
-    let deleted = match node.store.stream_info(stream.clone()).await {
-        Ok(info) => info.state == StreamState::Deleted,
-        Err(error) => return errors::store(&error, Some(stream)),
-    };
-    if deleted {
-        return errors::stream_deleted(stream);
+    if expected == ExpectedRevision::StreamExists {
+        match is_deleted(node, stream).await {
+            Ok(true) => return errors::stream_deleted(stream),
+            Ok(false) => {}
+            Err(status) => return status,
+        }
     }
     errors::wrong_version(what, stream, number(expected), signed(actual))
 }

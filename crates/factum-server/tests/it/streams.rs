@@ -20,7 +20,7 @@ use factum_proto::kurrent::streams::{
     BatchAppendReq, DeleteReq, ReadReq, TombstoneReq, delete_req, tombstone_req,
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::support::{
     ANY, FOLLOW, Running, append, events, identifier, of_all, of_stream, proposed, read, shown,
@@ -196,6 +196,38 @@ async fn a_deleted_stream_is_written_again() {
     metadata.set_read_direction(ReadDirection::Backwards);
     let last = events(read(&mut client, metadata).await.unwrap()).remove(0);
     assert_eq!(last.event.unwrap().data, br#"{"$tb":1}"#.as_slice());
+}
+
+/// A delete that is repeated has nothing to do; one that expects something else is refused.
+#[tokio::test]
+async fn a_deleted_stream_is_deleted_again() {
+    use delete_req::options::ExpectedStreamRevision as Expected;
+    let server = Running::start().await;
+    let mut client = server.streams().await;
+    let two = vec![proposed(1, "A"), proposed(2, "B")];
+    append(&mut client, "s", ANY, two).await.unwrap();
+    let mut delete = async |expected| {
+        let options = delete_req::Options {
+            stream_identifier: identifier("s"),
+            expected_stream_revision: Some(expected),
+        };
+        let request = DeleteReq {
+            options: Some(options),
+        };
+        let answer = client.delete(request).await?.into_inner();
+        Ok::<_, Status>(answer.position_option)
+    };
+    let first = delete(Expected::Revision(1)).await.unwrap();
+    assert!(first.is_some());
+    for expected in [Expected::Any(Empty {}), Expected::Revision(1)] {
+        let again = delete(expected).await.unwrap();
+        assert_eq!(again, first, "nothing was written");
+    }
+    let told = |refused: Status, key: &str| refused.metadata().get(key).unwrap().clone();
+    let refused = delete(Expected::Revision(0)).await.unwrap_err();
+    assert_eq!(told(refused, "actual-version"), "1");
+    let refused = delete(Expected::StreamExists(Empty {})).await.unwrap_err();
+    assert_eq!(told(refused, "exception"), "stream-deleted");
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ impl<T: Clone> Group<T> {
     }
 
     pub(super) fn retry_or_park(&mut self, seq: Seq) {
-        let Some(entry) = self.entries.get_mut(&seq) else {
+        let Some(entry) = self.entries.get(&seq) else {
             return;
         };
         let retries = entry.retries;
@@ -157,9 +157,16 @@ impl<T: Clone> Group<T> {
             self.put_aside(seq, Arc::from(format!("Reached retry count of {retries}")));
             return;
         }
-        entry.retries += 1;
-        entry.place = Place::Retry;
-        self.retry.insert(seq);
+        self.retry(seq);
+    }
+
+    /// Gives an event again, however often that was done.
+    pub(super) fn retry(&mut self, seq: Seq) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.retries = entry.retries.saturating_add(1);
+            entry.place = Place::Retry;
+            self.retry.insert(seq);
+        }
     }
 
     fn put_aside(&mut self, seq: Seq, reason: Arc<str>) {

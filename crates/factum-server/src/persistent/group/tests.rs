@@ -268,6 +268,23 @@ fn what_a_lost_consumer_had_goes_to_others_and_is_counted() {
 }
 
 #[test]
+fn what_a_lost_consumer_had_is_not_parked_however_often_it_was_given() {
+    let mut group = group(Strategy::DispatchToSingle);
+    group.settings.max_retry_count = 0;
+    fill(&mut group, 0..1);
+    for given in 0..3 {
+        connect(&mut group, A, 1);
+        assert_eq!(give(&mut group, 0), [(1, 0, given)]);
+        group.disconnect(A);
+        group.check();
+    }
+    connect(&mut group, A, 1);
+    give(&mut group, 0);
+    group.nack(A, &[0], Action::Retry, "", at(1));
+    assert_eq!(group.take_to_park(10).len(), 1);
+}
+
+#[test]
 fn a_late_answer_counts_until_another_has_the_event() {
     let mut group = group(Strategy::DispatchToSingle);
     connect(&mut group, A, 2);

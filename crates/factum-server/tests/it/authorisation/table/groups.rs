@@ -21,6 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("Read", "order-1", read("order-1"), USERS).but(Code::NotFound),
         row("Read", "ledger-1", read("ledger-1"), LEDGER_READ).but(Code::NotFound),
         row("Read", "$scratch-1", read("$scratch-1"), ADMINS).but(Code::NotFound),
+        row("Read", "$ce-order", read("$ce-order"), USERS).but(Code::NotFound),
         row("Read", "$all", read("$all"), ADMINS).but(Code::NotFound),
         row("GetInfo", "order-1", info("order-1"), USERS).but(Code::NotFound),
         row("ReplayParked", "order-1", replay("order-1"), OPERATORS).but(Code::NotFound),
