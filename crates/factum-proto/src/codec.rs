@@ -75,22 +75,35 @@ impl<U: Message + Name + Default> Decoder for Weighing<U> {
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         use prost::bytes::Buf as _;
-        let bytes = source.remaining();
-        if bytes > LIGHT_BYTES {
-            // One buffer holds all of a message, or not all of it would be weighed.
-            let whole = source.chunk();
-            let weight = if whole.len() == bytes {
-                weigh(&U::full_name(), whole)
-            } else {
-                None
-            };
-            let Some(weight) = weight.filter(|weight| *weight <= MESSAGE_WEIGHT_MAX) else {
-                return Err(too_heavy(bytes));
-            };
-            MADE.set(MADE.get().saturating_add(weight));
+        let whole = source.chunk();
+        // One buffer holds all of a message, or not all of it would be weighed.
+        if whole.len() < source.remaining() {
+            return Err(Status::internal("a message lies in two places"));
         }
+        check_weight::<U>(whole)?;
         self.0.decode(source)
     }
+}
+
+/// A message from its encoding, as [`Codec`] makes it. Nothing of it stays in the encoding's memory.
+///
+/// # Errors
+/// `OUT_OF_RANGE`: it is over [`MESSAGE_WEIGHT_MAX`]. `INTERNAL`: it is no such message.
+pub fn decode<T: Message + Name + Default>(bytes: &[u8]) -> Result<T, Status> {
+    check_weight::<T>(bytes)?;
+    T::decode(bytes).map_err(|error| Status::internal(error.to_string()))
+}
+
+fn check_weight<T: Name>(message: &[u8]) -> Result<(), Status> {
+    if message.len() <= LIGHT_BYTES {
+        return Ok(());
+    }
+    let weight = weigh(&T::full_name(), message);
+    let Some(weight) = weight.filter(|weight| *weight <= MESSAGE_WEIGHT_MAX) else {
+        return Err(too_heavy(message.len()));
+    };
+    MADE.set(MADE.get().saturating_add(weight));
+    Ok(())
 }
 
 fn too_heavy(bytes: usize) -> Status {

@@ -19,6 +19,7 @@
 //! ```
 
 pub mod auth;
+mod call;
 mod features;
 mod filter;
 mod flight;

@@ -45,6 +45,8 @@ struct Counts {
     /// What all that takes of the room.
     taken: usize,
     flows: bool,
+    /// Whether what has been handed on is out of memory. Else it is as large as the largest message was.
+    frees: bool,
 }
 
 /// There is no room for more.
@@ -182,12 +184,22 @@ impl Brought {
         self.counts().flows
     }
 
-    /// All that has come is handed on, but for the beginning of a message, if the request flows.
-    pub(crate) fn handed_on(&self, beginning: usize) {
+    /// What has been handed on is not in memory any more.
+    pub(crate) fn frees(&self) {
+        self.counts().frees = true;
+    }
+
+    /// All that has come is handed on, but for the beginning of a message, if the request flows. What it was read into has had so large a message.
+    pub(crate) fn handed_on(&self, beginning: usize, largest: usize) {
         let mut counts = self.counts();
-        if counts.flows && counts.waiting != beginning {
-            debug_assert!(beginning < counts.waiting, "more waits than has come");
-            counts.waiting = beginning;
+        let is_kept = !counts.frees && largest > FREE_BYTES;
+        let waiting = if is_kept {
+            beginning.max(largest)
+        } else {
+            beginning
+        };
+        if counts.flows && counts.waiting != waiting {
+            counts.waiting = waiting;
             self.settle(&mut counts);
         }
     }
@@ -321,7 +333,7 @@ mod tests {
         other.came(1).unwrap_err();
         room.brought().came(FREE_BYTES).unwrap();
         // One that does not flow hands nothing on before its end.
-        one.handed_on(0);
+        one.handed_on(0, 0);
         drop(one);
         assert_eq!(taken(&room), 100);
         drop(other);
@@ -348,7 +360,7 @@ mod tests {
         brought.flows();
         brought.came(FREE_BYTES + 900).unwrap();
         brought.made(10_000);
-        brought.handed_on(FREE_BYTES + 10);
+        brought.handed_on(FREE_BYTES + 10, 900);
         assert_eq!(taken(&room), 10);
         brought.keeps(500).unwrap();
         assert_eq!(taken(&room), 510);
@@ -360,10 +372,16 @@ mod tests {
         // What comes at once has room, though.
         brought.came(SPARE_BYTES / 2).unwrap();
         brought.keeps(400).unwrap_err();
-        brought.handed_on(0);
+        brought.handed_on(0, FREE_BYTES);
         drop(other);
         assert_eq!(taken(&room), 0);
         brought.keeps(FREE_BYTES + 1).unwrap();
+        // What a large message was read into is there until the end, or is not.
+        brought.handed_on(0, 1_000 + FREE_BYTES);
+        assert_eq!(taken(&room), 1_001 + FREE_BYTES);
+        brought.frees();
+        brought.handed_on(0, 1_000 + FREE_BYTES);
+        assert_eq!(taken(&room), 1);
         drop(brought);
         assert_eq!(taken(&room), 0);
     }

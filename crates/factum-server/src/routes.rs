@@ -27,6 +27,7 @@ use tonic::codegen::{Service, StdError};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
+use crate::call;
 use crate::features::FeaturesService;
 use crate::gossip::{GossipService, SentTo};
 use crate::guard;
@@ -35,10 +36,10 @@ use crate::metrics::Requested;
 use crate::monitoring::MonitoringService;
 use crate::node::Node;
 use crate::operations::OperationsService;
-use crate::own::StoreService;
+use crate::own::{self, StoreService};
 use crate::persistent::{Gate, PersistentService};
 use crate::room::{NoRoom, Room};
-use crate::streams::StreamsService;
+use crate::streams::{StreamsService, batch_answers};
 use crate::users::UsersService;
 use crate::v2::SecondStreamsService;
 
@@ -101,9 +102,38 @@ impl Entrance {
     where
         B: HttpBody<Data = Bytes, Error = StdError> + Send + 'static,
     {
+        let (node, limit) = (
+            Arc::clone(&self.node),
+            self.node.options.limits.message_bytes,
+        );
+        if request.method() == Method::POST {
+            match request.uri().path() {
+                BATCH_APPEND => {
+                    return self.enter(request, move |request| {
+                        let (requests, caller, brought) = call::take_apart(request, limit);
+                        let answers = batch_answers(node, caller, requests, brought);
+                        std::future::ready(call::response(answers, limit))
+                    });
+                }
+                OWN_APPEND => {
+                    return self.enter(request, move |request| {
+                        let (requests, caller, brought) = call::take_apart(request, limit);
+                        let answers = own::append_answers(node, caller, requests, brought);
+                        std::future::ready(call::response(answers, limit))
+                    });
+                }
+                _ => {}
+            }
+        }
         match service_of(&request) {
-            StreamsServer::<StreamsService>::NAME => self.enter(self.streams.clone(), request),
-            StoreServer::<StoreService>::NAME => self.enter(self.own.clone(), request),
+            StreamsServer::<StreamsService>::NAME => {
+                let mut service = self.streams.clone();
+                self.enter(request, move |request| served(service.call(request)))
+            }
+            StoreServer::<StoreService>::NAME => {
+                let mut service = self.own.clone();
+                self.enter(request, move |request| served(service.call(request)))
+            }
             _ => {
                 // It is ready at any time.
                 let answer = self.others.clone().call(request);
@@ -114,12 +144,14 @@ impl Entrance {
         }
     }
 
-    fn enter<S, B>(&self, mut service: S, mut request: HttpRequest<B>) -> Answering
+    fn enter<B, F>(
+        &self,
+        mut request: HttpRequest<B>,
+        serve: impl FnOnce(HttpRequest<B>) -> F + Send + 'static,
+    ) -> Answering
     where
-        S: Service<HttpRequest<B>, Response = HttpResponse<tonic::body::Body>, Error = Infallible>,
-        S: Send + 'static,
-        S::Future: Send,
         B: Send + 'static,
+        F: Future<Output = HttpResponse<tonic::body::Body>> + Send,
     {
         let node = Arc::clone(&self.node);
         Box::pin(async move {
@@ -128,12 +160,20 @@ impl Entrance {
                 return refused;
             }
             let route = request.uri().path().to_owned();
-            let answer = match service.call(request).await {
-                Ok(answer) => answer.map(Body::new),
-            };
+            let answer = serve(request).await.map(Body::new);
             count(&node, route, &answer);
             answer
         })
+    }
+}
+
+/// The calls that go on for long: their messages are read without keeping what they were read into.
+const BATCH_APPEND: &str = "/event_store.client.streams.Streams/BatchAppend";
+const OWN_APPEND: &str = "/factum.v1.Store/Append";
+
+async fn served<A>(answer: impl Future<Output = Result<A, Infallible>>) -> A {
+    match answer.await {
+        Ok(answer) => answer,
     }
 }
 

@@ -229,6 +229,24 @@ async fn unknown_fields(server: &Serving) -> Vec<Call> {
     vec![append, batch]
 }
 
+/// Calls that go on, each with one large message behind it, and nothing more to say.
+async fn idle_calls(server: &Serving) -> Vec<Call> {
+    let connection = connect(server).await;
+    let mut calls = Vec::new();
+    for number in 0..40 {
+        let mut batch = Call::begin(&connection, BATCH_APPEND).await;
+        let part = batch_part(3_000 + number, 3_000 + number, true);
+        batch.send(with_unknown(&part, LARGE)).await;
+        let mut append = Call::begin(&connection, APPEND).await;
+        let options = framed(&append_options("idle").encode_to_vec());
+        append.send(options).await;
+        let event = append_event(4_000 + number, b"{}".to_vec());
+        append.send(with_unknown(&event, LARGE)).await;
+        calls.extend([batch, append]);
+    }
+    calls
+}
+
 /// Appends of one message each, of as many events as there are two bytes in it.
 async fn empty_events(server: &Serving) -> Vec<Call> {
     let connection = connect(server).await;
@@ -367,6 +385,11 @@ async fn attack() {
         assert_eq!(call.status().await, "0");
     }
 
+    let idle = idle_calls(&server).await;
+    append(&server, 5, 100).await.unwrap();
+    grown("idle calls");
+    drop(idle);
+
     for call in empty_events(&server).await {
         assert_eq!(call.status().await, "11");
     }
@@ -376,6 +399,8 @@ async fn attack() {
     append(&server, 4, 1 << 20).await.unwrap();
     assert_eq!(server.end(), Some(0));
     let read = place.ok(&["read", "--all", "-o", "ndjson"]);
-    // Four honest ones; of the hostile ones, the append that was ended. The batch was not.
-    assert_eq!(read.lines().count(), 4 + 32, "{read}");
+    // Five honest ones; of the hostile ones, an append that was ended, and those of batches that were.
+    let of_idle = read.lines().filter(|line| line.contains("batched")).count();
+    assert!((1..=40).contains(&of_idle), "{of_idle}");
+    assert_eq!(read.lines().count(), 5 + 32 + of_idle, "{read}");
 }

@@ -44,6 +44,8 @@ struct Messages {
     to_come: usize,
     /// How many have come of a header and its message that are not whole.
     begun: usize,
+    /// How many the largest message has.
+    largest: usize,
 }
 
 impl Messages {
@@ -74,6 +76,7 @@ impl Messages {
         if self.of_header == 0 {
             let [_, length @ ..] = self.header;
             self.to_come = u32::from_be_bytes(length) as usize;
+            self.largest = self.largest.max(self.to_come);
         }
     }
 }
@@ -126,7 +129,8 @@ impl HttpBody for Whole {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        self.brought.handed_on(self.messages.begun);
+        let Messages { begun, largest, .. } = self.messages;
+        self.brought.handed_on(begun, largest);
         let next = match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(next) => next,
             Poll::Pending => return self.poll_late(context).map(|late| Some(Err(late))),

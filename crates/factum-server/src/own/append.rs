@@ -16,7 +16,7 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use prost::Message;
 use tokio::time::Sleep;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use super::errors::{status, stopping};
 use super::may;
@@ -27,6 +27,9 @@ use crate::room::{Brought, batch_in_memory};
 
 /// How long a call is still read when the server stops: what was sent before the client knew is refused by name, and not left unknown.
 const FAREWELL: Duration = Duration::from_millis(250);
+
+/// What the client sends.
+type Requests = Box<dyn Stream<Item = Result<AppendRequest, Status>> + Send + Unpin>;
 
 /// A request, by its number and its bytes, and its batch if the caller may append that.
 type Asked = (u64, usize, Result<AppendBatch, StoreError>);
@@ -89,10 +92,11 @@ fn response(number: u64, outcome: Result<Receipt, StoreError>) -> AppendResponse
 }
 
 /// The answers to a call.
-pub(super) fn answers(
+pub(crate) fn answers(
     node: Arc<Node>,
     caller: Caller,
-    (requests, brought): (Streaming<AppendRequest>, Arc<Brought>),
+    requests: impl Stream<Item = Result<AppendRequest, Status>> + Send + Unpin + 'static,
+    brought: Arc<Brought>,
 ) -> impl Stream<Item = Result<AppendResponse, Status>> + Send {
     let watched = Arc::clone(&node);
     brought.flows();
@@ -100,7 +104,7 @@ pub(super) fn answers(
         node,
         caller,
         brought,
-        requests: Some(requests),
+        requests: Some(Box::new(requests)),
         asking: None,
         running: Flight::new(),
         phase: Phase::Serving(Box::pin(async move { watched.stopping().await })),
@@ -114,7 +118,7 @@ struct Call {
     caller: Caller,
     brought: Arc<Brought>,
     /// `None` once the client said all.
-    requests: Option<Streaming<AppendRequest>>,
+    requests: Option<Requests>,
     /// The request that has to wait until it is known whether it is allowed. No other is looked at before.
     asking: Option<BoxFuture<'static, Asked>>,
     running: Flight<Number>,

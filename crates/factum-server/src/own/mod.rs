@@ -29,6 +29,8 @@ use crate::node::Node;
 use coalesced::Coalesced;
 use errors::{named, status, stopping};
 
+pub(crate) use append::answers as append_answers;
+
 /// Streams in one page, at most; a client asks for the next.
 const STREAMS_MAX: u32 = 1_024;
 /// Snapshots in one message, at most; they come without their states.
@@ -98,7 +100,8 @@ impl Store for StoreService {
         requests: Request<Streaming<v1::AppendRequest>>,
     ) -> Answer<Self::AppendStream> {
         let caller = caller(&requests);
-        let answers = append::answers(Arc::clone(&self.node), caller, brought(requests));
+        let (requests, brought) = brought(requests);
+        let answers = append::answers(Arc::clone(&self.node), caller, requests, brought);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -48,7 +48,7 @@ type Requests = Pin<Box<dyn Stream<Item = Result<BatchAppendReq, Status>> + Send
 type Asked = (BatchAppendReq, Result<(), WireStatus>);
 
 /// The answers to a call.
-pub(super) fn answers(
+pub(crate) fn answers(
     node: Arc<Node>,
     caller: Caller,
     requests: impl Stream<Item = Result<BatchAppendReq, Status>> + Send + 'static,

@@ -25,6 +25,7 @@ use crate::auth::{Operation, Target};
 use crate::guard::{brought, caller};
 use crate::node::Node;
 pub(crate) use append::counted;
+pub(crate) use batch::answers as batch_answers;
 use request::Wanted;
 pub(crate) use subscribe::{Item, Items};
 
