@@ -15,9 +15,9 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use weight::weigh;
 
-/// What all parts of a message may take in memory, as far as it is estimated: 64 MiB. The largest append of a store, of as many events and
+/// What all parts of a message may take in memory, as far as it is estimated: 96 MiB. The largest append of a store, of as many events and
 /// tags as it may have, takes less.
-pub const MESSAGE_WEIGHT_MAX: usize = 64 << 20;
+pub const MESSAGE_WEIGHT_MAX: usize = 96 << 20;
 
 /// A smaller message is not looked at: whatever its parts, they take little more than the call itself.
 const LIGHT_BYTES: usize = 512;

@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::HttpBody;
@@ -37,6 +38,7 @@ pub(crate) struct Messages<T> {
     length: Option<usize>,
     limit: usize,
     is_over: bool,
+    brought: Arc<Brought>,
     messages: PhantomData<fn() -> T>,
 }
 
@@ -53,7 +55,7 @@ impl<T> std::fmt::Debug for Messages<T> {
 pub(crate) fn take_apart<T, B>(
     request: Request<B>,
     limit: usize,
-) -> (Messages<T>, Caller, std::sync::Arc<Brought>)
+) -> (Messages<T>, Caller, Arc<Brought>)
 where
     B: HttpBody<Data = Bytes, Error = StdError> + Send + 'static,
 {
@@ -68,6 +70,7 @@ where
         length: None,
         limit,
         is_over: false,
+        brought: Arc::clone(&brought),
         messages: PhantomData,
     };
     (messages, caller, brought)
@@ -113,7 +116,10 @@ impl<T: Message + Name + Default> Messages<T> {
         }
         let mut message = std::mem::take(&mut self.begun);
         message.extend_from_slice(&rest);
-        codec::decode(&message).map(Some)
+        let made = codec::decode(&message).map(Some);
+        drop(message);
+        self.brought.handed_on(self.come.len(), 0);
+        made
     }
 
     fn read_length(&mut self) -> Result<Option<usize>, Status> {

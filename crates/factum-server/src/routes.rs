@@ -24,6 +24,7 @@ use futures_util::FutureExt;
 use http::uri::Authority;
 use tonic::Status;
 use tonic::codegen::{Service, StdError};
+use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
@@ -59,6 +60,7 @@ pub(crate) struct Entrance {
     node: Arc<Node>,
     streams: StreamsServer<StreamsService>,
     own: StoreServer<StoreService>,
+    groups: PersistentService,
     others: Router,
 }
 
@@ -74,8 +76,11 @@ impl Entrance {
         let own = StoreServer::new(StoreService::new(Arc::clone(node)))
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
+        let gate = Arc::clone(node) as Arc<dyn Gate>;
+        let groups = PersistentService::new(node.subscriptions.clone(), gate);
         Self {
-            others: others(node, streams.clone(), own.clone()),
+            others: others(node, streams.clone(), own.clone(), groups.clone()),
+            groups,
             node: Arc::clone(node),
             streams,
             own,
@@ -120,6 +125,20 @@ impl Entrance {
                         let (requests, caller, brought) = call::take_apart(request, limit);
                         let answers = own::append_answers(node, caller, requests, brought);
                         std::future::ready(call::response(answers, limit))
+                    });
+                }
+                GROUP_READ => {
+                    let groups = self.groups.clone();
+                    return self.enter(request, move |request| async move {
+                        let (headers, extensions) =
+                            (request.headers().clone(), request.extensions().clone());
+                        let (requests, _, brought) = call::take_apart(request, GROUP_BYTES);
+                        brought.flows();
+                        let headers = MetadataMap::from_headers(headers);
+                        match groups.join(&headers, &extensions, requests).await {
+                            Ok(answers) => call::response(answers, limit),
+                            Err(refused) => refused.into_http(),
+                        }
                     });
                 }
                 _ => {}
@@ -170,6 +189,8 @@ impl Entrance {
 /// The calls that go on for long: their messages are read without keeping what they were read into.
 const BATCH_APPEND: &str = "/event_store.client.streams.Streams/BatchAppend";
 const OWN_APPEND: &str = "/factum.v1.Store/Append";
+const GROUP_READ: &str =
+    "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read";
 
 async fn served<A>(answer: impl Future<Output = Result<A, Infallible>>) -> A {
     match answer.await {
@@ -193,13 +214,12 @@ fn others(
     node: &Arc<Node>,
     streams: StreamsServer<StreamsService>,
     own: StoreServer<StoreService>,
+    groups: PersistentService,
 ) -> Router {
     let limit = node.options.limits.message_bytes;
     let second = StreamsServiceServer::new(SecondStreamsService::new(Arc::clone(node)))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let gate = Arc::clone(node) as Arc<dyn Gate>;
-    let groups = PersistentService::new(node.subscriptions.clone(), gate);
     let groups = PersistentSubscriptionsServer::new(groups)
         .max_decoding_message_size(GROUP_BYTES)
         .max_encoding_message_size(limit);

@@ -14,9 +14,10 @@ use factum_proto::kurrent::streams::batch_append_req::{
 };
 use factum_proto::kurrent::streams::read_req;
 use factum_proto::kurrent::streams::read_req::options::all_options::AllOption;
+use factum_proto::kurrent::streams::read_req::options::stream_options::RevisionOption;
 use factum_proto::kurrent::streams::read_req::options::{
-    AllOptions, CountOption, FilterOption, StreamOption, SubscriptionOptions, UuidOption,
-    uuid_option,
+    AllOptions, CountOption, FilterOption, StreamOption, StreamOptions, SubscriptionOptions,
+    UuidOption, uuid_option,
 };
 use factum_proto::kurrent::streams::streams_client::StreamsClient;
 use factum_proto::kurrent::streams::{AppendReq, BatchAppendReq, ReadReq};
@@ -261,19 +262,19 @@ async fn empty_events(server: &Serving) -> Vec<Call> {
     calls
 }
 
-/// A thousand readers of everything, a hundred on each connection, half of them to follow it; none of them reads.
+/// A thousand readers, a hundred on each connection, of everything, of a stream, and to follow everything; none of them reads.
 async fn silent_readers(server: &Serving) -> Vec<Call> {
     let mut calls = Vec::new();
     for _ in 0..10 {
         let connection = connect(server).await;
         for number in 0..100 {
-            let count = if number % 2 == 0 {
-                CountOption::Count(u64::MAX)
-            } else {
-                CountOption::Subscription(SubscriptionOptions {})
+            let request = match number % 3 {
+                0 => read_all(CountOption::Count(u64::MAX)),
+                1 => read_all(CountOption::Subscription(SubscriptionOptions {})),
+                _ => read_stream(),
             };
             let mut call = Call::begin(&connection, READ).await;
-            call.send(framed(&read_all(count).encode_to_vec())).await;
+            call.send(framed(&request.encode_to_vec())).await;
             call.body.send_data(Bytes::new(), true).unwrap();
             calls.push(call);
         }
@@ -282,11 +283,25 @@ async fn silent_readers(server: &Serving) -> Vec<Call> {
 }
 
 fn read_all(count: CountOption) -> ReadReq {
+    let all = StreamOption::All(AllOptions {
+        all_option: Some(AllOption::Start(Empty {})),
+    });
+    read(all, count)
+}
+
+/// All of the stream that `lines` fills.
+fn read_stream() -> ReadReq {
+    let stream = StreamOption::Stream(StreamOptions {
+        stream_identifier: identifier("s-1"),
+        revision_option: Some(RevisionOption::Start(Empty {})),
+    });
+    read(stream, CountOption::Count(u64::MAX))
+}
+
+fn read(of: StreamOption, count: CountOption) -> ReadReq {
     ReadReq {
         options: Some(read_req::Options {
-            stream_option: Some(StreamOption::All(AllOptions {
-                all_option: Some(AllOption::Start(Empty {})),
-            })),
+            stream_option: Some(of),
             count_option: Some(count),
             filter_option: Some(FilterOption::NoFilter(Empty {})),
             uuid_option: Some(UuidOption {

@@ -53,6 +53,8 @@ struct Planned {
     ordinals: Ordinals,
     /// Forwards: where the plan ends. Backwards: where it begins. A position.
     edge: u64,
+    /// The same of the segment.
+    segment_edge: u64,
 }
 
 impl Cursor {
@@ -110,7 +112,7 @@ impl Cursor {
                 Err(error) => {
                     // What is wrong with the segment as a whole is told once, and the read goes on behind it.
                     page.push_damage(error)?;
-                    self.next = plan.edge;
+                    self.next = plan.segment_edge;
                     self.plan = None;
                 }
             }
@@ -188,6 +190,7 @@ impl Cursor {
                 base,
                 ordinals,
                 edge,
+                segment_edge: segment_end,
             });
             return Ok(true);
         }
@@ -216,6 +219,7 @@ impl Cursor {
                     base,
                     ordinals,
                     edge,
+                    segment_edge: base,
                 });
                 return Ok(true);
             }

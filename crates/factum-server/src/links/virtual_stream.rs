@@ -37,6 +37,11 @@ enum Of {
 }
 
 impl VirtualStream {
+    /// Whether a name is that of a virtual stream that every user may read. Those of the system's types name what the system keeps to itself.
+    pub(crate) fn is_for_all(name: &StreamName) -> bool {
+        !name.as_str().starts_with("$et-$") && Self::parse(name).is_some()
+    }
+
     /// The virtual stream of this name, `None` when it names an ordinary stream: without a prefix of these, or with nothing behind it.
     ///
     /// Also virtual are those that cannot have an event, such as `$et-` with more than a type may have, or `$ce-$order`.

@@ -163,7 +163,10 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
 /// Whether a request reads events, as many as there are.
 fn reads<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
-    request.method() == Method::GET || path.ends_with("/Read") || path.ends_with("/Subscribe")
+    if request.method() == Method::GET {
+        return path.starts_with("/streams/") || path == "/all" || path == "/subscribe";
+    }
+    path.ends_with("/Read") || path.ends_with("/Subscribe")
 }
 
 /// A request of which nothing has been taken. If that is how it ends, it counts.

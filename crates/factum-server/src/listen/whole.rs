@@ -49,7 +49,9 @@ struct Messages {
 }
 
 impl Messages {
-    fn read(&mut self, mut bytes: &[u8]) {
+    /// Says whether a message ends in these bytes.
+    fn read(&mut self, mut bytes: &[u8]) -> bool {
+        let mut ends = false;
         while !bytes.is_empty() {
             let wanted = match self.to_come {
                 0 => self.header.len() - self.of_header,
@@ -65,8 +67,10 @@ impl Messages {
             }
             if self.of_header == 0 && self.to_come == 0 {
                 self.begun = 0;
+                ends = true;
             }
         }
+        ends
     }
 
     fn read_header(&mut self, bytes: &[u8]) {
@@ -115,7 +119,9 @@ impl Whole {
     fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, StdError> {
         if let Some(bytes) = frame.data_ref() {
             self.brought.came(bytes.len())?;
-            self.messages.read(bytes);
+            if self.messages.read(bytes) {
+                self.until = None;
+            }
         }
         Ok(frame)
     }
@@ -187,9 +193,14 @@ mod tests {
         for piece in 1..body.len() {
             let (mut messages, mut come) = (Messages::default(), 0);
             for bytes in body.chunks(piece) {
-                messages.read(bytes);
+                let before = come;
                 come += bytes.len();
                 let whole = ends.iter().rev().find(|end| **end <= come).unwrap();
+                assert_eq!(
+                    messages.read(bytes),
+                    *whole > before,
+                    "{come} in pieces of {piece}"
+                );
                 assert_eq!(messages.begun, come - whole, "{come} in pieces of {piece}");
             }
         }

@@ -1,7 +1,7 @@
 //! What a consumer is given: an event, or a link with what it points to.
 
 use factum_store::{Kind, StoreError};
-use factum_types::RecordedEvent;
+use factum_types::{RecordedEvent, StreamName};
 
 use super::damage::Damage;
 use super::feed::Feed;
@@ -108,11 +108,7 @@ pub(crate) async fn resolve(
     if !resolve_links || !is_link(&event) {
         return Ok(Delivered::Event(event));
     }
-    // Whoever may write a stream could else have a group read them what the system keeps to itself; and what is made of the index is open to all.
-    let is_open =
-        !event.stream.as_str().starts_with('$') || VirtualStream::parse(&event.stream).is_some();
-    let closed =
-        points_to(&event).is_some_and(|(stream, _)| stream.as_str().starts_with('$') && is_open);
+    let closed = points_to(&event).is_some_and(|(target, _)| is_closed(&event.stream, &target));
     let target = if closed {
         None
     } else {
@@ -122,6 +118,13 @@ pub(crate) async fn resolve(
         link: event,
         target: target.map(Box::new),
     })
+}
+
+/// Whether what a link in one stream points to in another is not shown to a group. Whoever may write a stream could else have a group read them
+/// what the system keeps to itself, and what is made of the index is read by all.
+pub(crate) fn is_closed(link: &StreamName, target: &StreamName) -> bool {
+    let is_open = !link.as_str().starts_with('$') || VirtualStream::is_for_all(link);
+    is_open && target.as_str().starts_with('$')
 }
 
 /// What a link points to. What is damaged is noted, and counts as no longer there.

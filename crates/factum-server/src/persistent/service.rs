@@ -69,7 +69,7 @@ impl PersistentService {
     }
 
     /// Joins a group with what `inbound` says: first which, then what became of events.
-    async fn join<S>(
+    pub(crate) async fn join<S>(
         &self,
         headers: &MetadataMap,
         extensions: &Extensions,

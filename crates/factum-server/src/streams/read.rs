@@ -18,6 +18,9 @@ use crate::log::metadata;
 use crate::node::Node;
 use crate::wire::{errors, identifier};
 
+/// An event of more bytes is not kept for a client that may never read.
+const LARGE_BYTES: usize = 64 << 10;
+
 /// Reads at most `count` events.
 ///
 /// # Errors
@@ -80,7 +83,7 @@ async fn read_stream(
         limit: Some(count),
         control: false,
     };
-    let mut events = node.store.read(request);
+    let mut events = node.store.read(request.clone());
     let first = match events.next().await {
         Some(Err(error)) if error.kind() == Kind::NotFound => return Ok(not_found(&stream)),
         Some(Err(error)) => return Err(refused(&error)),
@@ -91,6 +94,11 @@ async fn read_stream(
         positions(node, &wanted, &stream, first.as_ref()).await?
     } else {
         (None, None)
+    };
+    // It waits until the client takes something. A large one is read again then.
+    let (first, events) = match first {
+        Some(event) if event.data.len() > LARGE_BYTES => (None, node.store.read(request)),
+        first => (first, events),
     };
     let events = resolved(viewer, Some(stream), first, events);
     let said = |content: Option<Content>| stream::iter(content.map(|content| Ok(answer(content))));

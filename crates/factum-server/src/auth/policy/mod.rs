@@ -3,7 +3,7 @@
 //! Admins may do everything. For the rest, [`Operation::rule`] says who may; where that is up to a stream, its metadata does (`$acl`
 //! with `$r`, `$w`, `$d`, `$mr`, `$mw`, each a role or a list), and what it does not mention, the stream `$settings`
 //! (`$userStreamAcl`, `$systemStreamAcl`), and without that: streams are open to those who are authenticated, streams whose names begin
-//! with `$` and `$all` to admins only, but for those that are made of the index, which all who are authenticated may read. What cannot be read is for
+//! with `$` and `$all` to admins only, but for those that are made of the index, which are read like those of users (`$et-$…` excepted). What cannot be read is for
 //! admins only. `$$s` is governed by `$mr` and `$mw` of `s`.
 //! Relies on: `lookup`. Never: asks the store where the table alone decides.
 
@@ -147,11 +147,9 @@ impl Policy {
         if let Some(roles) = acl.roles(right) {
             return Ok(acl::is_one_of(caller, roles, self.anonymous_streams));
         }
-        if is_of_the_index(stream) && matches!(right, Right::Read | Right::ReadMetadata) {
-            return Ok(caller.is_authenticated() || self.anonymous_streams);
-        }
         let defaults = self.lookup.defaults().await?;
-        let default = if stream.starts_with('$') {
+        let reads = matches!(right, Right::Read | Right::ReadMetadata);
+        let default = if stream.starts_with('$') && !(reads && is_for_all(stream)) {
             &defaults.system
         } else {
             &defaults.user
@@ -161,10 +159,10 @@ impl Policy {
     }
 }
 
-/// Whether a stream is made of the index. What its links point to has rights of its own.
-fn is_of_the_index(stream: &str) -> bool {
+/// Whether a stream of links may be read as those of users may. What its links point to has rights of its own.
+fn is_for_all(stream: &str) -> bool {
     let name = StreamName::new(stream).ok();
-    name.is_some_and(|name| VirtualStream::parse(&name).is_some())
+    name.is_some_and(|name| VirtualStream::is_for_all(&name))
 }
 
 fn is_oneself(caller: &Caller, target: Target<'_>) -> bool {

@@ -11,7 +11,7 @@ use super::trouble::Work;
 use crate::filter::Filter;
 use crate::persistent::checkpoint::OWN_STREAMS;
 use crate::persistent::damage::Damage;
-use crate::persistent::delivered::{Delivered, resolve};
+use crate::persistent::delivered::{Delivered, is_closed, resolve};
 use crate::persistent::feed::{Feed, FeedItem};
 use crate::persistent::settings::SourceName;
 
@@ -54,7 +54,8 @@ impl Reader {
                 }
             },
             FeedItem::Link(point, link, target) if self.resolve_links => {
-                let target = Some(target);
+                let closed = is_closed(&link.stream, &target.stream);
+                let target = Some(target).filter(|_| !closed);
                 Read::Event(point, Delivered::Link { link, target })
             }
             FeedItem::Link(point, link, _) => Read::Event(point, Delivered::Event(link)),

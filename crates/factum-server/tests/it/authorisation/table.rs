@@ -130,6 +130,7 @@ fn streams() -> Vec<Row> {
         row("Read", "$$$$order-1", read("$$$$order-1"), ADMINS),
         row("Read", "$ce-order", read("$ce-order"), USERS),
         row("Read", "$et-Placed", read("$et-Placed"), USERS),
+        row("Read", "$et-$UserCreated", read("$et-$UserCreated"), ADMINS),
         row("Read", "$streams", read("$streams"), USERS),
         row("Read", "$$$ce-order", read("$$$ce-order"), USERS),
         row("Read", "$all", read_all(), ADMINS),

@@ -430,7 +430,7 @@ async fn a_message_of_too_many_parts_is_refused_before_it_is_made() {
             stream_identifier: identifier("s"),
             ..BatchOptions::default()
         }),
-        proposed_messages: vec![BatchMessage::default(); 300_000],
+        proposed_messages: vec![BatchMessage::default(); 400_000],
         is_final: true,
     };
     let requests = tokio_stream::iter([request]);

@@ -11,7 +11,7 @@ use factum_proto::kurrent::persistent_subscriptions::create_req::all_options::{
 use factum_proto::kurrent::persistent_subscriptions::create_req::options::StreamOption;
 use factum_proto::kurrent::persistent_subscriptions::create_req::{self, AllOptions};
 use factum_proto::kurrent::{Empty, uuid};
-use factum_types::{EventType, Metadata, NewEvent};
+use factum_types::{EventType, Metadata, NewEvent, Tag};
 
 use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
 
@@ -326,4 +326,28 @@ async fn a_group_over_a_virtual_stream_goes_on_and_replays() {
     served.replay("$ce-order", None).await;
     let event = consumer.next().await;
     assert_eq!(event.event.as_ref().unwrap().id, Some(text(ids[0])));
+}
+
+/// Every user may read it, and a group has no single reader.
+#[tokio::test(start_paused = true)]
+async fn a_virtual_stream_shows_a_group_nothing_of_the_system() {
+    let served = Served::memory().await;
+    for stream in ["$scratch-1", "order-1"] {
+        let event = NewEvent {
+            tags: vec![Tag::new("$correlationId:c").unwrap()],
+            ..served.event("Happened")
+        };
+        served.append_events(stream, vec![event]).await;
+    }
+    let resolving = create_req::Settings {
+        resolve_links: true,
+        ..settings()
+    };
+    served.create("$bc-c", resolving).await;
+    let mut consumer = served.join("$bc-c", 10).await;
+    for is_shown in [false, true] {
+        let event = consumer.next().await;
+        assert!(event.link.is_some());
+        assert_eq!(event.event.is_some(), is_shown);
+    }
 }
