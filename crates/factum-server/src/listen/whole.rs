@@ -44,7 +44,7 @@ struct Messages {
     to_come: usize,
     /// How many have come of a header and its message that are not whole.
     begun: usize,
-    /// How many the largest message has.
+    /// How many the largest message had that came whole, with its header. One that is announced takes nothing yet.
     largest: usize,
 }
 
@@ -66,6 +66,7 @@ impl Messages {
                 self.read_header(now);
             }
             if self.of_header == 0 && self.to_come == 0 {
+                self.largest = self.largest.max(self.begun);
                 self.begun = 0;
                 ends = true;
             }
@@ -80,7 +81,6 @@ impl Messages {
         if self.of_header == 0 {
             let [_, length @ ..] = self.header;
             self.to_come = u32::from_be_bytes(length) as usize;
-            self.largest = self.largest.max(self.to_come);
         }
     }
 }
@@ -202,6 +202,9 @@ mod tests {
                     "{come} in pieces of {piece}"
                 );
                 assert_eq!(messages.begun, come - whole, "{come} in pieces of {piece}");
+                let lengths = ends.windows(2).filter(|pair| pair[1] <= come);
+                let largest = lengths.map(|pair| pair[1] - pair[0]).max();
+                assert_eq!(messages.largest, largest.unwrap_or(0));
             }
         }
     }
