@@ -15,8 +15,8 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use weight::weigh;
 
-/// What all parts of a message may take in memory, as far as it is estimated: 96 MiB. The largest append of a store, of as many events and
-/// tags as it may have, takes less.
+/// What all parts of a message may take in memory, as far as it is estimated: 96 MiB. An append of as many events and tags as a store takes
+/// weighs less; one of as many records of KurrentDB's second protocol does if each has up to seven properties.
 pub const MESSAGE_WEIGHT_MAX: usize = 96 << 20;
 
 /// A smaller message is not looked at: whatever its parts, they take little more than the call itself.

@@ -24,8 +24,8 @@ use tonic_prost::ProstEncoder;
 use crate::auth::Caller;
 use crate::room::Brought;
 
-/// What stands before each message, in bytes.
-const HEADER_BYTES: usize = 5;
+/// What stands before each message of gRPC, in bytes: how it is compressed, and its length in four.
+pub(crate) const HEADER_BYTES: usize = 5;
 
 /// The messages of a request.
 pub(crate) struct Messages<T> {

@@ -19,6 +19,7 @@ use tonic::Status;
 use tonic::codegen::StdError;
 
 use super::conduct::Conduct;
+use crate::call::HEADER_BYTES;
 use crate::room::Brought;
 
 /// A body that fails where it was cut, which counts as giving the request up, or where there is no room for it.
@@ -34,10 +35,10 @@ pub(super) struct Whole {
     upload: Duration,
 }
 
-/// Where the messages of gRPC end in a body: each has a byte for how it is compressed and its length in four before it.
+/// Where the messages of gRPC end in a body.
 #[derive(Debug, Default)]
 struct Messages {
-    header: [u8; 5],
+    header: [u8; HEADER_BYTES],
     /// How many bytes of a header have come.
     of_header: usize,
     /// How many bytes of a message have to come.

@@ -30,6 +30,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use crate::auth::Caller;
+use crate::call::HEADER_BYTES;
 use crate::flight::{Flight, poll_asked};
 use crate::listen::STREAM_WINDOW_BYTES;
 use crate::log::append::is_plain;
@@ -37,9 +38,6 @@ use crate::node::Node;
 use crate::room::{Brought, NoRoom};
 use crate::wire::{errors, id};
 use answer::{Rest, allow, answer, bad_request, complete, echo, timeout, too_large};
-
-/// What comes before each message on the wire, in bytes.
-const FRAME_HEADER_BYTES: usize = 5;
 
 /// What the client sends.
 type Requests = Pin<Box<dyn Stream<Item = Result<BatchAppendReq, Status>> + Send>>;
@@ -214,7 +212,7 @@ impl Call {
         }
         if may_wait && let Poll::Ready(request) = requests.as_mut().poll_next(context) {
             if is_late && let Some(Ok(request)) = &request {
-                self.late_bytes += FRAME_HEADER_BYTES + request.encoded_len();
+                self.late_bytes += HEADER_BYTES + request.encoded_len();
             }
             return Poll::Ready(Next::Request(request));
         }

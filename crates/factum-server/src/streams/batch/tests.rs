@@ -20,8 +20,9 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Status;
 
-use super::{FRAME_HEADER_BYTES, answers};
+use super::answers;
 use crate::auth::{Caller, Mode};
+use crate::call::HEADER_BYTES;
 use crate::listen::STREAM_WINDOW_BYTES;
 use crate::node::Node;
 use crate::options::Options;
@@ -114,8 +115,7 @@ async fn a_client_that_is_never_silent_has_no_more_time() {
     let looked_at = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&looked_at);
     let another = part(2, None, 20, false);
-    let waiting =
-        (STREAM_WINDOW_BYTES as usize).div_ceil(FRAME_HEADER_BYTES + another.encoded_len());
+    let waiting = (STREAM_WINDOW_BYTES as usize).div_ceil(HEADER_BYTES + another.encoded_len());
     let others = stream::repeat(another).take(10 * waiting);
     let others = others.inspect(move |_| {
         counted.fetch_add(1, Ordering::Relaxed);

@@ -31,6 +31,7 @@ use crate::support::{
     ANY, FOLLOW, Running, append, id, identifier, of_all, of_stream, properties, proposed, read,
 };
 
+const APPEND: &str = "/event_store.client.streams.Streams/Append";
 const ALL_START: AllOption = AllOption::Start(Empty {});
 /// What a thousand subscribers that never read may cost at most.
 const GROWTH_BYTES_MAX: u64 = 256 << 20;
@@ -368,7 +369,7 @@ async fn an_append_that_is_cut_between_two_messages_is_none() {
             content: Some(content),
         });
         let mut raw = Raw::http2(server.address).await;
-        let path = "/event_store.client.streams.Streams/Append";
+        let path = APPEND;
         let headers = request_headers(
             path,
             &[("content-type", "application/grpc"), ("te", "trailers")],
@@ -393,19 +394,24 @@ async fn an_append_that_is_cut_between_two_messages_is_none() {
     is_well(server).await;
 }
 
-#[tokio::test]
-async fn a_message_of_many_empty_events_is_refused_before_it_is_kept() {
-    let server = start().await;
-    let mut client = server.streams().await;
-    let request = BatchAppendReq {
+/// A part of an append with so many events, of two bytes each on the wire.
+fn empty_events(count: usize, is_final: bool) -> BatchAppendReq {
+    BatchAppendReq {
         correlation_id: id(1),
         options: Some(BatchOptions {
             stream_identifier: identifier("s"),
             ..BatchOptions::default()
         }),
-        proposed_messages: vec![BatchMessage::default(); 200_000],
-        is_final: false,
-    };
+        proposed_messages: vec![BatchMessage::default(); count],
+        is_final,
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_many_empty_events_is_refused_before_it_is_kept() {
+    let server = start().await;
+    let mut client = server.streams().await;
+    let request = empty_events(200_000, false);
     let (requests, open) = tokio::sync::mpsc::channel(1);
     requests.send(request).await.unwrap();
     let open = tokio_stream::wrappers::ReceiverStream::new(open);
@@ -424,15 +430,7 @@ async fn a_message_of_many_empty_events_is_refused_before_it_is_kept() {
 async fn a_message_of_too_many_parts_is_refused_before_it_is_made() {
     let server = start().await;
     let mut client = server.streams().await;
-    let request = BatchAppendReq {
-        correlation_id: id(1),
-        options: Some(BatchOptions {
-            stream_identifier: identifier("s"),
-            ..BatchOptions::default()
-        }),
-        proposed_messages: vec![BatchMessage::default(); 400_000],
-        is_final: true,
-    };
+    let request = empty_events(400_000, true);
     let requests = tokio_stream::iter([request]);
     let mut answers = client.batch_append(requests).await.unwrap().into_inner();
     let refused = answers.message().await.unwrap_err();
@@ -446,16 +444,19 @@ async fn a_message_of_too_many_parts_is_refused_before_it_is_made() {
 #[tokio::test]
 async fn half_messages_are_held_up_to_a_limit_together() {
     const MESSAGE_BYTES_MAX: usize = 256 << 10;
-    /// Three quarters of the room for four messages, of which each half one leaves its first 16 KiB out.
+    /// There is room for four messages; each leaves its first 8 KiB out.
     const HELD: usize = 4;
-    let mut options = Options::default();
-    options.limits.message_bytes = MESSAGE_BYTES_MAX;
-    options.limits.request_bytes_in_flight = 0;
-    let server = Running::over(Arc::new(MemoryStore::new()), options).await;
+    let server = with_little_room(MESSAGE_BYTES_MAX, Duration::from_secs(60)).await;
+    let options = body(&[AppendReq {
+        content: Some(Content::Options(AppendOptions {
+            stream_identifier: identifier("half"),
+            expected_stream_revision: Some(ANY),
+        })),
+    }]);
     let mut client = server.streams().await;
     let mut held = Vec::new();
     while held.len() < HELD {
-        held.push(half_message(&server, MESSAGE_BYTES_MAX).await);
+        held.push(half_message(&server, APPEND, &options, MESSAGE_BYTES_MAX).await);
         let small = append(&mut client, "small", ANY, vec![proposed(1, "Small")]).await;
         assert!(small.is_ok(), "{small:?}");
     }
@@ -487,22 +488,16 @@ async fn large(client: &mut StreamsClient<Channel>, bytes: usize) -> Result<Appe
     append(client, "large", ANY, vec![event]).await
 }
 
-/// An append of which a message is announced that never ends.
-async fn half_message(server: &Running, bytes: usize) -> Raw {
+/// A call that begins with these bytes, of which a message is announced then that never ends.
+async fn half_message(server: &Running, path: &str, first: &[u8], bytes: usize) -> Raw {
     let mut raw = Raw::http2(server.address).await;
     // The windows of the server's settings are there once these are acknowledged.
     raw.settings().await;
     raw.send(&frame(SETTINGS, 1, 0, &[])).await;
     let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
-    let headers = request_headers("/event_store.client.streams.Streams/Append", &grpc);
-    raw.send(&frame(HEADERS, 4, 1, &headers)).await;
-    let options = Content::Options(AppendOptions {
-        stream_identifier: identifier("half"),
-        expected_stream_revision: Some(ANY),
-    });
-    let mut begun = body(&[AppendReq {
-        content: Some(options),
-    }]);
+    raw.send(&frame(HEADERS, 4, 1, &request_headers(path, &grpc)))
+        .await;
+    let mut begun = first.to_vec();
     begun.push(0);
     begun.extend(u32::try_from(bytes).unwrap().to_be_bytes());
     begun.resize(bytes, 0);
@@ -510,6 +505,38 @@ async fn half_message(server: &Running, bytes: usize) -> Raw {
         raw.send(&frame(DATA, 0, 1, piece)).await;
     }
     raw
+}
+
+/// Room for four messages, and so much time for each to be sent.
+async fn with_little_room(message_bytes: usize, upload: Duration) -> Running {
+    let mut options = Options::default();
+    options.limits.message_bytes = message_bytes;
+    options.limits.request_bytes_in_flight = 0;
+    options.limits.upload = upload;
+    Running::over(Arc::new(MemoryStore::new()), options).await
+}
+
+/// Whether the call is answered once or goes on.
+#[tokio::test]
+async fn half_messages_give_their_room_back_in_time() {
+    const MESSAGE_BYTES_MAX: usize = 256 << 10;
+    for path in [
+        "/factum.v1.Store/AppendOne",
+        "/factum.v1.Store/Append",
+        "/event_store.client.streams.Streams/BatchAppend",
+    ] {
+        let server = with_little_room(MESSAGE_BYTES_MAX, Duration::from_secs(2)).await;
+        let mut client = server.streams().await;
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(half_message(&server, path, &[], MESSAGE_BYTES_MAX).await);
+        }
+        let refused = until(async || large(&mut client, MESSAGE_BYTES_MAX / 2).await.err()).await;
+        assert_eq!(refused.code(), Code::Unavailable, "{path}: {refused}");
+        until(async || large(&mut client, MESSAGE_BYTES_MAX / 2).await.ok()).await;
+        drop(held);
+        is_well(server).await;
+    }
 }
 
 #[tokio::test]
