@@ -22,6 +22,9 @@ use crate::read::stream::tombstoned;
 use crate::request::{Prepared, PreparedChange, PreparedCondition, PreparedWrite, Resolved};
 use crate::sequence::{Bounce, Landed, Refusal, StreamTail};
 
+/// What the events that made a conflict may have together, in bytes; of larger ones the reason alone is told.
+const CONFLICT_BYTES: usize = 256 << 10;
+
 /// How often a request may come back before its caller is told to try again. Each time the store has moved on; in practice it is once.
 const BOUNCES_MAX: usize = 64;
 
@@ -379,7 +382,7 @@ impl Core {
         Ok(StoreError::conflict(Conflict { reason, events }))
     }
 
-    /// Reads the first events of a request that are not damaged.
+    /// Reads the first events of a request that are not damaged; none if they are large.
     fn read_some(
         &self,
         request: &ReadRequest,
@@ -388,7 +391,11 @@ impl Core {
         let mut read = self.reader.prepare(request)?;
         let mut page = Page::default();
         read.cursor
-            .fill(&self.reader.published, &mut page, (count, usize::MAX))?;
+            .fill(&self.reader.published, &mut page, (count, CONFLICT_BYTES))?;
+        // Many of these may be held at once, by callers who hand much over together.
+        if page.byte_len() > CONFLICT_BYTES {
+            return Ok(Vec::new());
+        }
         let oldest = read.oldest.unwrap_or(i64::MIN);
         let good = page.recorded(read.stream()).filter_map(Result::ok);
         Ok(good

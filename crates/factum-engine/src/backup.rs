@@ -16,8 +16,10 @@ use factum_store::{Kind, StoreError};
 
 use crate::catalog;
 use crate::errors::io_error;
+use crate::open::make_root;
 use crate::paths::Paths;
 use crate::seal::Sealer;
+use crate::supply::zero;
 use crate::verify::{self, VerifyDepth, VerifyReport};
 use crate::view::{Published, Unsealed};
 
@@ -138,8 +140,7 @@ impl Copy<'_> {
         segment_bytes: u64,
     ) -> io::Result<SegmentEntry> {
         let head = unsealed.head;
-        let content = unsealed.read();
-        let first = content.frames.first().map(|frame| frame.header);
+        let first = unsealed.read().frames.first().map(|frame| frame.header);
         let known = self.sealer.catalog.manifest();
         let known = known
             .segments
@@ -180,17 +181,17 @@ impl Copy<'_> {
             .env
             .disk
             .open(&self.to.segment(head.number, 0), Open::create_new())?;
-        file.set_len(segment_bytes)?;
+        // Whoever opens the copy writes on in it, and is not to be the first to find that there is no space.
+        if !file.allocate(segment_bytes)? {
+            zero(&*file, 0, segment_bytes)?;
+        }
         file.write_all_at(&header.encode()[..], 0)?;
         let mut written = SEGMENT_HEADER_BYTES;
-        for frame in &content.frames {
-            if frame.header.base_position + u64::from(frame.header.record_count) > end {
-                break;
-            }
-            let bytes = content.image.from(frame.image_offset).unwrap_or_default();
-            let length = (frame.header.frame_len as usize).min(bytes.len());
-            file.write_all_at(&bytes[..length], frame.file_offset)?;
-            written += length as u64;
+        let mut copied = 0;
+        while let Some((offset, frame)) = published_frame(unsealed, copied, end) {
+            file.write_all_at(&frame, offset)?;
+            written += frame.len() as u64;
+            copied += 1;
         }
         file.sync_all()?;
         self.report.bytes += written;
@@ -198,6 +199,19 @@ impl Copy<'_> {
         (self.progress)(self.report.bytes, self.total.max(self.report.bytes));
         Ok(entry)
     }
+}
+
+/// The frame with this number in a segment, if it ends before the position, and where it stands. Copied out: while this is written, which may take
+/// long, appends go on.
+fn published_frame(unsealed: &Unsealed, number: usize, end: u64) -> Option<(u64, Vec<u8>)> {
+    let content = unsealed.read();
+    let frame = content.frames.get(number)?;
+    if frame.header.base_position + u64::from(frame.header.record_count) > end {
+        return None;
+    }
+    let bytes = content.image.from(frame.image_offset).unwrap_or_default();
+    let length = (frame.header.frame_len as usize).min(bytes.len());
+    Some((frame.file_offset, bytes[..length].to_vec()))
 }
 
 /// Copies a file; gives its length.
@@ -223,7 +237,7 @@ fn copy_file(env: &Env, from: &Path, to: &Path, progress: &mut dyn FnMut(u64)) -
 /// Makes sure that the target is an empty directory.
 fn prepare_target(env: &Env, to: &Paths) -> Result<(), StoreError> {
     let prepare = || -> io::Result<bool> {
-        env.disk.create_dir(to.root())?;
+        make_root(env, to)?;
         if !env.disk.list(to.root())?.is_empty() {
             return Ok(false);
         }

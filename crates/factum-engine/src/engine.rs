@@ -367,13 +367,21 @@ fn open_patiently(options: &Options, env: &Env) -> Result<open::Opened, StoreErr
         return open::open(options, env.clone());
     }
     let is_there = || env.disk.exists(&options.directory).unwrap_or(false);
+    // What is lost is lost at the second look too; what was only being written is not.
+    let mut seen = None;
     for _ in 1..ATTEMPTS {
         let before = catalog::manifest_seq(env, &options.directory);
         let has_moved = || before != catalog::manifest_seq(env, &options.directory);
         match open::open(options, env.clone()) {
             Err(error) if error.kind() == Kind::Corrupt && is_there() => {}
             Err(error) if error.kind() == Kind::Internal && has_moved() => {}
-            Ok(opened) if opened.report.degraded && has_moved() => {}
+            Ok(opened) if opened.report.degraded => {
+                let findings = Some(opened.report.damage.clone());
+                if findings == seen && !has_moved() {
+                    return Ok(opened);
+                }
+                seen = findings;
+            }
             result => return result,
         }
     }

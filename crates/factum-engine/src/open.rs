@@ -7,6 +7,7 @@
 mod writing;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use factum_format::limits::SEGMENT_HEADER_BYTES;
@@ -78,9 +79,11 @@ pub(crate) fn open(options: &Options, env: Env) -> Result<Opened, StoreError> {
         None => create(options, &env, &paths)?,
     };
     let mut report = OpenReport::new(&paths, found.damaged);
-    if !report.manifest_damage.is_empty() && !options.read_only {
+    if !options.read_only {
+        // Even where both can be read: one may be older, and what was read of the other may not be durable. What only the older one names is about
+        // to be removed.
         catalog::write_copies(&env, &paths, &found.manifest)
-            .map_err(|error| io_error("repairing the manifest", error))?;
+            .map_err(|error| io_error("writing both copies of the manifest", error))?;
     }
     let mut opening = Opening::new(options, env, paths, found.manifest)?;
     opening.list_sealed();
@@ -121,13 +124,10 @@ fn prepare_directory(
         return Ok(None);
     }
     let make = || {
-        env.disk.create_dir(paths.root())?;
-        if let Some(parent) = paths
-            .root()
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            env.disk.sync_dir(parent)?;
+        match make_root(env, paths) {
+            // Somebody else made it for this one, and keeps what is beside it to himself.
+            Err(error) if exists && error.kind() == io::ErrorKind::PermissionDenied => {}
+            made => made?,
         }
         env.disk.lock(&paths.lock())
     };
@@ -141,6 +141,16 @@ fn prepare_directory(
             io_error("preparing the data directory", error)
         }
     })
+}
+
+/// Makes the directory of a store; its name is durable when this returns.
+pub(crate) fn make_root(env: &Env, paths: &Paths) -> io::Result<()> {
+    env.disk.create_dir(paths.root())?;
+    match paths.root().parent() {
+        Some(parent) if parent.as_os_str().is_empty() => env.disk.sync_dir(Path::new(".")),
+        Some(parent) => env.disk.sync_dir(parent),
+        None => Ok(()),
+    }
 }
 
 /// Makes an empty store.
@@ -252,14 +262,19 @@ impl<'a> Opening<'a> {
     fn read_unsealed(&self) -> Result<(Vec<Read>, Vec<SegmentEntry>), StoreError> {
         let mut entries: Vec<SegmentEntry> = self.manifest.segments.clone();
         entries.retain(|entry| entry.state != SegmentState::Sealed);
-        entries.sort_by_key(|entry| entry.number);
+        // From the last: what says that something is durable is read before that, so that beside a writer nothing seems to be lost.
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.number));
         let (mut read, mut prepared) = (Vec::new(), Vec::new());
         for entry in entries {
             match self.read_segment(&entry)? {
-                Some(_) if on(Mutant::NextSegmentIgnored) && !read.is_empty() => {}
                 Some(segment) => read.push(segment),
                 None => prepared.push(entry),
             }
+        }
+        read.reverse();
+        prepared.reverse();
+        if on(Mutant::NextSegmentIgnored) {
+            read.truncate(1);
         }
         Ok((read, prepared))
     }
@@ -295,6 +310,10 @@ impl<'a> Opening<'a> {
             let message = format!("{shown} belongs to another store or was renamed; put it back");
             return Err(StoreError::new(Kind::Corrupt, message));
         }
+        if self.options.read_only {
+            self.settle(&path)
+                .map_err(|error| io_error(&format!("making {shown} durable"), error))?;
+        }
         let head = UnsealedHead::from(&header);
         let unsealed = Arc::new(Unsealed::new(head, self.keyer.clone()));
         Ok(Some(Read {
@@ -304,6 +323,16 @@ impl<'a> Opening<'a> {
             bytes,
             unsealed,
         }))
+    }
+
+    /// Makes durable what was read beside a writer, or after one was killed, before anybody is shown it. A writing opening does it when it
+    /// prepares to write.
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        match self.env.disk.open(path, Open::read())?.sync_all() {
+            // Nobody writes there.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+            result => result,
+        }
     }
 
     /// A prepared segment is there in full before the manifest names it. One that is not any more may have been in use already, because
@@ -383,6 +412,13 @@ impl<'a> Opening<'a> {
             .filter(|finding| !self.is_accepted(finding))
             .cloned()
             .collect();
+        // Behind these no segment was begun yet, though they may have been accepted before.
+        let last = read.get(recovered.tail.index).map(|r| r.entry.number);
+        let unended: Vec<Finding> = recovered
+            .lost()
+            .filter(|finding| last.is_none_or(|last| finding.segment >= last))
+            .cloned()
+            .collect();
         let last_time = self.last_time();
         let mut next_position = recovered.tail.next_position;
         report.degraded = !new_losses.is_empty() && !self.options.accept_loss;
@@ -391,9 +427,7 @@ impl<'a> Opening<'a> {
         } else {
             let accepted = self.accept(&new_losses, read)?;
             let forced_roll = accepted || recovered.lost().next().is_some();
-            if new_losses.iter().any(|finding| finding.unbounded)
-                && !on(Mutant::LostPositionsReused)
-            {
+            if unended.iter().any(|finding| finding.unbounded) && !on(Mutant::LostPositionsReused) {
                 next_position += recover::UNKNOWN_LOSS_POSITIONS;
             }
             let end = End {
@@ -404,7 +438,9 @@ impl<'a> Opening<'a> {
             Some(self.start_writing(read, prepared, recovered, end)?)
         };
         if writing.is_some() {
-            report.accepted = new_losses;
+            let told = |finding: &&Finding| !new_losses.contains(finding);
+            report.accepted = unended.iter().filter(told).cloned().collect();
+            report.accepted.extend(new_losses);
         }
         Ok(Opened {
             env: self.env,

@@ -446,7 +446,7 @@ fn tag_keys(tags: Vec<Tag>, keyer: &Keyer) -> Vec<(Tag, KeyHash)> {
 
 /// The most that a name can cost in a frame: it is defined twice, with kind, length and checksum.
 const fn definition_bytes_max(name: &str) -> usize {
-    2 * (name.len() + 8)
+    2 * (name.len() + 12)
 }
 
 /// The most that a record can cost in a frame besides its body.
@@ -476,7 +476,7 @@ impl PreparedCondition {
                 })
             }
             Condition::NoMatch { query, after } => {
-                let from = after.map_or(0, |position| position.raw() + 1);
+                let from = after.map_or(0, |position| position.raw().saturating_add(1));
                 let items = query_keys(&query, keyer);
                 Ok(Self::NoMatch(PreparedQuery {
                     query,

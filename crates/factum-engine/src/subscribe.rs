@@ -257,7 +257,10 @@ impl Following {
             return Ok(None);
         };
         let tail = self.reader.stream_tail(name)?;
-        Ok((tail.state == TailState::Tombstoned).then(|| tombstoned(name)))
+        // It may have been closed after what was fetched, with events before it.
+        let is_read = tail.after_last_record <= self.cursor.next_position();
+        let is_closed = tail.state == TailState::Tombstoned && is_read;
+        Ok(is_closed.then(|| tombstoned(name)))
     }
 
     fn poll_item(
@@ -272,7 +275,12 @@ impl Following {
                 return Poll::Ready(None);
             }
             match self.fetch() {
-                Err(error) => return Poll::Ready(Some(Err(error))),
+                // Whoever goes on asks again, from what he has had: some of what could be read may be in the page.
+                Err(error) => {
+                    self.ended = true;
+                    self.items.rest();
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Ok(false) => continue,
                 Ok(true) => {}
             }

@@ -430,9 +430,11 @@ impl Verifying<'_> {
 
     fn unsealed(&mut self, entries: &[SegmentEntry], manifest: &Manifest) -> io::Result<()> {
         let mut read = Vec::new();
-        for entry in entries {
+        // From the last, as for opening: beside a writer nothing is to seem lost.
+        for entry in entries.iter().rev() {
             read.extend(self.read_unsealed(entry, manifest)?);
         }
+        read.reverse();
         let found: Vec<Found<'_>> = read
             .iter()
             .map(|(unsealed, header, bytes)| Found {

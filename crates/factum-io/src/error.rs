@@ -84,6 +84,12 @@ pub fn is_out_of_space(error: &io::Error) -> bool {
     )
 }
 
+/// Whether the device could not give what was asked for (`EIO`): what is beside it may be readable.
+#[must_use]
+pub fn is_unreadable(error: &io::Error) -> bool {
+    raw_os_error(error) == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// The number the operating system gave, also when `error` has been wrapped to name a file.
 ///
 /// `None` if no cause of `error` came from the operating system.

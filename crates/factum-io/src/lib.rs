@@ -35,6 +35,6 @@ pub use buffer::AlignedBuf;
 pub use clock::Clock;
 pub use disk::{Access, Advice, DirLock, Disk, DiskFile, DiskFileExt, Open, read_to_end};
 pub use env::Env;
-pub use error::{is_out_of_space, raw_os_error};
+pub use error::{is_out_of_space, is_unreadable, raw_os_error};
 pub use random::Random;
 pub use spawn::{JoinHandle, Spawner};

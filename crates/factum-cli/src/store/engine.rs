@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use factum_engine::backup::{BackupReport, RestoreReport};
 use factum_engine::verify::{VerifyDepth, VerifyReport};
-use factum_engine::{Engine, Options};
+use factum_engine::{DamageReport, Engine, Options};
 use factum_io::Env;
 use factum_store::{EventStore, StoreError};
 
 use super::{Access, OnProgress, Store};
 use crate::context::{Context, LostTails};
+use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 
 /// What opening the store found.
@@ -156,9 +157,25 @@ pub(crate) fn backup(
         Options::new(data).create(false).read_only(true),
         env.clone(),
     )?;
+    let damage = engine.report().damage.clone();
+    let degraded = engine.report().degraded;
     let report = engine.backup(target, on_progress)?;
     engine.close()?;
-    Ok(report)
+    match damage.first().filter(|_| degraded) {
+        None => Ok(report),
+        Some(first) => Err(lacks(target, first)),
+    }
+}
+
+/// The backup has all that can be read, and that is not all that was stored.
+fn lacks(target: &Path, first: &DamageReport) -> Failure {
+    let message = format!(
+        "the store is damaged, so that the backup in {} lacks events: {}",
+        target.display(),
+        first.what
+    );
+    Failure::new(Exit::Integrity, "corrupt", message)
+        .hint("keep earlier backups; factum verify --full tells all that is damaged")
 }
 
 /// Makes a store from a backup, and checks every byte of it.

@@ -241,7 +241,9 @@ impl Core {
         self.log.begin(&mut stage.builder);
         let mut answers = Vec::new();
         let mut taken = std::mem::take(&mut stage.taken);
-        while self.take(&mut stage, &mut frame, &mut taken, &mut answers) {
+        while !self.fail_if_poisoned()
+            && self.take(&mut stage, &mut frame, &mut taken, &mut answers)
+        {
             // After they came: no event is recorded as earlier than the call that appends it.
             now = self.clock.now_us().max(now);
             // Others have written these, and their memory comes from them: it is asked for while those before are sequenced.
@@ -323,6 +325,9 @@ impl Core {
                             return false;
                         };
                         answers.push((pending, outcome));
+                    }
+                    if self.fail_if_poisoned() {
+                        return false;
                     }
                 }
             }
@@ -617,6 +622,15 @@ impl Core {
         poison.get_or_insert_with(|| error.to_owned());
         drop(poison);
         self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Answers everybody in the queue if the store stopped writing; says whether it did.
+    fn fail_if_poisoned(&self) -> bool {
+        let Some(why) = self.poison() else {
+            return false;
+        };
+        self.queue.fail_all(|| errors::poisoned(&why));
+        true
     }
 
     /// Answers everybody who waits for a frame that may or may not be durable, and everybody in the queue.

@@ -209,6 +209,9 @@ fn know_streams(sequencer: &mut Sequencer, reader: &Reader) {
     }
 }
 
+/// How many records are looked at when a store is opened for each id that is to be remembered: most records are events.
+const RECORDS_LOOKED_AT: usize = 8;
+
 /// The ids of the last events: from the segments in memory, and from as many sealed ones before them as the window reaches back.
 fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
     let mut window = IdWindow::new(capacity);
@@ -216,26 +219,34 @@ fn recent_ids(reader: &Reader, capacity: usize) -> IdWindow {
         return window;
     }
     let view = reader.published.view();
-    let in_memory = view
-        .unsealed
-        .iter()
-        .map(|unsealed| unsealed.read().record_count());
-    let records: usize = in_memory.sum();
-    remember_sealed(&mut window, reader, &view, capacity.saturating_sub(records));
+    let mut in_memory = Vec::new();
     view.unsealed
         .iter()
-        .for_each(|segment| remember_ids(&mut window, segment));
+        .for_each(|segment| ids_in_memory(&mut in_memory, segment));
+    let mut sealed = sealed_ids(reader, &view, capacity.saturating_sub(in_memory.len()));
+    sealed.reverse();
+    for (fingerprint, position) in sealed.into_iter().chain(in_memory) {
+        window.insert(fingerprint, position);
+    }
     window
 }
 
-/// The last so many events of sealed segments, by their indexes. Of what cannot be read no repetition can be answered either.
-fn remember_sealed(window: &mut IdWindow, reader: &Reader, view: &View, mut wanted: usize) {
+/// The last so many events of sealed segments, by their indexes, newest first. Looks at no more than [`RECORDS_LOOKED_AT`] records for each of
+/// them, so that opening takes its time and not longer. Of what cannot be read no repetition can be answered either.
+fn sealed_ids(reader: &Reader, view: &View, wanted: usize) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
-    for sealed in view.sealed.iter().rev() {
-        let count = crate::number::clamp_u32(sealed.entry.record_count);
-        let first = count.saturating_sub(crate::number::clamp_u32(wanted as u64));
-        let mut ordinals = first..count;
-        wanted -= ordinals.len();
+    let mut looks = wanted.saturating_mul(RECORDS_LOOKED_AT);
+    let mut segments = view.sealed.iter().rev();
+    let mut segment = segments.next();
+    let mut until = u32::MAX;
+    while let Some(sealed) = segment.filter(|_| found.len() < wanted && looks > 0) {
+        let end = until.min(crate::number::clamp_u32(sealed.entry.record_count));
+        let missing = (wanted - found.len()).min(looks);
+        let mut ordinals = end.saturating_sub(crate::number::clamp_u32(missing as u64))..end;
+        (until, looks) = (ordinals.start, looks - ordinals.len());
+        if until == 0 {
+            (segment, until) = (segments.next(), u32::MAX);
+        }
         let want = Want {
             count: usize::MAX,
             bytes: usize::MAX,
@@ -253,16 +264,11 @@ fn remember_sealed(window: &mut IdWindow, reader: &Reader, view: &View, mut want
             });
             found.extend(of_segment.collect::<Vec<_>>().into_iter().rev());
         }
-        if wanted == 0 {
-            break;
-        }
     }
-    for (fingerprint, position) in found.into_iter().rev() {
-        window.insert(fingerprint, position);
-    }
+    found
 }
 
-fn remember_ids(window: &mut IdWindow, segment: &Unsealed) {
+fn ids_in_memory(found: &mut Vec<(u64, u64)>, segment: &Unsealed) {
     let content = segment.read();
     for ordinal in 0..content.record_count() {
         let position = segment.head.base_position + ordinal as u64;
@@ -274,10 +280,8 @@ fn remember_ids(window: &mut IdWindow, segment: &Unsealed) {
         };
         if record.kind == factum_format::record::RecordKind::EVENT {
             let stream = content.streams[record.stream_ref as usize].key;
-            window.insert(
-                id_fingerprint(stream, u128::from_be_bytes(record.id)),
-                position,
-            );
+            let fingerprint = id_fingerprint(stream, u128::from_be_bytes(record.id));
+            found.push((fingerprint, position));
         }
     }
 }

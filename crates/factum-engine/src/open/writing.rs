@@ -49,14 +49,19 @@ impl Opening<'_> {
             self.cut(read, cut).map_err(failed)?;
         }
         let unused = self.reset_later(read, recovered).map_err(failed)?;
-        self.adopt_one(&supply, unused.into_iter().chain(prepared))
+        let last = read.last().map_or(0, |read| read.entry.number);
+        let gone = self
+            .adopt_one(&supply, unused.into_iter().chain(prepared), last)
             .map_err(failed)?;
         let tail = &recovered.tail;
         let current = read.get(tail.index).filter(|_| !end.forced_roll);
-        match current {
+        let writing = match current {
             Some(current) => self.go_on(supply, current, recovered, end),
             None => self.begin_new(supply, recovered, end),
-        }
+        }?;
+        // Not before: that one of them is missing is what says that positions may have been given.
+        self.forget(&gone).map_err(failed)?;
+        Ok(writing)
     }
 
     /// Goes on in the segment where the log ended.
@@ -240,12 +245,13 @@ impl Opening<'_> {
         Ok(reset)
     }
 
-    /// Keeps one prepared segment for use; forgets those whose file is gone or of the wrong size.
+    /// Keeps one prepared segment for use, behind the last that was begun: segments are walked by their numbers. Gives those that are not of use.
     fn adopt_one(
         &self,
         supply: &Supply,
         prepared: impl Iterator<Item = SegmentEntry>,
-    ) -> io::Result<()> {
+        last: u64,
+    ) -> io::Result<Vec<u64>> {
         let mut gone = Vec::new();
         for entry in prepared {
             let path = self.paths.segment(entry.number, 0);
@@ -255,17 +261,24 @@ impl Opening<'_> {
                 Err(error) => return Err(error),
             };
             match usable {
-                Some(file) if !supply.is_ready() => supply.adopt(file, entry),
+                Some(file) if !supply.is_ready() && entry.number > last => {
+                    supply.adopt(file, entry);
+                }
                 _ => gone.push(entry.number),
             }
         }
+        Ok(gone)
+    }
+
+    /// Forgets prepared segments that are not of use, and their files.
+    fn forget(&self, gone: &[u64]) -> io::Result<()> {
         if gone.is_empty() {
             return Ok(());
         }
         self.catalog
             .update(|manifest| manifest.segments.retain(|e| !gone.contains(&e.number)))?;
         for number in gone {
-            let path = self.paths.segment(number, 0);
+            let path = self.paths.segment(*number, 0);
             if self.env.disk.exists(&path)? {
                 self.env.disk.remove(&path)?;
             }

@@ -75,7 +75,7 @@ pub(crate) fn stream_tail(
         tail.after_last_record = last.after;
         doubts.seen();
     }
-    if let Some(last) = last_control(view, wanted.name, control_key)? {
+    if let Some(last) = last_control((view, end), wanted.name, control_key)? {
         let position = last.position;
         let reopened = tail.after_last_event > position;
         let (next_revision, after) = (tail.next_revision, tail.after_last_event);
@@ -176,14 +176,14 @@ pub(crate) struct LastControl {
     control: ControlState,
 }
 
-/// The last record that changed a stream.
+/// The last record that changed a stream, before `end`.
 pub(crate) fn last_control(
-    view: &View,
+    (view, end): (&View, u64),
     name: &str,
     key: KeyHash,
 ) -> Result<Option<LastControl>, StoreError> {
     for unsealed in view.unsealed.iter().rev() {
-        if let Some(found) = last_control_unsealed(unsealed, key)? {
+        if let Some(found) = last_control_unsealed(unsealed, end, key)? {
             return Ok(Some(found));
         }
     }
@@ -221,6 +221,7 @@ pub(crate) fn last_control(
 
 fn last_control_unsealed(
     unsealed: &Unsealed,
+    end: u64,
     key: KeyHash,
 ) -> Result<Option<LastControl>, StoreError> {
     let content = unsealed.read();
@@ -232,8 +233,13 @@ fn last_control_unsealed(
         .keys
         .get(&key)
         .filter(|found| found.kind == KeyKind::Control);
-    let Some(ordinal) = found.and_then(|f| content.controls[f.index as usize].ordinals.last())
-    else {
+    let end = clamp_u32(end.saturating_sub(unsealed.head.base_position));
+    let last = found.and_then(|found| {
+        let ordinals = &content.controls[found.index as usize].ordinals;
+        let count = ordinals.partition_point(|ordinal| *ordinal < end);
+        ordinals[..count].last()
+    });
+    let Some(ordinal) = last else {
         return Ok(None);
     };
     let position = unsealed.head.base_position + u64::from(*ordinal);

@@ -340,7 +340,9 @@ impl Page {
             self.slots.reserve(want.count.min(FIRST_SLOTS_MAX));
         }
         self.bytes.resize(start + span.len(), 0);
-        source.sealed.read(span.start, &mut self.bytes[start..])?;
+        source
+            .sealed
+            .read_or_blank(span.start, &mut self.bytes[start..])?;
         let first_slot = self.slots.len();
         for (ordinal, (offset, length)) in span.records.drain(..) {
             let position = source.sealed.entry.base_position + u64::from(ordinal);

@@ -161,7 +161,7 @@ fn snapshot(
     let mut snapshot = Snapshot::new(stream.clone(), key, record.revision, data)
         .with_subjects(note.subjects)
         .with_keep(keep.and_then(std::num::NonZeroU32::new));
-    snapshot.time = Timestamp::from_micros(base + record.time_delta);
+    snapshot.time = Timestamp::from_micros(base.saturating_add(record.time_delta));
     snapshot
 }
 

@@ -113,7 +113,8 @@ impl Reader {
             key: *key,
         };
         // Forwards, a stream without settings is shown from its first event on, which proves that it exists.
-        if direction == Direction::Forward && last_control(&view, wanted.name, *control)?.is_none()
+        if direction == Direction::Forward
+            && last_control((&view, end), wanted.name, *control)?.is_none()
         {
             return Ok(Some(Tail::Unasked));
         }

@@ -13,6 +13,7 @@ use factum_format::manifest::{SegmentEntry, flags};
 use factum_io::Env;
 use factum_io::buffer::{ALIGN, AlignedBuf};
 use factum_io::disk::{Advice, DiskFile, DiskFileExt, Open, read_to_end};
+use factum_io::is_unreadable;
 use factum_store::{Damage, Kind, StoreError};
 use factum_types::Position;
 
@@ -172,6 +173,18 @@ impl Sealed {
             })
     }
 
+    /// As [`read`](Self::read), but where the device cannot give some of the bytes, all are zeros: no record verifies, and each is read again by
+    /// itself.
+    pub(crate) fn read_or_blank(&self, offset: u64, into: &mut [u8]) -> Result<(), StoreError> {
+        match self.read(offset, into) {
+            Err(error) if is_from_unreadable(&error) => {
+                into.fill(0);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
     /// Bytes of the file, block by block, by way of the blocks in memory; `None` where that is not possible.
     fn read_blocks(&self, mut offset: u64, mut into: &mut [u8]) -> Option<()> {
         while !into.is_empty() {
@@ -279,12 +292,47 @@ impl Sealed {
     }
 }
 
+fn is_from_unreadable(error: &StoreError) -> bool {
+    let cause = std::error::Error::source(error);
+    cause
+        .and_then(|cause| cause.downcast_ref())
+        .is_some_and(is_unreadable)
+}
+
 /// Whether a record can be as long as an index says; nothing is read, and no memory taken, for one that cannot.
 pub(crate) const fn is_possible((_, length): (u64, u32)) -> bool {
     length as u64 <= RECORD_BYTES_MAX
 }
 
-/// A whole file. Asks for whole pages, as direct reading demands, whatever the file's length has become.
+/// What stands where nothing can be read. Not zeros, which would look as if nothing had been written there.
+const UNREADABLE: u8 = 0xFF;
+/// Pages that cannot be read before it is not the file that is damaged, but the device that is gone.
+const UNREADABLE_PAGES_MAX: usize = 256;
+
+/// Fills all of `into`, page by page if it cannot be read at once; pages that cannot be read are marked, and counted.
+fn read_or_mark(
+    file: &dyn DiskFile,
+    into: &mut [u8],
+    offset: u64,
+    unreadable: &mut usize,
+) -> io::Result<()> {
+    match file.read_exact_at(into, offset) {
+        Err(error) if is_unreadable(&error) => {}
+        result => return result,
+    }
+    for (number, page) in into.chunks_mut(ALIGN).enumerate() {
+        match file.read_exact_at(page, offset + (number * ALIGN) as u64) {
+            Err(error) if is_unreadable(&error) && *unreadable < UNREADABLE_PAGES_MAX => {
+                page.fill(UNREADABLE);
+                *unreadable += 1;
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// A whole file, with marks where the device cannot give a page. Asks for whole pages, as direct reading demands, whatever the file's length has become.
 pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
     const STEP: usize = 1 << 20;
     let length = match u32::try_from(file.len()?) {
@@ -295,12 +343,13 @@ pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
         }
     };
     let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(ALIGN));
-    let mut at = 0;
-    while at < length {
+    let mut unreadable = 0;
+    // From the back: beside a writer, what says that something is durable is read before that.
+    for at in (0..length).step_by(STEP).rev() {
         let end = (at + STEP).min(buffer.as_slice().len());
         let into = &mut buffer.as_mut_slice()[at..end];
         if end <= length {
-            file.read_exact_at(into, at as u64)?;
+            read_or_mark(file, into, at as u64, &mut unreadable)?;
         } else {
             let read = file.read_at(into, at as u64)?;
             if at + read < length {
@@ -310,7 +359,6 @@ pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
                 ));
             }
         }
-        at = end;
     }
     buffer.resize_zeroed(length);
     Ok(buffer)
