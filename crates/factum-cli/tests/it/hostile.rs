@@ -26,6 +26,7 @@ use h2::SendStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response};
 use prost::Message;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -282,6 +283,46 @@ async fn silent_readers(server: &Serving) -> Vec<Call> {
     calls
 }
 
+/// What asked for pages and events and takes no more of them than a few bytes.
+struct Narrow {
+    _calls: Vec<Call>,
+    _pages: Vec<h2::client::ResponseFuture>,
+    _sockets: Vec<TcpStream>,
+}
+
+/// Pages and reads over HTTP/2 whose windows are 60 bytes, so that each answer is begun; and pages over HTTP/1.1.
+async fn narrow_readers(server: &Serving) -> Narrow {
+    let (mut calls, mut pages, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let stream = TcpStream::connect(server.address()).await.unwrap();
+        let mut settings = h2::client::Builder::new();
+        let handshake = settings.initial_window_size(60).handshake(stream);
+        let (connection, running) = handshake.await.unwrap();
+        tokio::spawn(running);
+        for _ in 0..100 {
+            let page = Request::get("http://localhost/streams/s-1?limit=1");
+            let mut ready = connection.clone().ready().await.unwrap();
+            let (answer, _) = ready.send_request(page.body(()).unwrap(), true).unwrap();
+            pages.push(answer);
+            let mut call = Call::begin(&connection, READ).await;
+            call.send(framed(&read_stream().encode_to_vec())).await;
+            call.body.send_data(Bytes::new(), true).unwrap();
+            calls.push(call);
+        }
+    }
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
+        let page = b"GET /streams/s-1?limit=1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        socket.write_all(page).await.unwrap();
+        sockets.push(socket);
+    }
+    Narrow {
+        _calls: calls,
+        _pages: pages,
+        _sockets: sockets,
+    }
+}
+
 fn read_all(count: CountOption) -> ReadReq {
     let all = StreamOption::All(AllOptions {
         all_option: Some(AllOption::Start(Empty {})),
@@ -362,6 +403,33 @@ async fn silence(server: &Serving) {
     println!("{} MiB more at most", grown >> 20);
     assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes more");
     drop(silent);
+}
+
+/// A piece that is begun is as much in memory as one that is not: it counts until all of it is gone.
+#[test]
+fn readers_that_take_a_few_bytes_make_a_server_take_little_memory() {
+    let place = Place::new();
+    place.write("large.ndjson", lines(0, 4, 2_000_000));
+    place.ok(&["import", "large.ndjson"]);
+    let server = Serving::of(&place, &["--insecure"]);
+    runtime().block_on(narrowness(&server));
+    assert_eq!(server.end(), Some(0));
+}
+
+async fn narrowness(server: &Serving) {
+    append(server, 1, 100).await.unwrap();
+    let before = server.memory("VmRSS:");
+    let narrow = narrow_readers(server).await;
+    // Until those who have no room have ended those who do not give it back.
+    for number in 2..8 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        append(server, number, 100).await.unwrap();
+    }
+    let grown = server.memory("VmHWM:").saturating_sub(before);
+    println!("{} MiB more at most", grown >> 20);
+    assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes more");
+    assert!(grown >= 32 << 20, "nothing was read: {grown} bytes more");
+    drop(narrow);
 }
 
 fn runtime() -> Runtime {

@@ -125,7 +125,7 @@ impl Service<Request<Incoming>> for Watched {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let brought = self.routes.room().brought();
-        let reads = reads(&request);
+        let (reads, makes) = (reads(&request), makes_at_once(&request));
         let mut request = Whole::of(request, &self.conduct, &brought, self.upload);
         request.extensions_mut().insert(Arc::clone(&brought));
         let answer = match brought.came(head_bytes(&request)) {
@@ -143,7 +143,8 @@ impl Service<Request<Incoming>> for Watched {
                 sending: Arc::clone(&self.sending),
                 conduct: Arc::clone(&self.conduct),
                 reads,
-                held: None,
+                makes,
+                made: None,
                 timer: None,
             }),
         }
@@ -167,6 +168,15 @@ fn reads<B>(request: &Request<B>) -> bool {
         return path.starts_with("/streams/") || path == "/all" || path == "/subscribe";
     }
     path.ends_with("/Read") || path.ends_with("/Subscribe")
+}
+
+/// Whether all of a large answer is made before its first byte can be sent: a page, or a snapshot.
+fn makes_at_once<B>(request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    if request.method() == Method::GET {
+        return path.starts_with("/streams/") || path == "/all";
+    }
+    path.ends_with("/LoadSnapshot")
 }
 
 /// A request of which nothing has been taken. If that is how it ends, it counts.
@@ -203,6 +213,9 @@ impl Future for Answering {
     type Output = Result<Response<Taken>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(pieces) = &mut self.pieces {
+            ready!(pieces.poll_whole(context));
+        }
         let _of_others = take_made();
         let answer = self.answer.as_mut().poll(context);
         let made = take_made();
@@ -219,6 +232,7 @@ impl Future for Answering {
             open: self.open.take(),
             pieces: self.pieces.take(),
         });
+        answer.body_mut().made();
         if answer.body().is_end_stream() {
             // Its head is all of it, and nobody is told whether that was sent.
             answer.body_mut().settle();
@@ -247,28 +261,58 @@ pub(super) struct Taken {
     pieces: Option<Pieces>,
 }
 
-/// The piece of an answer that waits to be taken.
+/// The pieces of an answer that wait to be taken.
 #[derive(Debug)]
 struct Pieces {
     sending: Arc<Sending>,
     conduct: Arc<Conduct>,
+    /// Whether pieces are made one after the other, as they are taken.
     reads: bool,
-    held: Option<Held>,
+    /// Whether all is made at once.
+    makes: bool,
+    /// The room of an answer that was.
+    made: Option<Held>,
     timer: Timer,
 }
 
+/// Bytes that give their room back when the connection has let go of them, which may be long after it took them.
+#[derive(Debug)]
+struct HeldBytes {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Pieces {
-    /// Ready when the next piece may be made: the one before has been taken.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.held = None;
-        if self.reads {
+    /// Ready when an answer that is made at once may be made.
+    fn poll_whole(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.makes {
             return self.sending.poll_room(&mut self.timer, context);
         }
         Poll::Ready(())
     }
 
-    fn made(&mut self, bytes: usize) {
-        self.held = self.sending.hold(bytes, &self.conduct);
+    /// Ready when the next piece may be made.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.reads && !self.makes {
+            return self.sending.poll_room(&mut self.timer, context);
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes room for a piece until nobody has it any more.
+    fn hold(&mut self, bytes: Bytes) -> Bytes {
+        let held = self.made.take();
+        let held = held.or_else(|| self.sending.hold(bytes.len(), &self.conduct));
+        match held {
+            Some(held) => Bytes::from_owner(HeldBytes { bytes, _held: held }),
+            None => bytes,
+        }
     }
 }
 
@@ -276,6 +320,15 @@ impl Taken {
     fn settle(&mut self) {
         if let Some(open) = self.open.take() {
             open.settle();
+        }
+    }
+
+    /// Takes room for an answer that is there.
+    fn made(&mut self) {
+        let bytes = self.body.size_hint().exact().unwrap_or(0);
+        if let Some(pieces) = self.pieces.as_mut().filter(|pieces| pieces.makes) {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            pieces.made = pieces.sending.hold(bytes, &pieces.conduct);
         }
     }
 }
@@ -293,10 +346,11 @@ impl HttpBody for Taken {
             ready!(pieces.poll_next(context));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let (Some(pieces), Some(Ok(frame))) = (&mut self.pieces, &frame) {
-            pieces.made(frame.data_ref().map_or(0, Bytes::len));
-        }
-        Poll::Ready(frame)
+        let pieces = self.pieces.as_mut();
+        Poll::Ready(match (frame, pieces) {
+            (Some(Ok(frame)), Some(pieces)) => Some(Ok(frame.map_data(|data| pieces.hold(data)))),
+            (frame, _) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

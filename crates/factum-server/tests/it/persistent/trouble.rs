@@ -1,6 +1,7 @@
 //! A store that refuses for a while: nothing is lost, nothing stands still, and it is said.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
