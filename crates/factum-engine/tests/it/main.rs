@@ -29,5 +29,6 @@ mod support;
 mod times;
 #[cfg(test)]
 mod troubled;
+mod unlucky;
 #[cfg(test)]
 mod vouched;

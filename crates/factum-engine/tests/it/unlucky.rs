@@ -1,0 +1,261 @@
+//! Trouble that comes a second time, or at the one place where it had no name yet.
+
+use std::path::{Path, PathBuf};
+
+use factum_engine::{Engine, Options};
+use factum_io::sim::{Fault, FaultRule, OpKind, SimEnv};
+use factum_store::{
+    AppendBatch, Change, EventStore, Kind, ReadRequest, SnapshotStore, Source, SubscribeRequest,
+    SubscriptionItem,
+};
+use factum_types::{ExpectedRevision, NewEvent, RecordedEvent};
+
+use crate::support::{TempDir, append, event, open, read, small, stream};
+
+/// The two copies of a store's manifest.
+fn copies(dir: &Path) -> [PathBuf; 2] {
+    let entries = std::fs::read_dir(dir.join("data")).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().to_lowercase();
+        name.starts_with("manifest")
+    });
+    paths.sort();
+    paths.try_into().unwrap()
+}
+
+/// So many events, in appends of a hundred, which fill segments.
+fn fill(store: &Engine, name: &str, count: u64) {
+    for first in (0..count).step_by(100) {
+        let events = (first..first + 100).map(event).collect();
+        append(store, name, ExpectedRevision::Any, events).unwrap();
+    }
+}
+
+/// Power failed between the two copies of the manifest, and fails again while the newer one is written.
+#[test]
+fn a_store_has_two_good_copies_of_its_manifest_once_it_is_open() {
+    let dir = TempDir::new();
+    let store = open(dir.path());
+    let [_, second] = copies(dir.path());
+    let older = std::fs::read(&second).unwrap();
+    fill(&store, "a", 10_000);
+    store.close().unwrap();
+    drop(store);
+    std::fs::write(&second, older).unwrap();
+
+    let store = open(dir.path());
+    store.close().unwrap();
+    drop(store);
+    let [first, second] = copies(dir.path());
+    std::fs::write(first, b"torn").unwrap();
+    assert!(!std::fs::read(second).unwrap().is_empty());
+    let store = open(dir.path());
+    assert_eq!(read(&store, ReadRequest::all()).len(), 10_000);
+}
+
+fn simulated(sim: &SimEnv) -> Engine {
+    let options = Options::new("/data").segment_bytes(256 << 10);
+    let env = factum_io::Env {
+        spawner: factum_io::Env::real().spawner,
+        ..sim.env()
+    };
+    Engine::open(options, env).unwrap()
+}
+
+/// What cannot be read of a segment in use is read page by page: a passing error refuses nothing.
+#[test]
+fn a_page_that_cannot_be_read_at_once_refuses_no_opening() {
+    let sim = SimEnv::new(3);
+    let store = simulated(&sim);
+    fill(&store, "a", 300);
+    store.close().unwrap();
+    drop(store);
+    sim.disk
+        .fail(FaultRule::once(OpKind::Read, 1, Fault::Eio).on_path(".seg"));
+    let store = simulated(&sim);
+    assert!(!store.report().degraded);
+    assert_eq!(read(&store, ReadRequest::all()).len(), 300);
+}
+
+/// A sealed segment that the device cannot give is damage in its place, for each event; what stands elsewhere is read.
+#[test]
+fn events_that_the_device_cannot_give_are_damaged_in_their_places() {
+    let sim = SimEnv::new(4);
+    let store = simulated(&sim);
+    fill(&store, "a", 10_000);
+    let all = read(&store, ReadRequest::all());
+    let files = sim.disk.files();
+    let segment = files.iter().find(|path| {
+        path.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("0000000001")
+    });
+    let segment = segment.unwrap().file_name().unwrap();
+    let unreadable = FaultRule::from_then_on(OpKind::Read, 1, Fault::Eio);
+    let name = segment.to_string_lossy();
+    let number = name.split('.').next().unwrap();
+    sim.disk.fail(unreadable.on_path(format!("{number}.")));
+
+    let mut reading = store.read(ReadRequest::all());
+    let mut items = Vec::new();
+    while let Some(item) = pollster::block_on(reading.next()) {
+        items.push(item);
+    }
+    assert_eq!(items.len(), all.len());
+    let good: Vec<RecordedEvent> = items.iter().flatten().cloned().collect();
+    let damaged = items.len() - good.len();
+    assert!(
+        damaged > 0 && !good.is_empty(),
+        "{damaged} of {}",
+        items.len()
+    );
+    assert_eq!(good, all[damaged..]);
+    let bad = items.iter().filter_map(|item| item.as_ref().err());
+    assert!(bad.clone().all(|error| error.kind() == Kind::Corrupt));
+}
+
+/// A segment that cannot be begun ends all writing, whatever waits behind the one that needed it.
+#[test]
+fn nothing_is_stored_behind_a_segment_that_could_not_be_begun() {
+    for nth in 1..4 {
+        let sim = SimEnv::new(5);
+        let store = simulated(&sim);
+        let failing = FaultRule::once(OpKind::WriteDurable, nth, Fault::Eio);
+        sim.disk.fail(failing.on_path("0000000002"));
+        let mut stored = 0;
+        let mut has_failed = false;
+        for round in 0..200 {
+            let batch = |number: u64| {
+                let events = vec![event(round * 100 + number)];
+                AppendBatch::events(stream(&format!("s{number}")), ExpectedRevision::Any, events)
+            };
+            for answer in pollster::block_on(store.append_each((0..100).map(batch).collect())) {
+                if answer.is_ok() {
+                    assert!(
+                        !has_failed,
+                        "stored after {stored} although writing had ended"
+                    );
+                    stored += 1;
+                }
+                has_failed |= answer.is_err();
+            }
+        }
+        assert!(has_failed, "the {nth}. write was not reached");
+        drop(store);
+        sim.disk.clear_faults();
+        let store = simulated(&sim);
+        assert!(!store.report().degraded);
+        let found = read(&store, ReadRequest::all()).len();
+        assert!(found >= stored, "{found} of {stored}");
+        append(&store, "after", ExpectedRevision::Any, vec![event(90_000)]).unwrap();
+        store.close().unwrap();
+        drop(store);
+        assert!(!simulated(&sim).report().degraded);
+    }
+}
+
+/// What is remembered of ids at opening are ids of events, however many other records came after them.
+#[test]
+fn ids_of_events_are_remembered_beyond_other_records() {
+    let dir = TempDir::new();
+    let options = || small(dir.path()).id_window(1_000);
+    let store = Engine::open(options(), factum_io::Env::real()).unwrap();
+    let first = append(&store, "a", ExpectedRevision::Any, vec![event(1)]).unwrap();
+    for number in 0..3_000_u64 {
+        let snapshot = factum_store::Snapshot::new(
+            stream("a"),
+            format!("key-{}", number % 2),
+            0,
+            vec![b'x'; 400],
+        );
+        pollster::block_on(store.save_snapshot(snapshot)).unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    let store = Engine::open(options(), factum_io::Env::real()).unwrap();
+    assert!(store.report().sealed_segments > 1);
+    let again = append(&store, "a", ExpectedRevision::Any, vec![event(1)]).unwrap();
+    assert_eq!(again.last, first.last);
+    assert_eq!(read(&store, ReadRequest::all()).len(), 1);
+}
+
+/// Who follows a stream that is closed is given everything before the end, whatever came between its last page and the closing.
+#[test]
+fn a_closed_stream_ends_behind_its_last_event() {
+    let dir = TempDir::new();
+    let store = std::sync::Arc::new(open(dir.path()));
+    for round in 0..300_u64 {
+        let name = format!("s-{round}");
+        let writer = std::thread::spawn({
+            let (store, name) = (std::sync::Arc::clone(&store), name.clone());
+            move || {
+                for number in 0..5 {
+                    let events = vec![event(round * 10 + number)];
+                    append(&store, &name, ExpectedRevision::Any, events).unwrap();
+                }
+                let close =
+                    AppendBatch::change(stream(&name), ExpectedRevision::Any, Change::Tombstone);
+                pollster::block_on(store.append(close)).unwrap();
+            }
+        });
+        let followed = SubscribeRequest::new(Source::Stream(stream(&name)));
+        let mut items = store.subscribe(followed);
+        let mut seen = 0;
+        let ended = pollster::block_on(async {
+            loop {
+                match items.next().await {
+                    Some(Ok(SubscriptionItem::Event(_))) => seen += 1,
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return error,
+                    None => panic!("it ends without a word"),
+                }
+            }
+        });
+        assert_eq!(ended.kind(), Kind::Deleted);
+        assert_eq!(seen, 5, "round {round}");
+        writer.join().unwrap();
+    }
+}
+
+/// The events that made a conflict are told, unless they are large.
+#[test]
+fn a_conflict_does_not_bring_large_events() {
+    let dir = TempDir::new();
+    let store = open_large(dir.path());
+    let large = NewEvent {
+        data: vec![b'x'; 300 << 10].into(),
+        ..event(2)
+    };
+    append(&store, "small", ExpectedRevision::Any, vec![event(1)]).unwrap();
+    append(&store, "large", ExpectedRevision::Any, vec![large]).unwrap();
+    for (name, told) in [("small", 1), ("large", 0)] {
+        let refused = append(&store, name, ExpectedRevision::NoStream, vec![event(3)]);
+        let error = refused.unwrap_err();
+        assert_eq!(error.as_conflict().unwrap().events.len(), told, "{name}");
+    }
+}
+
+fn open_large(dir: &Path) -> Engine {
+    Engine::open(Options::new(dir.join("data")), factum_io::Env::real()).unwrap()
+}
+
+/// A backup that is opened finds the space that it writes on in.
+#[test]
+fn a_backup_has_all_of_its_space() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = TempDir::new();
+    let store = open(dir.path());
+    fill(&store, "a", 300);
+    let target = dir.path().join("backup");
+    store.backup(&target, &mut |_, _| {}).unwrap();
+    let segments = std::fs::read_dir(target.join("segments")).unwrap();
+    let mut looked_at = 0;
+    for segment in segments {
+        let metadata = segment.unwrap().metadata().unwrap();
+        assert!(metadata.blocks() * 512 >= metadata.len());
+        looked_at += 1;
+    }
+    assert!(looked_at > 0);
+}
