@@ -3,8 +3,8 @@
 //! Clients send their credentials with every request, and hashing a password takes a good part of a second. So what was found right
 //! is remembered under a keyed hash of it, whose key is drawn when the process starts; and who sends what is being verified already
 //! waits for that answer. After a while the user is read again, and the password hashed only if something was written there since: so
-//! those who send wrong ones, and keep all hashing busy, lock nobody out who was let in before. Relies on: `password`, `users::record`. Never: keeps a password; answers with what was found
-//! before a change of the user that is done.
+//! those who send wrong ones, and keep all hashing busy, lock nobody out who was let in before. Relies on: `password`, `users::record`.
+//! Never: keeps a password; answers with what was found before a change of the user that is done.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! How a connection behaves: what it costs the server without taking anything for it.
 //!
 //! A request that is given up before anything of its answer was taken has cost nearly as much as one that was answered, and the next can be
-//! sent at once (CVE-2023-44487); so has a message over the limit, and so have wrong credentials, of which a server can look at a few at once. A client does either now and then. One that goes on loses its connection.
+//! sent at once (CVE-2023-44487); so has a message over the limit, and so have wrong credentials, of which a server can look at a few at once.
+//! A client does either now and then. One that goes on loses its connection.
 //!
 //! Relies on: hyper drops what it does not send. Never: looks at what a request says.
 

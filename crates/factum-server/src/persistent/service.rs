@@ -362,30 +362,33 @@ mod tests {
     };
     use factum_store::MemoryStore;
     use factum_types::StreamName;
+    use futures_core::future::BoxFuture;
     use tonic::Code;
 
     use super::{
-        Arc, Empty, Extensions, GroupKey, MetadataMap, Open, PersistentService, ReadReq,
-        SourceName, Status, StreamExt, Subscriptions, read_req, stream,
+        Arc, Asking, Empty, Extensions, Gate, GroupAction, GroupKey, MetadataMap, Open,
+        PersistentService, ReadReq, SourceName, Status, StreamExt, Subscriptions, read_req, stream,
     };
     use crate::persistent::{GroupConfig, Settings, StartFrom, StoreFeed, World};
 
-    async fn service() -> PersistentService {
+    fn key() -> GroupKey {
+        GroupKey {
+            source: SourceName::Stream(StreamName::new("s").unwrap()),
+            group: "group".to_owned(),
+        }
+    }
+
+    async fn subscriptions() -> Subscriptions {
         let store = Arc::new(MemoryStore::new());
         let feed = Arc::new(StoreFeed::new(Arc::clone(&store) as Arc<_>));
         let world = World::from(&SimEnv::new(1).env());
         let subscriptions = Subscriptions::open(store, feed, world).await.unwrap();
-        let key = GroupKey {
-            source: SourceName::Stream(StreamName::new("s").unwrap()),
-            group: "group".to_owned(),
-        };
         let config = GroupConfig::new(Settings::default(), StartFrom::Start);
-        subscriptions.create(key, config, "").await.unwrap();
-        PersistentService::new(subscriptions, Arc::new(Open))
+        subscriptions.create(key(), config, "").await.unwrap();
+        subscriptions
     }
 
-    #[tokio::test]
-    async fn a_message_that_is_broken_ends_the_call_and_is_said() {
+    fn joining() -> ReadReq {
         let options = read_req::Options {
             stream_option: Some(StreamOption::StreamIdentifier(StreamIdentifier {
                 stream_name: b"s".to_vec(),
@@ -396,13 +399,53 @@ mod tests {
                 content: Some(uuid_option::Content::String(Empty {})),
             }),
         };
-        let first = ReadReq {
+        ReadReq {
             content: Some(read_req::Content::Options(options)),
-        };
-        let broken = Status::out_of_range("too much");
-        let said = stream::iter([Ok(first), Err(broken)]);
+        }
+    }
+
+    /// Changes the group when it is asked who may join it.
+    #[derive(Debug)]
+    struct Changing(Subscriptions);
+
+    impl Gate for Changing {
+        fn admit<'a>(
+            &'a self,
+            _: &'a MetadataMap,
+            _: &'a Extensions,
+            action: GroupAction,
+            _: Option<&'a SourceName>,
+        ) -> BoxFuture<'a, Result<Asking, Status>> {
+            Box::pin(async move {
+                assert_eq!(action, GroupAction::Read);
+                let settings = Settings {
+                    resolve_links: true,
+                    ..Settings::default()
+                };
+                let config = GroupConfig::new(settings, StartFrom::Start);
+                self.0.update(key(), config, "").await.unwrap();
+                Ok(Asking::default())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_join_what_a_group_was_does_not_join_what_it_is() {
+        let subscriptions = subscriptions().await;
+        let gate = Arc::new(Changing(subscriptions.clone()));
+        let service = PersistentService::new(subscriptions, gate);
+        let said = stream::iter([Ok(joining())]);
         let (headers, extensions) = (MetadataMap::new(), Extensions::new());
-        let service = service().await;
+        let joined = service.join(&headers, &extensions, said).await;
+        assert_eq!(joined.err().unwrap().code(), Code::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_broken_ends_the_call_and_is_said() {
+        let broken = Status::out_of_range("too much");
+        let said = stream::iter([Ok(joining()), Err(broken)]);
+        let (headers, extensions) = (MetadataMap::new(), Extensions::new());
+        let service = PersistentService::new(subscriptions().await, Arc::new(Open));
         let joined = service.join(&headers, &extensions, said).await;
         let told: Vec<_> = joined.unwrap().collect().await;
         assert!(told[0].is_ok());
