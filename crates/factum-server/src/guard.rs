@@ -14,6 +14,10 @@ use crate::node::Node;
 use crate::room::Brought;
 use crate::wire::errors;
 
+/// Beside an answer to credentials that are nobody's: to find that out took a hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WrongCredentials;
+
 /// Whether a request speaks gRPC, and so is answered in its words.
 pub(crate) fn is_grpc<B>(request: &Request<B>) -> bool {
     request
@@ -46,11 +50,15 @@ pub(crate) async fn refuse<B>(
             if let Unauthenticated::Store(error) = &refused {
                 tracing::error!(%error, "a user could not be read");
             }
-            Some(if is_grpc {
+            let mut answer = if is_grpc {
                 status(&refused).into_http()
             } else {
                 plain(&refused)
-            })
+            };
+            if matches!(refused, Unauthenticated::Refused) {
+                answer.extensions_mut().insert(WrongCredentials);
+            }
+            Some(answer)
         }
     }
 }

@@ -151,8 +151,7 @@ impl Operations for OperationsService {
         self.node
             .allow(&caller(&request), Operation::RestartGroups, Target::Server)
             .await?;
-        let restarted = self.node.subscriptions.restart().await;
-        restarted.map_err(|error| Status::internal(error.to_string()))?;
+        self.node.subscriptions.restart().await?;
         Ok(Response::new(Empty {}))
     }
 }

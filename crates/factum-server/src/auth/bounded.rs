@@ -1,7 +1,7 @@
 //! A map that remembers a bounded number of things for a bounded time.
 //!
 //! What was looked up before something was forgotten may be about the time before: it is not remembered. Relies on: the caller's
-//! clock. Never: answers with what is too old.
+//! clock. Never: answers with what is too old, unless it is asked for that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,6 +49,11 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
     pub(super) fn get(&self, key: &K, now_ns: u64) -> Option<&V> {
         let entry = self.entries.get(key)?;
         (now_ns.saturating_sub(entry.since_ns) < self.keep_ns).then_some(&entry.value)
+    }
+
+    /// The same, however old it is: the caller knows how to find out whether it still holds.
+    pub(super) fn kept(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|entry| &entry.value)
     }
 
     /// Remembers, unless something was forgotten since `epoch`.
@@ -134,6 +139,7 @@ mod tests {
         map.insert(map.epoch(), 1, "x", 50);
         assert_eq!(map.get(&1, 149), Some(&"x"));
         assert_eq!(map.get(&1, 150), None);
+        assert_eq!(map.kept(&1), Some(&"x"));
     }
 
     #[test]

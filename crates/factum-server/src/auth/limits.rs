@@ -29,8 +29,8 @@ pub const HASHES_PENDING_MAX: usize = 64;
 /// Different credentials under verification at once.
 pub const VERIFICATIONS_MAX: usize = 256;
 /// Verified credentials that are remembered.
-pub const VERIFIED_MAX: usize = 1_024;
-/// For how long verified credentials are remembered.
+pub const VERIFIED_MAX: usize = 4_096;
+/// For how long verified credentials are remembered without a look at the user.
 pub const VERIFIED_FOR: Duration = Duration::from_secs(300);
 
 /// Streams whose access control list is remembered.

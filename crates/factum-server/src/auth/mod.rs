@@ -32,6 +32,7 @@ pub use policy::{Operation, Policy, Target};
 pub use users::{NewUser, UserDetails, Users};
 
 use password::Passwords;
+use policy::METADATA_PREFIX;
 use users::record::STREAM_PREFIX;
 use verified::Verified;
 
@@ -145,7 +146,8 @@ impl Auth {
     /// Who sent this `authorization` header; without one, nobody in particular.
     ///
     /// In [`Mode::Insecure`] everybody is [`Caller::system`], whatever is sent. Credentials that were right are remembered for
-    /// [`limits::VERIFIED_FOR`], and forgotten when the user is changed through this server.
+    /// [`limits::VERIFIED_FOR`], after that as long as nothing was written about the user, and forgotten when the user is changed through this
+    /// server.
     ///
     /// # Errors
     /// - [`Unauthenticated::Malformed`], [`Unauthenticated::Bearer`], [`Unauthenticated::Refused`]: other credentials are needed.
@@ -204,11 +206,13 @@ impl Auth {
     }
 
     /// Forgets what is remembered about a stream that was written, deleted or closed, whatever came of it: the access control list
-    /// that `$$…` holds, the defaults of `$settings`, the credentials of the user of `$user-…`. Cheap for every other stream.
+    /// that `$$…` holds, the defaults of `$settings`, the credentials of the user of `$user-…`, whom metadata may delete. Cheap for every
+    /// other stream.
     pub fn written(&self, stream: &StreamName) {
         let stream = stream.as_str();
         self.policy.written(stream);
-        if let Some(login) = stream.strip_prefix(STREAM_PREFIX) {
+        let of = stream.strip_prefix(METADATA_PREFIX).unwrap_or(stream);
+        if let Some(login) = of.strip_prefix(STREAM_PREFIX) {
             self.verified.forget(login);
         }
     }

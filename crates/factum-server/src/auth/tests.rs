@@ -329,7 +329,47 @@ async fn right_credentials_are_remembered_for_a_while() {
         .advance(VERIFIED_FOR - Duration::from_nanos(1));
     check("just before the end", DEFAULT_PASSWORD, true, 0).await;
     world.sim.clock.advance(Duration::from_nanos(1));
-    check("after it", DEFAULT_PASSWORD, true, 1).await;
+    check(
+        "after it, and the user is the same",
+        DEFAULT_PASSWORD,
+        true,
+        0,
+    )
+    .await;
+    // As another server writes it, with nothing changed.
+    let user = world.store.events("$user-admin").await.pop().unwrap();
+    let user = String::from_utf8(user.data.to_vec()).unwrap();
+    world.store.put("$user-admin", &user).await;
+    check("not looked at yet", DEFAULT_PASSWORD, true, 0).await;
+    world.sim.clock.advance(VERIFIED_FOR);
+    check("written since", DEFAULT_PASSWORD, true, 1).await;
+    let disabled = user.replace(r#""disabled":false"#, r#""disabled":true"#);
+    world.store.put("$user-admin", &disabled).await;
+    world.sim.clock.advance(VERIFIED_FOR);
+    check("disabled elsewhere", DEFAULT_PASSWORD, false, 1).await;
+}
+
+/// Those who send wrong passwords have all hashing busy, and everything that may wait for it waits.
+#[tokio::test]
+async fn wrong_passwords_lock_nobody_out_who_was_let_in() {
+    let world = World::new();
+    let auth = world.dev().await;
+    assert_login(&auth, "admin", DEFAULT_PASSWORD, true).await;
+    world.sim.clock.advance(VERIFIED_FOR);
+    let held = auth.passwords.hold().await;
+    let wrong: Vec<_> = (0..limits::VERIFICATIONS_MAX)
+        .map(|number| header("admin", &number.to_string()))
+        .collect();
+    let attack = join_all(wrong.iter().map(|header| auth.authenticate(Some(header))));
+    let honest = async {
+        tokio::task::yield_now().await;
+        assert_login(&auth, "admin", DEFAULT_PASSWORD, true).await;
+        let header = header("ops", DEFAULT_PASSWORD);
+        let new = auth.authenticate(Some(&header)).await;
+        assert!(new.unwrap_err().is_passing(), "the attack fills it");
+        drop(held);
+    };
+    tokio::join!(attack, honest);
 }
 
 #[tokio::test]
@@ -460,6 +500,19 @@ async fn a_user_written_as_a_stream_is_noticed_when_told() {
     auth.written(&StreamName::new("$user-admin").unwrap());
     assert_login(&auth, "ops", DEFAULT_PASSWORD, true).await;
     auth.written(&StreamName::new("$user-ops").unwrap());
+    assert_login(&auth, "ops", DEFAULT_PASSWORD, false).await;
+}
+
+#[tokio::test]
+async fn a_user_deleted_by_metadata_is_noticed_when_told() {
+    let world = World::new();
+    let auth = world.dev().await;
+    assert_login(&auth, "ops", DEFAULT_PASSWORD, true).await;
+    let user = StreamName::new("$user-ops").unwrap();
+    let delete = factum_store::Change::Delete;
+    let batch = AppendBatch::change(user, ExpectedRevision::Any, delete);
+    world.store.append(batch).await.unwrap();
+    auth.written(&StreamName::new("$$$user-ops").unwrap());
     assert_login(&auth, "ops", DEFAULT_PASSWORD, false).await;
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Clients send their credentials with every request, and hashing a password takes a good part of a second. So what was found right
 //! is remembered under a keyed hash of it, whose key is drawn when the process starts; and who sends what is being verified already
-//! waits for that answer. Relies on: `password`, `users::record`. Never: keeps a password; answers with what was found
-//! before a change of the user that is done.
+//! waits for that answer. After a while the user is read again, and the password hashed only if something was written there since: so
+//! those who send wrong ones, and keep all hashing busy, lock nobody out who was let in before. Relies on: `password`, `users::record`.
+//! Never: keeps a password; answers with what was found before a change of the user that is done.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use factum_io::{Clock, Random};
 use factum_store::EventStore;
+use factum_types::Revision;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use ring::hmac;
@@ -22,7 +24,7 @@ use super::caller::Caller;
 use super::error::Unauthenticated;
 use super::limits::{VERIFICATIONS_MAX, VERIFIED_FOR, VERIFIED_MAX};
 use super::password::{Busy, Passwords};
-use super::users::record::{Found, find};
+use super::users::record::{Found, Stored, find};
 
 /// Stands for credentials; says nothing about them without the key.
 type Tag = [u8; 32];
@@ -38,8 +40,15 @@ pub(super) struct Verified {
     state: Mutex<State>,
 }
 
+/// Whose credentials were right, and what stood in the store then.
+#[derive(Debug)]
+struct Right {
+    caller: Caller,
+    revision: Revision,
+}
+
 struct State {
-    right: Bounded<Tag, Caller>,
+    right: Bounded<Tag, Right>,
     under_way: BTreeMap<Tag, Verification>,
     next: u64,
 }
@@ -84,8 +93,8 @@ impl Verified {
         let tag = self.tag(&credentials);
         let (answer, mine) = {
             let mut state = self.state();
-            if let Some(caller) = state.right.get(&tag, self.clock.monotonic_ns()) {
-                return Ok(caller.clone());
+            if let Some(right) = state.right.get(&tag, self.clock.monotonic_ns()) {
+                return Ok(right.caller.clone());
             }
             match state.under_way.get(&tag) {
                 Some(verification) => (verification.answer.clone(), None),
@@ -113,7 +122,7 @@ impl Verified {
         let mut state = self.state();
         state
             .right
-            .forget(|_, caller| caller.login() == Some(login));
+            .forget(|_, right| right.caller.login() == Some(login));
         state
             .under_way
             .retain(|_, verification| verification.login != login);
@@ -126,7 +135,8 @@ impl Verified {
         tag: Tag,
         login: &str,
     ) -> Result<(Waiting, (End, oneshot::Sender<Answer>)), Unauthenticated> {
-        if state.under_way.len() >= VERIFICATIONS_MAX {
+        // There are no more of those that were right before than are remembered.
+        if state.under_way.len() >= VERIFICATIONS_MAX && state.right.kept(&tag).is_none() {
             return Err(Unauthenticated::Busy);
         }
         let number = state.next;
@@ -151,7 +161,11 @@ impl Verified {
     }
 
     async fn look(&self, tag: Tag, credentials: &Credentials) -> Answer {
-        let epoch = self.state().right.epoch();
+        let (epoch, before) = {
+            let state = self.state();
+            let before = state.right.kept(&tag).map(|right| right.revision);
+            (state.right.epoch(), before)
+        };
         let found = find(&*self.store, &credentials.login).await;
         let user = match found.map_err(Unauthenticated::Store)? {
             Found::User(user) => Some(user),
@@ -161,17 +175,34 @@ impl Verified {
                 None
             }
         };
-        let hash = user.as_ref().map(|user| user.password.clone());
-        let right = self.passwords.verify(&credentials.password, hash).await;
-        let right = right.map_err(|Busy| Unauthenticated::Busy)?;
-        let user = user.filter(|user| right && !user.record.disabled);
-        let record = user.ok_or(Unauthenticated::Refused)?.record;
+        let is_as_before = user.as_ref().map(|user| user.revision) == before && before.is_some();
+        let is_right = is_as_before
+            || self
+                .is_password(&credentials.password, user.as_deref())
+                .await?;
+        let user = user.filter(|user| is_right && !user.record.disabled);
+        let Stored {
+            record, revision, ..
+        } = *user.ok_or(Unauthenticated::Refused)?;
         let caller = Caller::user(&record.login_name, record.groups);
+        let right = Right {
+            caller: caller.clone(),
+            revision,
+        };
         let now_ns = self.clock.monotonic_ns();
-        self.state()
-            .right
-            .insert(epoch, tag, caller.clone(), now_ns);
+        self.state().right.insert(epoch, tag, right, now_ns);
         Ok(caller)
+    }
+
+    /// Whether that is the user's password. Nobody has none, and that takes as long.
+    async fn is_password(
+        &self,
+        password: &str,
+        user: Option<&Stored>,
+    ) -> Result<bool, Unauthenticated> {
+        let hash = user.map(|user| user.password.clone());
+        let right = self.passwords.verify(password, hash).await;
+        right.map_err(|Busy| Unauthenticated::Busy)
     }
 
     fn tag(&self, credentials: &Credentials) -> Tag {

@@ -1,7 +1,8 @@
 //! How a connection behaves: what it costs the server without taking anything for it.
 //!
 //! A request that is given up before anything of its answer was taken has cost nearly as much as one that was answered, and the next can be
-//! sent at once (CVE-2023-44487); so has a message over the limit. A client does either now and then. One that goes on loses its connection.
+//! sent at once (CVE-2023-44487); so has a message over the limit, and so have wrong credentials, of which a server can look at a few at once.
+//! A client does either now and then. One that goes on loses its connection.
 //!
 //! Relies on: hyper drops what it does not send. Never: looks at what a request says.
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use factum_proto::codec::take_made;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use tokio::sync::Notify;
@@ -23,11 +24,15 @@ use tonic::{Code, Status};
 
 use super::sending::{Held, Sending, Timer};
 use super::whole::Whole;
+use crate::guard::WrongCredentials;
 use crate::room::Brought;
 use crate::routes::{self, Entrance};
 
 /// What is forgiven in a second.
 const FORGIVEN: u32 = 100;
+/// What wrong credentials count. A server hashes a few passwords a second for all: one connection that has all of them hashed does more than
+/// is forgiven.
+const WRONG_CREDENTIALS: u32 = 50;
 /// What a message over the limit counts, when a request that is given up counts one.
 const TOO_LARGE: u32 = 50;
 
@@ -224,7 +229,7 @@ impl Future for Answering {
         }
         let answer = ready!(answer);
         if let Some(open) = self.open.as_ref() {
-            open.conduct.offends(weight(answer.headers()));
+            open.conduct.offends(weight(&answer));
         }
         self.brought = None;
         let mut answer = answer.map(|body| Taken {
@@ -242,8 +247,11 @@ impl Future for Answering {
 }
 
 /// What an answer counts for what was asked.
-fn weight(headers: &HeaderMap) -> u32 {
-    let code = headers.get(Status::GRPC_STATUS);
+fn weight<B>(answer: &Response<B>) -> u32 {
+    if answer.extensions().get::<WrongCredentials>().is_some() {
+        return WRONG_CREDENTIALS;
+    }
+    let code = answer.headers().get(Status::GRPC_STATUS);
     match code.map(|code| Code::from_bytes(code.as_bytes())) {
         // Of what is not there, and so quick that it can be asked for without end.
         Some(Code::Unimplemented) => 1,

@@ -43,6 +43,13 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether a consumer says what became of its events.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Ack { .. } | Self::Nack { .. })
+    }
+}
+
 /// How a group stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Status {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use factum_store::{AppendBatch, EventStore, Kind, ReadRequest, Source, StoreError, StreamWrite};
-use factum_types::{ExpectedRevision, NewEvent, Revision, StreamName};
+use factum_types::{ExpectedRevision, NewEvent, RecordedEvent, Revision, StreamName};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{keeping, own_type};
@@ -107,27 +107,53 @@ fn stream() -> Result<StreamName, StoreError> {
 /// # Errors
 /// Those of a read, and [`Kind::Internal`] when what stands there cannot be understood.
 pub(crate) async fn load(store: &dyn EventStore) -> Result<Config, StoreError> {
-    let request = ReadRequest::backward(Source::Stream(stream()?)).limit(1);
-    match store.read(request).next().await {
-        None => Ok(Config::default()),
-        Some(Err(error)) if is_gone(&error) => Ok(Config {
-            revision: store.stream_info(stream()?).await?.last_revision,
-            ..Config::default()
-        }),
-        Some(Err(error)) => Err(error),
-        Some(Ok(event)) => {
-            let groups = decode(&event.data).map_err(|reason| {
-                let revision = event.revision;
-                let text =
-                    format!("event {revision} of stream {STREAM} is not understood: {reason}");
-                StoreError::new(Kind::Internal, text)
-            })?;
-            Ok(Config {
-                groups,
-                revision: Some(event.revision),
-            })
-        }
+    match load_readable(store).await? {
+        (config, None) => Ok(config),
+        (_, Some(damage)) => Err(damage),
     }
+}
+
+/// The groups as the last event says that can be read and understood, none if there is none; and what is wrong with the last of all, if
+/// anything. Only in that case they may stand otherwise: they cannot be changed, since their revision is not that of the end.
+///
+/// # Errors
+/// Those of a read but for damage.
+pub(crate) async fn load_readable(
+    store: &dyn EventStore,
+) -> Result<(Config, Option<StoreError>), StoreError> {
+    let request = ReadRequest::backward(Source::Stream(stream()?)).limit(KEPT);
+    let mut events = store.read(request);
+    let mut damage = None;
+    while let Some(event) = events.next().await {
+        let error = match event.and_then(|event| understood(&event)) {
+            Ok(config) => return Ok((config, damage)),
+            Err(error) => error,
+        };
+        if is_gone(&error) {
+            let config = Config {
+                revision: store.stream_info(stream()?).await?.last_revision,
+                ..Config::default()
+            };
+            return Ok((config, damage));
+        }
+        if !matches!(error.kind(), Kind::Corrupt | Kind::Internal) {
+            return Err(error);
+        }
+        damage.get_or_insert(error);
+    }
+    Ok((Config::default(), damage))
+}
+
+fn understood(event: &RecordedEvent) -> Result<Config, StoreError> {
+    let groups = decode(&event.data).map_err(|reason| {
+        let revision = event.revision;
+        let text = format!("event {revision} of stream {STREAM} is not understood: {reason}");
+        StoreError::new(Kind::Internal, text)
+    })?;
+    Ok(Config {
+        groups,
+        revision: Some(event.revision),
+    })
 }
 
 /// Notes the groups, and what is to happen together with that. Gives the revision at which they stand then.

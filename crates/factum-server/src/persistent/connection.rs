@@ -2,9 +2,11 @@
 //!
 //! The consumer counts as gone when its answers are dropped, so that everything it answered before is heard first. When only its events
 //! are dropped it is given nothing more.
+//!
+//! The queue holds no event that the group does not hold, or a consumer that answers without reading could have more kept than is counted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::{Notify, mpsc};
 
@@ -33,6 +35,22 @@ pub struct Outgoing {
     pub retries: u32,
 }
 
+/// An event in the queue, as long as its group holds it.
+#[derive(Debug)]
+struct Queued {
+    delivered: Weak<Delivered>,
+    retries: u32,
+}
+
+impl Queued {
+    /// What is to be given; `None` when the event is done, whoever said so.
+    fn outgoing(&self) -> Option<Outgoing> {
+        let delivered = self.delivered.upgrade()?;
+        let retries = self.retries;
+        Some(Outgoing { delivered, retries })
+    }
+}
+
 /// What both ends know.
 #[derive(Debug, Default)]
 struct Shared {
@@ -52,13 +70,13 @@ impl Shared {
 /// The events of a consumer.
 #[derive(Debug)]
 pub struct Outbox {
-    queue: mpsc::Receiver<Outgoing>,
+    queue: mpsc::Receiver<Queued>,
     shared: Arc<Shared>,
     wake: Arc<Notify>,
 }
 
 impl Outbox {
-    /// The next event; at the end why it ended.
+    /// The next event that is not done; at the end why it ended.
     ///
     /// # Errors
     /// Why nothing more comes.
@@ -66,11 +84,18 @@ impl Outbox {
     /// # Cancel safety
     /// Dropping the future before it is ready loses nothing.
     pub async fn next(&mut self) -> Result<Outgoing, End> {
-        let next = self.queue.recv().await;
-        if std::mem::take(&mut *self.shared.starved()) {
-            self.wake.notify_one();
+        loop {
+            let next = self.queue.recv().await;
+            if std::mem::take(&mut *self.shared.starved()) {
+                self.wake.notify_one();
+            }
+            let Some(queued) = next else {
+                return Err(self.shared.end.get().copied().unwrap_or(End::Left));
+            };
+            if let Some(outgoing) = queued.outgoing() {
+                return Ok(outgoing);
+            }
         }
-        next.ok_or_else(|| self.shared.end.get().copied().unwrap_or(End::Left))
     }
 }
 
@@ -122,7 +147,7 @@ impl Drop for Answers {
 /// The group's end.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    queue: mpsc::Sender<Outgoing>,
+    queue: mpsc::Sender<Queued>,
     shared: Arc<Shared>,
 }
 
@@ -138,13 +163,13 @@ impl Inbox {
         window
     }
 
-    pub(crate) fn send(&self, delivery: Delivery<Arc<Delivered>>) {
-        let outgoing = Outgoing {
-            delivered: delivery.payload,
+    pub(crate) fn send(&self, delivery: &Delivery<Arc<Delivered>>) {
+        let queued = Queued {
+            delivered: Arc::downgrade(&delivery.payload),
             retries: delivery.retries,
         };
         // One that does not arrive is in flight all the same: it is given again when its time is over or its consumer is gone.
-        if self.queue.try_send(outgoing).is_err() {
+        if self.queue.try_send(queued).is_err() {
             tracing::debug!(consumer = delivery.consumer.0, "an event was not taken");
         }
     }
@@ -153,7 +178,7 @@ impl Inbox {
         self.shared.gone.load(Ordering::Acquire)
     }
 
-    /// Ends the consumer's events after those that are in the queue.
+    /// Ends the consumer's events after those that are in the queue and that the group still holds.
     pub(crate) fn end(self, why: End) {
         self.shared.end.get_or_init(|| why);
     }
@@ -197,7 +222,60 @@ pub(crate) fn connect(
 
 #[cfg(test)]
 mod tests {
-    use super::{REASON_BYTES_MAX, shortened};
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use factum_types::{
+        ContentType, EventId, EventType, Metadata, Position, RecordKind, RecordedEvent, Revision,
+        StreamName, Timestamp,
+    };
+    use tokio::sync::{Notify, mpsc};
+
+    use super::{ConsumerId, Delivered, Delivery, End, REASON_BYTES_MAX, connect, shortened};
+
+    fn event(number: u64) -> Arc<Delivered> {
+        let id = EventId::from_bytes(u128::from(number).to_be_bytes());
+        let recorded = RecordedEvent {
+            id,
+            stream: StreamName::new("s").unwrap(),
+            revision: Revision::new(number),
+            position: Position::from_raw(number),
+            time: Timestamp::from_micros(0),
+            event_type: EventType::new("T").unwrap(),
+            data: Bytes::new(),
+            content_type: ContentType::Json,
+            schema_version: 1,
+            tags: Vec::new(),
+            metadata: Metadata::default(),
+            personal: Bytes::new(),
+            kind: RecordKind::Event,
+        };
+        Arc::new(Delivered::Event(Box::new(recorded)))
+    }
+
+    #[tokio::test]
+    async fn the_queue_keeps_nothing_that_is_done() {
+        let (commands, _commands) = mpsc::channel(1);
+        let consumer = ConsumerId(0);
+        let (inbox, mut outbox, _answers) =
+            connect(consumer, 3, commands, &Arc::new(Notify::new()));
+        let mut held: Vec<_> = (0..3).map(event).collect();
+        for payload in &held {
+            let payload = Arc::clone(payload);
+            inbox.send(&Delivery {
+                consumer,
+                retries: 0,
+                payload,
+            });
+        }
+        let done = Arc::downgrade(&held.remove(0));
+        assert!(done.upgrade().is_none(), "the queue keeps it");
+        let next = outbox.next().await.unwrap();
+        assert!(Arc::ptr_eq(&next.delivered, &held[0]));
+        held.clear();
+        inbox.end(End::Dropped);
+        assert_eq!(outbox.next().await.unwrap_err(), End::Dropped);
+    }
 
     #[test]
     fn a_reason_is_cut_between_characters() {

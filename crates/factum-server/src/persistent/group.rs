@@ -59,7 +59,7 @@ pub(crate) struct Arrival<T> {
     pub(crate) id: u128,
     /// What it is pinned by.
     pub(crate) bucket: u16,
-    /// How much memory it takes.
+    /// How much memory it takes, with what is kept of it.
     pub(crate) bytes: usize,
     /// What is given to consumers.
     pub(crate) payload: T,

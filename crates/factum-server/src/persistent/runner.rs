@@ -176,10 +176,10 @@ impl Runner {
         let feed = self.feed.as_mut().filter(|_| has_room);
         tokio::select! {
             command = self.commands.recv() => match command {
-                Some(command) => return self.command(command),
+                Some(command) => return self.heard_from(command),
                 None => return Some(End::Shutdown),
             },
-            () = self.wake.notified() => return self.sweep(),
+            () = self.wake.notified() => return self.sweep(Vec::new()),
             Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.done(done),
             item = next(feed) => self.take(item),
             () = rest(sleep) => {}
@@ -200,7 +200,7 @@ impl Runner {
             }
             for delivery in deliveries {
                 if let Some(inbox) = inboxes.get(&delivery.consumer) {
-                    inbox.send(delivery);
+                    inbox.send(&delivery);
                 }
             }
             if !self.group.starved().any(|id| window(id) > 0) {
@@ -218,27 +218,40 @@ impl Runner {
         }
     }
 
-    /// Ends consumers that are gone, after everything that they sent before.
-    fn sweep(&mut self) -> Option<End> {
-        let gone: Vec<ConsumerId> = self
-            .inboxes
-            .iter()
-            .filter(|(_, inbox)| inbox.is_gone())
-            .map(|(id, _)| *id)
-            .collect();
-        if gone.is_empty() {
-            return None;
+    /// Carries a command out. Who comes is not refused because of one that is gone.
+    fn heard_from(&mut self, command: Command) -> Option<End> {
+        match command {
+            Command::Connect { .. } => self.sweep(vec![command]),
+            _ => self.command(command),
         }
-        while let Ok(command) = self.commands.try_recv() {
-            if let Some(why) = self.command(command) {
-                return Some(why);
-            }
+    }
+
+    /// Ends consumers that are gone, after the answers that they sent before, which wait with other commands. Carries these out then, as well
+    /// as those that were `taken` already.
+    fn sweep(&mut self, taken: Vec<Command>) -> Option<End> {
+        let gone = self.inboxes.iter().filter(|(_, inbox)| inbox.is_gone());
+        let gone: Vec<ConsumerId> = gone.map(|(id, _)| *id).collect();
+        let waiting = if gone.is_empty() {
+            taken
+        } else {
+            self.waiting(taken)
+        };
+        let (answers, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(Command::is_answer);
+        for answer in answers {
+            self.command(answer);
         }
         for id in gone {
             self.inboxes.remove(&id);
             self.group.disconnect(id);
         }
-        None
+        others.into_iter().find_map(|other| self.command(other))
+    }
+
+    /// With what was taken what waits now, and not what comes meanwhile: that need not end.
+    fn waiting(&mut self, mut taken: Vec<Command>) -> Vec<Command> {
+        let now = self.commands.len();
+        taken.extend((0..now).map_while(|_| self.commands.try_recv().ok()));
+        taken
     }
 
     fn command(&mut self, command: Command) -> Option<End> {

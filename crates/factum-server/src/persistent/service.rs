@@ -86,20 +86,35 @@ impl PersistentService {
             return Err(Status::invalid_argument("the first message names no group"));
         };
         let (key, credit, ids) = request::join(options)?;
+        let action = self.joining(&key).await;
         let asking = self
-            .admit(headers, extensions, GroupAction::Read, Some(&key.source))
+            .admit(headers, extensions, action, Some(&key.source))
             .await?;
-        let name = headers.get(CONNECTION_NAME);
-        let identity = Identity {
-            from: asking.from,
-            user: asking.user,
-            connection: name
-                .and_then(|name| name.to_str().ok())
-                .unwrap_or_default()
-                .to_owned(),
-        };
+        let identity = identity(asking, headers);
         let (outbox, answers) = self.subscriptions.connect(&key, identity, credit).await?;
+        // A group that is changed after this drops its consumers.
+        if self.joining(&key).await != action {
+            return Err(SubscriptionError::Dropped(key).into());
+        }
         Ok(outbound(key, ids, outbox, answers, inbound))
+    }
+
+    /// What it is to join a group. One that is not known is joined by nobody.
+    async fn joining(&self, key: &GroupKey) -> GroupAction {
+        match self.subscriptions.resolves_links(key).await {
+            Ok(true) => GroupAction::ReadTargets,
+            Ok(false) | Err(_) => GroupAction::Read,
+        }
+    }
+}
+
+fn identity(asking: Asking, headers: &MetadataMap) -> Identity {
+    let name = headers.get(CONNECTION_NAME);
+    let connection = name.and_then(|name| name.to_str().ok()).unwrap_or_default();
+    Identity {
+        from: asking.from,
+        user: asking.user,
+        connection: connection.to_owned(),
     }
 }
 
@@ -178,11 +193,8 @@ async fn hear<S>(
 {
     let listen = async {
         while let Some(message) = inbound.next().await {
-            match message {
-                Ok(message) => take(&answers, message).await?,
-                // The consumer is gone.
-                Err(_) => break,
-            }
+            // One that is broken is said. When the consumer is gone nobody hears it.
+            take(&answers, message?).await?;
         }
         Ok::<(), Status>(())
     };
@@ -338,5 +350,106 @@ impl PersistentSubscriptions for PersistentService {
             .await?;
         self.subscriptions.restart().await?;
         Ok(Response::new(Empty {}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_io::sim::SimEnv;
+    use factum_proto::kurrent::StreamIdentifier;
+    use factum_proto::kurrent::persistent_subscriptions::read_req::options::{
+        StreamOption, UuidOption, uuid_option,
+    };
+    use factum_store::MemoryStore;
+    use factum_types::StreamName;
+    use futures_core::future::BoxFuture;
+    use tonic::Code;
+
+    use super::{
+        Arc, Asking, Empty, Extensions, Gate, GroupAction, GroupKey, MetadataMap, Open,
+        PersistentService, ReadReq, SourceName, Status, StreamExt, Subscriptions, read_req, stream,
+    };
+    use crate::persistent::{GroupConfig, Settings, StartFrom, StoreFeed, World};
+
+    fn key() -> GroupKey {
+        GroupKey {
+            source: SourceName::Stream(StreamName::new("s").unwrap()),
+            group: "group".to_owned(),
+        }
+    }
+
+    async fn subscriptions() -> Subscriptions {
+        let store = Arc::new(MemoryStore::new());
+        let feed = Arc::new(StoreFeed::new(Arc::clone(&store) as Arc<_>));
+        let world = World::from(&SimEnv::new(1).env());
+        let subscriptions = Subscriptions::open(store, feed, world).await.unwrap();
+        let config = GroupConfig::new(Settings::default(), StartFrom::Start);
+        subscriptions.create(key(), config, "").await.unwrap();
+        subscriptions
+    }
+
+    fn joining() -> ReadReq {
+        let options = read_req::Options {
+            stream_option: Some(StreamOption::StreamIdentifier(StreamIdentifier {
+                stream_name: b"s".to_vec(),
+            })),
+            group_name: "group".to_owned(),
+            buffer_size: 10,
+            uuid_option: Some(UuidOption {
+                content: Some(uuid_option::Content::String(Empty {})),
+            }),
+        };
+        ReadReq {
+            content: Some(read_req::Content::Options(options)),
+        }
+    }
+
+    /// Changes the group when it is asked who may join it.
+    #[derive(Debug)]
+    struct Changing(Subscriptions);
+
+    impl Gate for Changing {
+        fn admit<'a>(
+            &'a self,
+            _: &'a MetadataMap,
+            _: &'a Extensions,
+            action: GroupAction,
+            _: Option<&'a SourceName>,
+        ) -> BoxFuture<'a, Result<Asking, Status>> {
+            Box::pin(async move {
+                assert_eq!(action, GroupAction::Read);
+                let settings = Settings {
+                    resolve_links: true,
+                    ..Settings::default()
+                };
+                let config = GroupConfig::new(settings, StartFrom::Start);
+                self.0.update(key(), config, "").await.unwrap();
+                Ok(Asking::default())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_join_what_a_group_was_does_not_join_what_it_is() {
+        let subscriptions = subscriptions().await;
+        let gate = Arc::new(Changing(subscriptions.clone()));
+        let service = PersistentService::new(subscriptions, gate);
+        let said = stream::iter([Ok(joining())]);
+        let (headers, extensions) = (MetadataMap::new(), Extensions::new());
+        let joined = service.join(&headers, &extensions, said).await;
+        assert_eq!(joined.err().unwrap().code(), Code::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_broken_ends_the_call_and_is_said() {
+        let broken = Status::out_of_range("too much");
+        let said = stream::iter([Ok(joining()), Err(broken)]);
+        let (headers, extensions) = (MetadataMap::new(), Extensions::new());
+        let service = PersistentService::new(subscriptions().await, Arc::new(Open));
+        let joined = service.join(&headers, &extensions, said).await;
+        let told: Vec<_> = joined.unwrap().collect().await;
+        assert!(told[0].is_ok());
+        assert_eq!(told[1].as_ref().unwrap_err().code(), Code::OutOfRange);
+        assert_eq!(told.len(), 2);
     }
 }

@@ -13,6 +13,8 @@ pub(crate) const BUFFER_EVENTS_MAX: usize = 10_000;
 pub(crate) const HELD_BYTES_MAX: usize = 64 << 20;
 /// Most events that one consumer is given before it answers, whatever it asks for.
 pub(crate) const CREDIT_MAX: usize = 10_000;
+/// Most events that a consumer answers for in one message: all that it can have.
+pub(crate) const ANSWERED_AT_ONCE_MAX: usize = CREDIT_MAX;
 /// Most consumers of one group, also when its settings name no limit.
 pub(crate) const CONSUMERS_MAX: usize = 1_024;
 /// The longest reason for refusing an event that is kept, in bytes.
@@ -133,6 +135,13 @@ impl Settings {
         }
     }
 
+    /// The same with times of whole milliseconds, as they are noted: a short one must not be none after that.
+    pub(crate) fn in_whole_millis(mut self) -> Self {
+        self.message_timeout = whole_millis(self.message_timeout);
+        self.checkpoint_after = whole_millis(self.checkpoint_after);
+        self
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         if self.message_timeout.is_zero() {
             MESSAGE_TIMEOUT_MAX
@@ -162,6 +171,12 @@ impl Settings {
     pub(crate) fn replay_batch(&self) -> usize {
         size(self.read_batch_size).clamp(1, BUFFER_EVENTS_MAX)
     }
+}
+
+/// The next whole number of milliseconds.
+fn whole_millis(time: Duration) -> Duration {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 fn size(number: u32) -> usize {
@@ -294,6 +309,8 @@ impl StartFrom {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Settings, SourceName, StartFrom, Strategy};
     use factum_types::StreamName;
 
@@ -328,6 +345,25 @@ mod tests {
         check(&SourceName::All, 0, None);
         check(&SourceName::All, 1, None);
         check(&SourceName::All, 2, Some(0));
+    }
+
+    #[test]
+    fn a_time_is_never_shortened() {
+        let check = |micros: u64, millis: u64| {
+            let settings = Settings {
+                message_timeout: Duration::from_micros(micros),
+                checkpoint_after: Duration::from_micros(micros),
+                ..Settings::default()
+            };
+            let whole = settings.in_whole_millis();
+            let expected = Duration::from_millis(millis);
+            assert_eq!(whole.message_timeout, expected, "{micros}");
+            assert_eq!(whole.checkpoint_after, expected, "{micros}");
+        };
+        check(0, 0);
+        check(1, 1);
+        check(1_000, 1);
+        check(1_001, 2);
     }
 
     #[test]

@@ -189,6 +189,15 @@ impl Subscriptions {
             .await
     }
 
+    /// Whether a group gives what links point to.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::NotFound`], [`SubscriptionError::NotReady`].
+    pub(crate) async fn resolves_links(&self, key: &GroupKey) -> Result<bool, SubscriptionError> {
+        let config = self.state().await?.config_of(key)?;
+        Ok(config.settings.resolve_links)
+    }
+
     /// What is known of a group. One that is just being changed has no status.
     pub(crate) async fn info(&self, key: &GroupKey) -> Result<Info, SubscriptionError> {
         let config = self.state().await?.config_of(key)?;

@@ -18,7 +18,7 @@ use super::acl::{Acl, Defaults};
 /// Where the defaults are kept.
 const SETTINGS: &str = "$settings";
 /// What begins the name of the stream that holds a stream's metadata.
-pub(super) const METADATA_PREFIX: &str = "$$";
+pub(in crate::auth) const METADATA_PREFIX: &str = "$$";
 
 /// Finds access control lists.
 pub(super) struct Lookup {

@@ -3,8 +3,8 @@
 //! Admins may do everything. For the rest, [`Operation::rule`] says who may; where that is up to a stream, its metadata does (`$acl`
 //! with `$r`, `$w`, `$d`, `$mr`, `$mw`, each a role or a list), and what it does not mention, the stream `$settings`
 //! (`$userStreamAcl`, `$systemStreamAcl`), and without that: streams are open to those who are authenticated, streams whose names begin
-//! with `$` and `$all` to admins only, but for those that are made of the index, which are read like those of users (`$et-$…` excepted). What cannot be read is for
-//! admins only. `$$s` is governed by `$mr` and `$mw` of `s`.
+//! with `$` and `$all` to admins only, but for those that are made of the index, which are read like those of users (`$et-$…` excepted), unless a
+//! persistent subscription gives what they point to. What cannot be read is for admins only. `$$s` is governed by `$mr` and `$mw` of `s`.
 //! Relies on: `lookup`. Never: asks the store where the table alone decides.
 
 mod acl;
@@ -25,7 +25,8 @@ pub use operation::{Operation, Rule};
 
 use super::{Caller, Denied};
 use crate::links::VirtualStream;
-use lookup::{Lookup, METADATA_PREFIX};
+use lookup::Lookup;
+pub(super) use lookup::METADATA_PREFIX;
 
 /// The stream of all events, as clients name it.
 const ALL_STREAM: &str = "$all";
@@ -107,8 +108,12 @@ impl Policy {
                 Rule::Ops => caller.is_ops(),
                 Rule::Admins => false,
                 Rule::Oneself => is_oneself(caller, target),
-                Rule::Stream(right) => self.has(caller, right, target).await?,
-                Rule::All(right) => self.has(caller, right, Target::Stream(ALL_STREAM)).await?,
+                Rule::Stream(right) => self.has(caller, right, target, Index::ForUsers).await?,
+                Rule::Targets(right) => self.has(caller, right, target, Index::ForSystem).await?,
+                Rule::All(right) => {
+                    let all = Target::Stream(ALL_STREAM);
+                    self.has(caller, right, all, Index::ForUsers).await?
+                }
             };
         if allowed {
             return Ok(());
@@ -123,7 +128,13 @@ impl Policy {
         self.lookup.written(stream);
     }
 
-    async fn has(&self, caller: &Caller, right: Right, target: Target<'_>) -> Result<bool, Denied> {
+    async fn has(
+        &self,
+        caller: &Caller,
+        right: Right,
+        target: Target<'_>,
+        index: Index,
+    ) -> Result<bool, Denied> {
         let Target::Stream(stream) = target else {
             return Ok(false);
         };
@@ -133,7 +144,7 @@ impl Policy {
         let Some((stream, right)) = governed(stream, right) else {
             return Ok(false);
         };
-        let allowed = self.is_allowed(caller, right, stream).await;
+        let allowed = self.is_allowed(caller, right, stream, index).await;
         allowed.map_err(Denied::Store)
     }
 
@@ -142,6 +153,7 @@ impl Policy {
         caller: &Caller,
         right: Right,
         stream: &str,
+        index: Index,
     ) -> Result<bool, StoreError> {
         let acl = self.lookup.acl(stream).await?;
         if let Some(roles) = acl.roles(right) {
@@ -149,7 +161,8 @@ impl Policy {
         }
         let defaults = self.lookup.defaults().await?;
         let reads = matches!(right, Right::Read | Right::ReadMetadata);
-        let default = if stream.starts_with('$') && !(reads && is_for_all(stream)) {
+        let is_for_users = reads && index == Index::ForUsers && is_for_all(stream);
+        let default = if stream.starts_with('$') && !is_for_users {
             &defaults.system
         } else {
             &defaults.user
@@ -157,6 +170,15 @@ impl Policy {
         let roles = default.roles(right).unwrap_or_default();
         Ok(acl::is_one_of(caller, roles, self.anonymous_streams))
     }
+}
+
+/// Whose a stream that is made of the index is, where no list says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// Its links alone are shown, or what they point to to those who may read that.
+    ForUsers,
+    /// What its links point to is shown too.
+    ForSystem,
 }
 
 /// Whether a stream of links may be read as those of users may. What its links point to has rights of its own.

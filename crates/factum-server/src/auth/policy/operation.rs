@@ -19,6 +19,9 @@ pub enum Rule {
     Oneself,
     /// Whom the access control list of the stream names.
     Stream(Right),
+    /// Whom the access control list of the stream names, where what its links point to is given without asking for each: a stream that is
+    /// made of the index is then for those whom streams of the system are for.
+    Targets(Right),
     /// Whom the access control list of `$all` names.
     All(Right),
 }
@@ -72,6 +75,8 @@ operations! {
     DeleteGroup: Rule::Ops,
     /// Consumes a persistent subscription; the target is its stream, which may be `$all`.
     ReadGroup: Rule::Stream(Right::Read),
+    /// Consumes a persistent subscription that gives what links point to; the target is its stream.
+    ReadGroupTargets: Rule::Targets(Right::Read),
     /// Replays what a persistent subscription parked.
     ReplayParked: Rule::Ops,
     /// Gives up what a persistent subscription parked.

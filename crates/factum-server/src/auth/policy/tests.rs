@@ -15,6 +15,7 @@ const SYSTEM_STREAM: Target<'_> = Target::Stream("$stats-1");
 const METADATA: Target<'_> = Target::Stream("$$order-1");
 const SYSTEM_METADATA: Target<'_> = Target::Stream("$$$stats-1");
 const OF_METADATA: Target<'_> = Target::Stream("$$$$order-1");
+const INDEX: Target<'_> = Target::Stream("$ce-order");
 const ALL_EVENTS: Target<'_> = Target::Stream("$all");
 const ANNA: Target<'_> = Target::User("anna");
 const OTHER: Target<'_> = Target::User("bob");
@@ -35,6 +36,7 @@ const TABLE: &[(Operation, Target<'_>, &str)] = &[
     (O::Subscribe, USER_STREAM, "-uoa"),
     (O::Subscribe, SYSTEM_STREAM, "---a"),
     (O::Subscribe, METADATA, "-uoa"),
+    (O::Subscribe, INDEX, "-uoa"),
     (O::WriteStream, USER_STREAM, "-uoa"),
     (O::WriteStream, SYSTEM_STREAM, "---a"),
     (O::WriteStream, METADATA, "-uoa"),
@@ -59,6 +61,10 @@ const TABLE: &[(Operation, Target<'_>, &str)] = &[
     (O::DeleteGroup, USER_STREAM, "--oa"),
     (O::ReadGroup, USER_STREAM, "-uoa"),
     (O::ReadGroup, ALL_EVENTS, "---a"),
+    (O::ReadGroup, INDEX, "-uoa"),
+    (O::ReadGroupTargets, USER_STREAM, "-uoa"),
+    (O::ReadGroupTargets, INDEX, "---a"),
+    (O::ReadGroupTargets, ALL_EVENTS, "---a"),
     (O::ReplayParked, USER_STREAM, "--oa"),
     (O::TruncateParked, USER_STREAM, "--oa"),
     (O::GroupInfo, USER_STREAM, "-uoa"),
@@ -227,6 +233,21 @@ async fn settings_change_the_defaults() {
     world.assert_who(O::ReadAll, SERVER, "--oa").await;
     world.write("$$order-1", r#"{"$acl":{"$r":"anna"}}"#).await;
     world.assert_who(O::ReadStream, USER_STREAM, "-u-a").await;
+}
+
+#[tokio::test]
+async fn what_an_index_points_to_may_be_opened_to_groups() {
+    let world = world(false);
+    world
+        .write("$$$ce-order", r#"{"$acl":{"$r":"anna"}}"#)
+        .await;
+    world.assert_who(O::ReadGroupTargets, INDEX, "-u-a").await;
+    let other = Target::Stream("$ce-invoice");
+    world.assert_who(O::ReadGroupTargets, other, "---a").await;
+    let settings = r#"{"$systemStreamAcl":{"$r":"$ops"}}"#;
+    world.write("$settings", settings).await;
+    world.assert_who(O::ReadGroupTargets, other, "--oa").await;
+    world.assert_who(O::ReadGroup, other, "-uoa").await;
 }
 
 #[tokio::test]

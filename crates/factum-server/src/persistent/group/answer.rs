@@ -169,7 +169,12 @@ impl<T: Clone> Group<T> {
         }
     }
 
+    /// The reason is kept with the event until both stand in the parked stream, and counted with it.
     fn put_aside(&mut self, seq: Seq, reason: Arc<str>) {
+        if let Some(entry) = self.entries.get_mut(&seq) {
+            entry.arrival.bytes += reason.len();
+            self.held_bytes += reason.len();
+        }
         self.put(seq, Place::ToPark { reason });
         self.to_park.insert(seq);
     }

@@ -459,3 +459,21 @@ fn measurements_are_made_when_asked_for() {
     }
     assert_eq!(group.statistics(at(2_000)).since_last, 0);
 }
+
+#[test]
+fn a_reason_is_counted_as_long_as_it_is_kept() {
+    let mut group = group(Strategy::RoundRobin);
+    connect(&mut group, A, 10);
+    fill(&mut group, 0..2);
+    give(&mut group, 0);
+    let before = group.held_bytes;
+    let reason = "x".repeat(1_000);
+    group.nack(A, &[0], Action::Park, &reason, at(1));
+    group.check();
+    assert!(group.held_bytes >= before + reason.len());
+    let written = group.take_to_park(10);
+    group.check();
+    group.parked(&written);
+    group.check();
+    assert_eq!(group.held_bytes, before - 100);
+}

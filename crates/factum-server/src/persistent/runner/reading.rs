@@ -53,6 +53,11 @@ impl Reader {
                     Read::Event(point, resolved)
                 }
             },
+            // What is noted because of it would be the next.
+            FeedItem::Link(point, _, target) if is_own(&target) => Read::Passed {
+                point,
+                counted: false,
+            },
             FeedItem::Link(point, link, target) if self.resolve_links => {
                 let closed = is_closed(&link.stream, &target.stream);
                 let target = Some(target).filter(|_| !closed);
@@ -67,7 +72,7 @@ impl Reader {
         if !self.of_all {
             return None;
         }
-        if event.stream.as_str().starts_with(OWN_STREAMS) {
+        if is_own(event) {
             return Some(false);
         }
         // An event is not lost because a pattern takes too long on a name.
@@ -75,6 +80,11 @@ impl Reader {
         let is_wanted = self.filter.as_ref().is_none_or(wanted);
         (!is_wanted).then_some(true)
     }
+}
+
+/// Whether an event stands in a stream that a group keeps for itself.
+fn is_own(event: &RecordedEvent) -> bool {
+    event.stream.as_str().starts_with(OWN_STREAMS)
 }
 
 impl Runner {

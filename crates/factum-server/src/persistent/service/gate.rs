@@ -23,6 +23,8 @@ pub enum GroupAction {
     Delete,
     /// Consume one.
     Read,
+    /// Consume one that gives what links point to.
+    ReadTargets,
     /// Replay what one parked.
     Replay,
     /// Give up what one parked.
@@ -99,6 +101,7 @@ const fn operation(action: GroupAction) -> Operation {
         GroupAction::Update => Operation::UpdateGroup,
         GroupAction::Delete => Operation::DeleteGroup,
         GroupAction::Read => Operation::ReadGroup,
+        GroupAction::ReadTargets => Operation::ReadGroupTargets,
         GroupAction::Replay => Operation::ReplayParked,
         GroupAction::Truncate => Operation::TruncateParked,
         GroupAction::Info => Operation::GroupInfo,

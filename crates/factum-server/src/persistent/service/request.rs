@@ -14,7 +14,9 @@ use crate::filter::{Filter, FilterOn};
 use crate::persistent::config::GroupConfig;
 use crate::persistent::error::SubscriptionError;
 use crate::persistent::group::Action;
-use crate::persistent::settings::{GroupKey, Settings, SourceName, StartFrom, Strategy};
+use crate::persistent::settings::{
+    ANSWERED_AT_ONCE_MAX, GroupKey, Settings, SourceName, StartFrom, Strategy,
+};
 use crate::persistent::subscriptions::Selection;
 use crate::wire;
 use crate::wire::id::{self, IdKind};
@@ -337,8 +339,14 @@ pub(super) fn join(options: read_req::Options) -> Result<(GroupKey, usize, IdKin
 /// The ids of events, in either writing.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT`: one is none.
+/// `INVALID_ARGUMENT`: one is none, or there are more than a consumer can have.
 pub(super) fn ids(ids: Vec<Uuid>) -> Result<Vec<u128>, Status> {
+    if ids.len() > ANSWERED_AT_ONCE_MAX {
+        return Err(Status::invalid_argument(format!(
+            "the message has {} ids, and may have {ANSWERED_AT_ONCE_MAX}",
+            ids.len()
+        )));
+    }
     ids.into_iter()
         .map(|id| id::read(Some(id)).map(EventId::as_u128))
         .collect()
@@ -371,7 +379,7 @@ fn missing(what: &str) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use super::{Time, action, at, ids, stream_source};
+    use super::{ANSWERED_AT_ONCE_MAX, Time, action, at, ids, stream_source};
     use crate::persistent::group::Action;
     use crate::persistent::settings::{SourceName, StartFrom};
     use factum_proto::kurrent::{StreamIdentifier, Uuid, uuid};
@@ -399,6 +407,18 @@ mod tests {
             tonic::Code::InvalidArgument
         );
         assert!(ids(vec![Uuid { value: None }]).is_err());
+    }
+
+    #[test]
+    fn a_message_has_no_more_ids_than_a_consumer_can_have() {
+        let many = |count| {
+            let value = uuid::Value::String("b5936983-7577-53f7-88e5-5927b89c0422".to_owned());
+            ids(vec![Uuid { value: Some(value) }; count])
+        };
+        let most = ANSWERED_AT_ONCE_MAX;
+        assert_eq!(many(most).unwrap().len(), most);
+        let refused = many(most + 1).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     }
 
     #[test]

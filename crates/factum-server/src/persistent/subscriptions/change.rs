@@ -14,7 +14,7 @@ use crate::persistent::config::{self, Config, GroupConfig};
 use crate::persistent::connection::End;
 use crate::persistent::error::SubscriptionError;
 use crate::persistent::runner::Surroundings;
-use crate::persistent::settings::{GroupKey, StartFrom};
+use crate::persistent::settings::{GroupKey, SourceName, StartFrom};
 use crate::task::to_the_end;
 
 /// The most groups of a server.
@@ -47,9 +47,16 @@ impl Subscriptions {
         }
     }
 
+    /// Begins with what can be read. What is damaged does not keep a server from starting: it is asked for again with each request.
     pub(super) async fn load(&self) -> Result<(), SubscriptionError> {
         let mut state = self.state.lock().await;
-        self.reload(&mut state).await
+        let (config, damage) = config::load_readable(&*self.around.store).await?;
+        state.config = config;
+        if let Some(error) = damage {
+            tracing::error!(%error, "which groups there are cannot be read; those known before run");
+            state.unsure = true;
+        }
+        state.settle(&self.around).await
     }
 
     pub(super) async fn create_one(
@@ -59,19 +66,22 @@ impl Subscriptions {
         by: &str,
     ) -> Result<(), SubscriptionError> {
         check(&key, &config)?;
-        let config = self.with_end(&key, config).await?;
+        let config = self.as_noted(&key, config).await?;
         let mut state = self.state().await?;
         for _ in 0..TRIES {
             if state.config.groups.contains_key(&key) {
                 return Err(SubscriptionError::Exists(key));
             }
+            state.check_streams_of_its_own(&key)?;
             if state.config.groups.len() >= GROUPS_MAX {
                 let reason = format!("there are {GROUPS_MAX} groups, which is the limit");
                 return Err(SubscriptionError::failed(&key, reason));
             }
             let mut groups = state.config.groups.clone();
             groups.insert(key.clone(), config.clone());
-            if self.save(&mut state, &key, groups, by, Vec::new()).await? {
+            // A group of this name that was deleted may have noted something late.
+            let left = self.deletions(&key).await?;
+            if self.save(&mut state, &key, groups, by, left).await? {
                 return state.settle(&self.around).await;
             }
         }
@@ -87,7 +97,7 @@ impl Subscriptions {
         // Before the end is counted, which may take long.
         self.state().await?.config_of(&key)?;
         check(&key, &config)?;
-        let config = self.with_end(&key, config).await?;
+        let config = self.as_noted(&key, config).await?;
         let mut state = self.state().await?;
         for _ in 0..TRIES {
             let old = state.config_of(&key)?;
@@ -161,15 +171,21 @@ impl Subscriptions {
         groups: BTreeMap<GroupKey, GroupConfig>,
         by: &str,
     ) -> Result<bool, SubscriptionError> {
+        let with = self.deletions(key).await?;
+        self.save(state, key, groups, by, with).await
+    }
+
+    /// What deletes the streams that a group keeps, those of them that are there.
+    async fn deletions(&self, key: &GroupKey) -> Result<Vec<StreamWrite>, SubscriptionError> {
         let streams = own_streams(key)?;
-        let mut with = Vec::new();
+        let mut deletions = Vec::new();
         for stream in [streams.checkpoint, streams.parked] {
             let info = self.around.store.stream_info(stream.clone()).await?;
             if info.state == StreamState::Live && info.last_revision.is_some() {
-                with.push(delete(stream));
+                deletions.push(delete(stream));
             }
         }
-        self.save(state, key, groups, by, with).await
+        Ok(deletions)
     }
 
     pub(super) async fn restart_all(&self) -> Result<(), SubscriptionError> {
@@ -188,12 +204,13 @@ impl Subscriptions {
         state.stop_all(End::Shutdown).await;
     }
 
-    /// What the end is now, when the group is to begin there.
-    async fn with_end(
+    /// The group as it is noted: with what the end is now, when it is to begin there.
+    async fn as_noted(
         &self,
         key: &GroupKey,
         mut config: GroupConfig,
     ) -> Result<GroupConfig, SubscriptionError> {
+        config.settings = config.settings.in_whole_millis();
         config.end = match config.start {
             StartFrom::End => self.around.feed.end(&key.source).await?,
             StartFrom::Start | StartFrom::At(_) => None,
@@ -268,6 +285,10 @@ fn check(key: &GroupKey, config: &GroupConfig) -> Result<(), SubscriptionError> 
     config.settings.validate().map_err(failed)?;
     if key.group.is_empty() {
         return Err(failed("the group has no name".to_owned()));
+    }
+    let is_all = key.source.as_str() == SourceName::All.as_str();
+    if is_all && key.source != SourceName::All {
+        return Err(failed("no stream has the name of all of them".to_owned()));
     }
     own_streams(key).map(|_| ())
 }

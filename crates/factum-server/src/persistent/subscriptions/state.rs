@@ -35,7 +35,29 @@ struct Running {
 impl State {
     pub(super) fn config_of(&self, key: &GroupKey) -> Result<GroupConfig, SubscriptionError> {
         let config = self.config.groups.get(key).cloned();
-        config.ok_or_else(|| SubscriptionError::NotFound(key.clone()))
+        // One that is not known may be there, as long as it is not sure what is.
+        config.ok_or_else(|| {
+            if self.unsure {
+                SubscriptionError::NotReady
+            } else {
+                SubscriptionError::NotFound(key.clone())
+            }
+        })
+    }
+
+    /// A group does not keep the streams of another: of source and name together they are made, and `a::b` and `c` are `a` and `b::c`.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::Failed`]: there is such another.
+    pub(super) fn check_streams_of_its_own(&self, key: &GroupKey) -> Result<(), SubscriptionError> {
+        let text = key.to_string();
+        let other = |other: &&GroupKey| *other != key && other.to_string() == text;
+        let Some(other) = self.config.groups.keys().find(other) else {
+            return Ok(());
+        };
+        let GroupKey { source, group } = other;
+        let reason = format!("it would keep the streams of group {group} on stream {source}");
+        Err(SubscriptionError::failed(key, reason))
     }
 
     pub(super) fn keys(&self, selection: &Selection) -> Vec<GroupKey> {

@@ -31,6 +31,12 @@ use table::{Ask, Row, Told};
 const LEDGER_ACL: &str =
     r#"{"$acl":{"$r":"$ops","$w":["anna"],"$d":[],"$mr":"anna","$mw":"$admins"}}"#;
 
+/// A group that gives what links over a category point to.
+const LINKING_GROUP: &str = r#"{"version":"2","updatedBy":"admin","entries":[{"stream":"$ce-order","group":"linking",
+    "resolveLinkTos":true,"startPosition":"0","extraStatistics":false,"messageTimeout":30000,"maxRetryCount":10,"liveBufferSize":500,
+    "historyBufferSize":500,"readBatchSize":20,"checkPointAfter":2000,"minCheckPointCount":10,"maxCheckPointCount":1000,
+    "maxSubscriberCount":0,"namedConsumerStrategy":"RoundRobin"}]}"#;
+
 /// Appends as no client does.
 async fn put(store: &MemoryStore, stream: &str, kind: &str, data: &str) {
     let head = store.head().await.unwrap();
@@ -49,6 +55,8 @@ async fn start() -> (Running, MemoryStore) {
     put(&store, "ledger-1", "Booked", "{}").await;
     put(&store, "$$ledger-1", "$metadata", LEDGER_ACL).await;
     put(&store, "$scratch-1", "Noted", "{}").await;
+    let groups = "$persistentSubscriptionConfig";
+    put(&store, groups, "$PersistentConfig", LINKING_GROUP).await;
     let mut options = Options::default();
     options.auth.mode = Mode::Dev;
     options.auth.password_iterations = NonZeroU32::MIN;

@@ -4,9 +4,11 @@ mod messages;
 pub(crate) mod raw;
 
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use factum_server::Options;
+use factum_server::auth::Mode;
 use factum_store::MemoryStore;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -224,6 +226,35 @@ async fn who_goes_on_sending_too_much_is_cut_off_and_waits_while_others_are_serv
         others < Duration::from_millis(500) && waited > Duration::from_millis(500),
         "{others:?} {waited:?}"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_goes_on_sending_wrong_passwords_is_cut_off() {
+    let mut options = Options::default();
+    options.auth.mode = Mode::Dev;
+    options.auth.password_iterations = NonZeroU32::MIN;
+    let server = Running::with(Arc::new(MemoryStore::new()), options).await;
+    let mut raw = Raw::http2(server.address).await;
+    let headers = request_headers(
+        "/event_store.client.streams.Streams/Read",
+        &[
+            ("content-type", "application/grpc"),
+            ("authorization", "Basic YWRtaW46d3Jvbmc="),
+        ],
+    );
+    let mut sent = 0;
+    while sent < 10_000 && raw.send(&frame(HEADERS, 5, 2 * sent + 1, &headers)).await {
+        sent += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!((20..9_000).contains(&sent), "a few are an accident: {sent}");
+    raw.until_closed().await;
+    let mut honest = Raw::connect(server.address).await;
+    honest.send(b"GET /ping HTTP/1.0\r\n\r\n").await;
+    let said = honest.until_closed().await;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.starts_with("HTTP/1.0 200"), "{said}");
     server.stop().await;
 }
 

@@ -161,3 +161,33 @@ async fn whoever_reads_again_after_a_pause_is_given_all_at_once() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_is_not_given_to_who_reads_later() {
+    let served = Served::memory().await;
+    served.create("s", settings()).await;
+    let mut consumer = served.join("s", 10).await;
+    let ids = served.append("s", 4).await;
+    tokio::time::sleep(SHORT).await;
+    // It knows them from elsewhere.
+    consumer.ack(&ids[..2]).await;
+    consumer.nack(ids[2], Action::Park).await;
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(consumer.ids_within(SHORT).await, ids[3..]);
+}
+
+/// Whether it is heard first that one left or that another comes is up to chance.
+#[tokio::test(start_paused = true)]
+async fn who_has_left_keeps_nobody_out() {
+    let served = Served::memory().await;
+    let mut settings = settings();
+    settings.max_subscriber_count = 1;
+    served.create("s", settings).await;
+    let ids = served.append("s", 200).await;
+    for id in ids {
+        let mut consumer = served.join("s", 1).await;
+        // What it said before it left is heard.
+        assert_eq!(consumer.next_id().await, (id, 0));
+        consumer.ack(&[id]).await;
+    }
+}

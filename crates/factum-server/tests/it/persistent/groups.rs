@@ -351,3 +351,24 @@ async fn a_virtual_stream_shows_a_group_nothing_of_the_system() {
         assert_eq!(event.event.is_some(), is_shown);
     }
 }
+
+/// Who notes where it is because of a note of where it is has something to note for ever.
+#[tokio::test(start_paused = true)]
+async fn a_group_over_an_index_does_not_follow_itself() {
+    const CHECKPOINTS: &str = "$et-$SubscriptionCheckpoint";
+    let served = Served::memory().await;
+    let noting = || create_req::Settings {
+        min_checkpoint_count: 1,
+        ..settings()
+    };
+    served.create(CHECKPOINTS, noting()).await;
+    served.create("s", noting()).await;
+    let ids = served.append("s", 1).await;
+    let mut consumer = served.join("s", 10).await;
+    assert_eq!(consumer.next_id().await, (ids[0], 0));
+    consumer.ack(&ids).await;
+    let mut watching = served.join(CHECKPOINTS, 10).await;
+    assert!(watching.within(Duration::from_secs(60)).await.is_none());
+    let noted = served.read("$persistentsubscription-s::group-checkpoint");
+    assert_eq!(noted.await.len(), 1, "there is one to be given");
+}

@@ -3,16 +3,23 @@
 use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
+use factum_proto::kurrent::persistent_subscriptions::create_req::settings::MessageTimeout;
 use factum_proto::kurrent::persistent_subscriptions::list_req::{self, options::ListOption};
 use factum_proto::kurrent::persistent_subscriptions::read_req::Content;
 use factum_proto::kurrent::persistent_subscriptions::{
     ListReq, UpdateReq, create_req, read_req, update_req,
 };
-use tonic::Code;
+use factum_server::persistent::{
+    GroupConfig, GroupKey, Settings, SourceName, StartFrom, SubscriptionError,
+};
+use factum_types::{EventType, NewEvent};
+use tonic::{Code, Status};
 
-use super::support::{Served, check_refused, creation, deletion, identifier, settings};
+use super::support::{Served, check_refused, creation, deletion, identifier, name, settings};
 
 const SHORT: Duration = Duration::from_millis(500);
+const CHECKPOINTS: &str = "$persistentsubscription-s::group-checkpoint";
+const PARKED: &str = "$persistentsubscription-s::group-parked";
 
 fn change(stream: &str, history: i32) -> UpdateReq {
     use update_req::stream_options::RevisionOption;
@@ -310,7 +317,7 @@ async fn groups_are_listed_by_source() {
         };
         let listed = served.client.clone().list(request).await?.into_inner();
         let names = listed.subscriptions.into_iter().map(|one| one.group_name);
-        Ok::<Vec<String>, tonic::Status>(names.collect())
+        Ok::<Vec<String>, Status>(names.collect())
     };
     let of = |stream: &str| {
         use list_req::stream_option::StreamOption;
@@ -363,4 +370,70 @@ async fn nonsense_ends_the_call_and_says_why() {
     assert_eq!(consumer.end().await.unwrap().code(), Code::InvalidArgument);
     tokio::time::sleep(SHORT).await;
     assert!(served.info("s").await.connections.is_empty());
+}
+
+/// Of source and name together the names of the streams that a group keeps are made.
+#[tokio::test(start_paused = true)]
+async fn no_group_keeps_the_streams_of_another() {
+    let served = Served::memory().await;
+    let create = async |stream, group| {
+        let request = creation(stream, group, settings());
+        served.client.clone().create(request).await
+    };
+    create("orders", "eu::billing").await.unwrap();
+    let status = create("orders::eu", "billing").await.unwrap_err();
+    check_refused_group(&status, "orders::eu", "billing");
+    assert!(
+        status
+            .message()
+            .contains("group eu::billing on stream orders")
+    );
+    create("orders::eu", "eu::billing").await.unwrap();
+    let all = GroupKey {
+        source: SourceName::Stream(name("$all")),
+        group: "billing".to_owned(),
+    };
+    let config = GroupConfig::new(Settings::default(), StartFrom::Start);
+    let refused = served.subscriptions.create(all, config, "").await;
+    assert!(matches!(refused, Err(SubscriptionError::Failed { .. })));
+}
+
+fn check_refused_group(status: &Status, stream: &str, group: &str) {
+    assert_eq!(status.code(), Code::Internal, "{status:?}");
+    let trailer = |key: &str| status.metadata().get(key).and_then(|v| v.to_str().ok());
+    assert_eq!(trailer("exception"), Some("persistent-subscription-failed"));
+    assert_eq!(trailer("stream-name"), Some(stream));
+    assert_eq!(trailer("group-name"), Some(group));
+}
+
+/// What a deleted group noted late, or put aside late, is nothing to a new one of its name.
+#[tokio::test(start_paused = true)]
+async fn a_new_group_begins_anew() {
+    let served = Served::memory().await;
+    served.create("s", settings()).await;
+    let ids = served.append("s", 3).await;
+    served.client.clone().delete(deletion("s")).await.unwrap();
+    let note = |event_type: &str, data: &'static str| NewEvent {
+        data: data.into(),
+        event_type: EventType::new(event_type).unwrap(),
+        ..served.event("T")
+    };
+    let checkpoint = note("$SubscriptionCheckpoint", "\"1\"");
+    served.append_events(CHECKPOINTS, vec![checkpoint]).await;
+    served.append_events(PARKED, vec![note("$>", "0@s")]).await;
+    served.create("s", settings()).await;
+    assert_eq!(served.info("s").await.parked_message_count, 0);
+    let mut consumer = served.join("s", 10).await;
+    assert_eq!(consumer.ids_within(SHORT).await, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_timeout_is_the_same_after_a_restart() {
+    let served = Served::memory().await;
+    let mut settings = settings();
+    settings.message_timeout = Some(MessageTimeout::MessageTimeoutTicks(5_000));
+    served.create("s", settings).await;
+    assert_eq!(served.info("s").await.message_timeout_milliseconds, 1);
+    let served = served.restarted().await;
+    assert_eq!(served.info("s").await.message_timeout_milliseconds, 1);
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use factum_proto::kurrent::Empty;
+use factum_proto::kurrent::operations::operations_client::OperationsClient;
 use factum_proto::kurrent::persistent_subscriptions::persistent_subscriptions_client::PersistentSubscriptionsClient;
 use factum_proto::kurrent::persistent_subscriptions::read_req::nack::Action;
 use factum_proto::kurrent::persistent_subscriptions::{UpdateReq, create_req, update_req};
@@ -24,6 +25,7 @@ const SHORT: Duration = Duration::from_millis(500);
 const ENOUGH: Duration = Duration::from_secs(600);
 /// The same, where time is not moved by the test.
 const PATIENCE: Duration = Duration::from_secs(60);
+const CONFIG: &str = "$persistentSubscriptionConfig";
 const PARKED: &str = "$persistentsubscription-s::group-parked";
 
 async fn faulty() -> (Arc<Faulty>, Served) {
@@ -116,6 +118,58 @@ async fn a_restart_that_cannot_read_ends_nothing() {
     assert_eq!(consumer.next_id().await, (ids[0], 0));
 }
 
+#[tokio::test]
+async fn a_restart_that_cannot_read_is_to_be_tried_again() {
+    let store = Arc::new(Faulty::default());
+    let server = Running::over(Arc::clone(&store) as Arc<dyn Store>, Options::default()).await;
+    store.refuses_reads.store(true, Ordering::Relaxed);
+    let mut client = OperationsClient::new(server.channel().await);
+    let refused = client.restart_persistent_subscriptions(Empty {}).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Unavailable);
+    server.stop().await;
+}
+
+/// What can be read runs, and nothing is said not to be there that may be.
+#[tokio::test(start_paused = true)]
+async fn a_server_starts_although_it_cannot_read_which_groups_there_are() {
+    Errors::count();
+    let (store, served) = faulty().await;
+    for stream in ["s", "t"] {
+        served.create(stream, settings()).await;
+    }
+    let written = served.read(CONFIG).await.pop().unwrap();
+    let ids = served.append("s", 1).await;
+    store.damage(CONFIG, 1..2);
+    let served = served.restarted().await;
+    assert_eq!(Errors::counted(), 1);
+    let mut consumer = served.join("s", 10).await;
+    assert_eq!(consumer.next_id().await, (ids[0], 0));
+    let status = served.try_join("t", "group", 10).await.err().unwrap();
+    assert_eq!(status.code(), Code::Unavailable);
+
+    store.damage(CONFIG, 0..1);
+    let served = served.restarted().await;
+    for stream in ["s", "t"] {
+        let status = served.try_join(stream, "group", 10).await.err().unwrap();
+        assert_eq!(status.code(), Code::Unavailable);
+        // Nobody is to note others in their place.
+        let create = creation(stream, "group", settings());
+        assert!(served.client.clone().create(create).await.is_err());
+    }
+
+    // As an admin who mends it.
+    let mended = NewEvent {
+        data: written.data,
+        event_type: written.event_type,
+        ..served.event("T")
+    };
+    served.append_events(CONFIG, vec![mended]).await;
+    served.join("s", 10).await;
+    served.join("t", 10).await;
+    let status = served.try_join("u", "group", 10).await.err().unwrap();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_the_end_nothing_begins() {
     let served = Served::memory().await;
@@ -190,7 +244,7 @@ async fn a_group_that_may_be_deleted_stops_no_other() {
     served.create("t", settings()).await;
     let delete = async |stream| served.client.clone().delete(deletion(stream)).await;
     // Now, and what is noted from now on.
-    store.damage("$persistentSubscriptionConfig", 0..10);
+    store.damage(CONFIG, 0..10);
     store.appends.send_replace(Appends::LostUnknown);
     assert!(delete("s").await.is_err());
     store.appends.send_replace(Appends::Refused);
@@ -299,12 +353,13 @@ async fn a_replay_takes_no_more_memory_than_it_may() {
         event_type: EventType::new("$>").unwrap(),
         ..served.event("T")
     };
-    served
-        .append_events(PARKED, (0..100).map(link).collect())
-        .await;
     let mut settings = settings();
     settings.read_batch_size = 500;
     served.create("s", settings).await;
+    served
+        .append_events(PARKED, (0..100).map(link).collect())
+        .await;
+    let served = served.restarted().await;
     served.replay("s", None).await;
     tokio::time::sleep(SHORT).await;
     let info = served.info("s").await;

@@ -1,4 +1,5 @@
-//! Persistent subscriptions. The groups are not there, but for the one that is created: those who may are told so.
+//! Persistent subscriptions. The groups are not there, but for the one that is created and one that gives what links point to: those who may are
+//! told so.
 
 use bytes::Bytes;
 use factum_proto::kurrent::Empty;
@@ -22,6 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("Read", "ledger-1", read("ledger-1"), LEDGER_READ).but(Code::NotFound),
         row("Read", "$scratch-1", read("$scratch-1"), ADMINS).but(Code::NotFound),
         row("Read", "$ce-order", read("$ce-order"), USERS).but(Code::NotFound),
+        row("Read", "$ce-order, what it points to", read_of("$ce-order", "linking"), ADMINS),
         row("Read", "$all", read("$all"), ADMINS).but(Code::NotFound),
         row("GetInfo", "order-1", info("order-1"), USERS).but(Code::NotFound),
         row("ReplayParked", "order-1", replay("order-1"), OPERATORS).but(Code::NotFound),
@@ -32,6 +34,10 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn read(stream: &str) -> Bytes {
+    read_of(stream, "g")
+}
+
+fn read_of(stream: &str, group: &str) -> Bytes {
     use groups::read_req::options::{StreamOption, UuidOption, uuid_option};
     use groups::read_req::{Content, Options};
     let stream = if stream == "$all" {
@@ -42,7 +48,7 @@ fn read(stream: &str) -> Bytes {
     framed(&groups::ReadReq {
         content: Some(Content::Options(Options {
             stream_option: Some(stream),
-            group_name: "g".to_owned(),
+            group_name: group.to_owned(),
             buffer_size: 10,
             uuid_option: Some(UuidOption {
                 content: Some(uuid_option::Content::String(Empty {})),
