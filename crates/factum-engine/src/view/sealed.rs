@@ -136,7 +136,13 @@ impl Sealed {
 
     fn rebuild_index(&self) -> Result<Index, StoreError> {
         self.made_again.store(true, Ordering::Release);
-        let bytes = self.read_direct()?;
+        let bytes = self.read_direct().map_err(|error| {
+            if is_from_unreadable(&error) {
+                let what = format!("{} and its index cannot be read", self.shown());
+                return self.damaged(&what, 0, self.entry.end_offset);
+            }
+            error
+        })?;
         let built = crate::seal::index_of_file(&self.entry, self.realm, &self.keyer, &bytes);
         let index = built.and_then(Index::parse);
         index.map_err(|error| {
@@ -293,10 +299,10 @@ impl Sealed {
 }
 
 fn is_from_unreadable(error: &StoreError) -> bool {
-    let cause = std::error::Error::source(error);
-    cause
-        .and_then(|cause| cause.downcast_ref())
-        .is_some_and(is_unreadable)
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |error| error.source())
+        .filter_map(|cause| cause.downcast_ref())
+        .any(is_unreadable)
 }
 
 /// Whether a record can be as long as an index says; nothing is read, and no memory taken, for one that cannot.
