@@ -29,8 +29,8 @@ pub(crate) const IDS_MAX: usize = 50_000_000;
 pub(crate) const BATCH_EVENTS: usize = 2_048;
 /// More events than this in one append are not allowed: each may be a write of its own.
 pub(crate) const BATCH_EVENTS_MAX: usize = factum_types::limits::BATCH_WRITES_MAX;
-/// A batch is closed before it grows beyond this; the rest up to the store's limit is room for names.
-const BATCH_BYTES: usize = factum_types::limits::BATCH_BYTES_MAX / 2;
+/// A batch that has so much takes no further line. The rest up to the store's limit is room for the last one, however large it is, and for names.
+const BATCH_BYTES: usize = 3 << 19;
 /// How many appends are in flight.
 const APPENDS_IN_FLIGHT: usize = 4;
 /// How many chunks may wait between the two threads.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use factum_store::{AppendBatch, Change, EventStore, ReadRequest, StreamState, StreamWrite};
+use factum_store::{
+    AppendBatch, Change, Condition, EventStore, ReadRequest, StreamState, StreamWrite,
+};
 use factum_types::{EventId, ExpectedRevision, Revision, StreamName};
 
 use super::parse::{Chunk, Item};
@@ -18,6 +20,8 @@ pub(super) struct Planner {
     invalid: Invalid,
     store_is_empty: bool,
     streams: Vec<Track>,
+    /// The stream written last, by its number.
+    last: Option<usize>,
 }
 
 /// A stream of the file.
@@ -73,6 +77,7 @@ impl Planner {
             invalid,
             store_is_empty,
             streams: Vec::new(),
+            last: None,
         }
     }
 
@@ -90,6 +95,7 @@ impl Planner {
             }));
         let mut plan = Plan::default();
         let mut writes: Vec<StreamWrite> = Vec::new();
+        let conditions = self.behind_the_last();
         let mut last_stream = None;
         for item in chunk.items {
             match self.judge(&item).await {
@@ -117,13 +123,37 @@ impl Planner {
                     plan.wrong.push(failure.message);
                 }
                 Err(failure) => {
-                    plan.batch = batch(writes);
+                    plan.batch = self.batch(writes, conditions, last_stream);
                     return Err((plan, failure));
                 }
             }
         }
-        plan.batch = batch(writes);
+        plan.batch = self.batch(writes, conditions, last_stream);
         Ok(plan)
+    }
+
+    /// What ties a batch to the one before: lines land in their order, and not at all where one before them did not.
+    fn behind_the_last(&self) -> Vec<Condition> {
+        let track = self.last.and_then(|last| self.streams.get(last));
+        let tie = |track: &Track| match track.state {
+            State::Known { next, .. } => Some(Condition::Stream {
+                stream: track.stream.clone(),
+                expected: ExpectedRevision::Exactly(Revision::new(next.checked_sub(1)?)),
+            }),
+            State::Unknown | State::Refused(_) => None,
+        };
+        track.and_then(tie).into_iter().collect()
+    }
+
+    /// The batch of these writes, the last of which is to this stream.
+    fn batch(
+        &mut self,
+        writes: Vec<StreamWrite>,
+        conditions: Vec<Condition>,
+        last: Option<usize>,
+    ) -> Option<AppendBatch> {
+        self.last = last.or(self.last);
+        (!writes.is_empty()).then_some(AppendBatch { writes, conditions })
     }
 
     fn write(
@@ -235,11 +265,4 @@ async fn look(
         )));
     }
     Ok(State::Known { next, there })
-}
-
-fn batch(writes: Vec<StreamWrite>) -> Option<AppendBatch> {
-    (!writes.is_empty()).then(|| AppendBatch {
-        writes,
-        conditions: Vec::new(),
-    })
 }
