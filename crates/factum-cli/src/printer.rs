@@ -116,7 +116,7 @@ impl Printer {
 
     /// Prints everything that `events` gives.
     pub(crate) fn all(mut self, ui: &mut Ui, mut events: EventStream) -> Outcome<u64> {
-        pollster::block_on(async {
+        let read = pollster::block_on(async {
             while let Some(item) = events.next().await {
                 match item {
                     Ok(event) => self.event(ui, &event)?,
@@ -127,8 +127,14 @@ impl Printer {
                 }
             }
             Ok(())
-        })?;
-        self.end(ui)
+        });
+        self.end_after(ui, read)
+    }
+
+    /// Ends what may have failed before: what was printed is whole all the same.
+    pub(crate) fn end_after(self, ui: &mut Ui, outcome: Outcome) -> Outcome<u64> {
+        let ended = self.end(ui);
+        outcome.and(ended)
     }
 }
 

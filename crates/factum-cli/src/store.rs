@@ -16,7 +16,7 @@ pub(crate) use factum_engine::backup::BackupReport;
 pub(crate) use factum_engine::verify::{Severity, VerifyDepth, VerifyFinding, VerifyReport};
 
 pub(crate) use self::engine::{accept_loss, backup, open_report, restore, verify};
-use crate::context::Context;
+use crate::context::{Context, LostTails, ServerAddress};
 use crate::doctor;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -58,15 +58,26 @@ impl Store {
 /// Opens the store of the data directory.
 pub(crate) fn open(context: &Context, access: Access) -> Outcome<Store> {
     match &context.server {
-        Some(server) => remote::open(server),
+        Some(server) => remote(server, context),
         None => open_at(&context.data, access, context),
     }
+}
+
+fn remote(server: &ServerAddress, context: &Context) -> Outcome<Store> {
+    if context.lost_tails == LostTails::Accept {
+        return Err(
+            Failure::usage("--accept-lost-tails is not for the store of a server").hint(
+                "run the command on the server's machine, with --data, while the server is stopped",
+            ),
+        );
+    }
+    remote::open(server)
 }
 
 /// Opens the store of the data directory to read what is in it now and what another process appends. Whoever asks for the head sees more of it.
 pub(crate) fn follow(context: &Context) -> Outcome<Arc<dyn EventStore>> {
     if let Some(server) = &context.server {
-        return Ok(remote::open(server)?.events);
+        return Ok(remote(server, context)?.events);
     }
     must_be_there(&context.data)?;
     let opener = engine::Opener::new(context);

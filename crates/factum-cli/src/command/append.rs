@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::ArgAction;
 use factum_json::text as json;
-use factum_store::{AppendBatch, Receipt};
+use factum_store::{AppendBatch, Kind, Receipt, StoreError};
 use factum_types::{
     Bytes, ContentType, EventId, EventType, ExpectedRevision, Metadata, NewEvent, Revision,
     StreamName, Tag, limits,
@@ -121,9 +121,26 @@ pub(crate) fn run(args: AppendArgs, context: &mut Context) -> Outcome {
     let batch = AppendBatch::events(stream.clone(), expected, events);
     batch.validate()?;
     let store = store::open(context, Access::Create)?;
-    let receipt = pollster::block_on(store.events.append(batch))?;
+    let receipt = pollster::block_on(store.events.append(batch));
+    let receipt = receipt.map_err(|error| failed(error, &ids))?;
     print(&stream, &ids, &receipt, context)?;
     store.close()
+}
+
+/// Why nothing may have been appended; where that is not known, with the ids that may have been made here and that nobody else knows.
+fn failed(error: StoreError, ids: &[String]) -> Failure {
+    let is_unknown = error.kind() == Kind::Unknown;
+    let failure = Failure::from(error);
+    match ids {
+        [id] if is_unknown => failure.hint(format!(
+            "run it again with --id {id}: what was written is not written twice"
+        )),
+        ids if is_unknown => failure.hint(format!(
+            "run it again with these ids in the lines, in their order, and what was written is not written twice: {}",
+            ids.join(" ")
+        )),
+        _ => failure,
+    }
 }
 
 fn one(args: AppendArgs, context: &Context) -> Outcome<NewEvent> {

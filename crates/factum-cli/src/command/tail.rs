@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use factum_store::{
-    Kind, ReadFrom, ReadRequest, Source, SubscribeFrom, SubscribeRequest, SubscriptionItem,
+    Kind, ReadFrom, ReadRequest, Source, StoreError, SubscribeFrom, SubscribeRequest,
+    SubscriptionItem,
 };
 use factum_types::{Position, RecordedEvent};
 use futures_util::future::{Either, select};
@@ -48,8 +49,18 @@ pub(crate) fn run(args: &TailArgs, context: &mut Context) -> Outcome {
     let mut printer = Printer::new(&context.ui);
     let head = pollster::block_on(store.events.head())?;
     let last = last_events(&store, &source, args)?;
-    for event in &last {
-        printer.event(&mut context.ui, event)?;
+    let mut seen = None;
+    for item in last {
+        match item {
+            Ok(event) => {
+                seen = Some(event.position);
+                printer.event(&mut context.ui, &event)?;
+            }
+            Err(error) => {
+                seen = error.as_damage().map_or(seen, |damage| Some(damage.last));
+                printer.damage(&mut context.ui, &Failure::from(error))?;
+            }
+        }
     }
     let Some(interrupt) = interrupt else {
         printer.end(&mut context.ui)?;
@@ -57,25 +68,34 @@ pub(crate) fn run(args: &TailArgs, context: &mut Context) -> Outcome {
     };
     printer.flush(&mut context.ui)?;
     // What was printed is behind us; so is what stood before the look, when nothing was asked to be printed of it.
-    let after = last.last().map(|event| event.position).or(head);
-    if store.is_live {
-        follow(&store, source, after, &interrupt, printer, context)
+    let after = seen.or(head);
+    let followed = if store.is_live {
+        follow(&store, source, after, &interrupt, &mut printer, context)
     } else {
         store.close()?;
-        look_again(&source, after, &interrupt, printer, context)
-    }
+        look_again(&source, after, &interrupt, &mut printer, context)
+    };
+    printer.end_after(&mut context.ui, followed).map(drop)
 }
 
-fn last_events(store: &Store, source: &Source, args: &TailArgs) -> Outcome<Vec<RecordedEvent>> {
+/// The last events, oldest first; one that is damaged is an error in its place.
+fn last_events(
+    store: &Store,
+    source: &Source,
+    args: &TailArgs,
+) -> Outcome<Vec<Result<RecordedEvent, StoreError>>> {
     let request = ReadRequest::backward(source.clone()).limit(args.limit);
-    match pollster::block_on(store.events.read(request).collect()) {
-        Ok(mut events) => {
-            events.reverse();
-            Ok(events)
+    let mut events = store.events.read(request);
+    let mut items = Vec::new();
+    while let Some(item) = pollster::block_on(events.next()) {
+        match item {
+            Err(error) if error.kind() == Kind::NotFound && args.follow => break,
+            Err(error) if error.kind() != Kind::Corrupt => return Err(error.into()),
+            item => items.push(item),
         }
-        Err(error) if error.kind() == Kind::NotFound && args.follow => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
     }
+    items.reverse();
+    Ok(items)
 }
 
 fn follow(
@@ -83,7 +103,7 @@ fn follow(
     source: Source,
     after: Option<Position>,
     interrupt: &Interrupt,
-    mut printer: Printer,
+    printer: &mut Printer,
     context: &mut Context,
 ) -> Outcome {
     let from = after.map_or(SubscribeFrom::Start, SubscribeFrom::After);
@@ -119,7 +139,7 @@ fn look_again(
     source: &Source,
     mut after: Option<Position>,
     interrupt: &Interrupt,
-    mut printer: Printer,
+    printer: &mut Printer,
     context: &mut Context,
 ) -> Outcome {
     let mut seen = store::trace(&context.data);

@@ -13,7 +13,8 @@ use crate::failure::{Failure, Outcome};
 /// The store of a server.
 pub(super) fn open(server: &ServerAddress) -> Outcome<Store> {
     let mut options = ClientOptions::default();
-    options.credentials = who(&Address::parse(&server.url)?, server.password.as_deref())?;
+    let address = Address::parse(&server.url).map_err(|error| Failure::usage(error.to_string()))?;
+    options.credentials = who(&address, server.password.as_deref())?;
     if let Some(file) = &server.ca_file {
         let pem = std::fs::read(file).map_err(|error| Failure::io(file.display(), &error))?;
         options = options.authorities(pem);

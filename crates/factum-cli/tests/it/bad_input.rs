@@ -163,7 +163,7 @@ fn files_and_directories_that_are_not_what_they_should_be() {
 fn wrong_command_lines_end_with_two() {
     let place = Place::new();
     let long = "x".repeat(600);
-    let all: [&[&str]; 17] = [
+    let all: [&[&str]; 19] = [
         &[],
         &["nonsense"],
         &["read"],
@@ -181,6 +181,14 @@ fn wrong_command_lines_end_with_two() {
         &["import", "x", "--batch", "0"],
         &["import", "x", "--batch", "100000"],
         &["stream", "truncate", "s", "--max-age", "30"],
+        &["read", "--all", "--url", "localhost:2113"],
+        &[
+            "read",
+            "--all",
+            "--url",
+            "http://localhost:1",
+            "--accept-lost-tails",
+        ],
     ];
     for args in all {
         let ran = place.run(args);

@@ -61,6 +61,23 @@ fn damage_is_named_and_everything_else_is_read() {
     assert_eq!(ran.code, 7, "{}", ran.err);
     assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
     assert!(ran.err.contains("position 2"), "{}", ran.err);
+    let ran = place.run(&["tail", "-n", "3", "-o", "json"]);
+    assert_eq!(ran.code, 7, "{}", ran.err);
+    let last: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(last.len(), 2, "{}", ran.out);
+    assert!(ran.err.contains("position 2"), "{}", ran.err);
+    // What can be read is in the backup, and nobody takes it for all.
+    let ran = place.run(&["backup", "copy"]);
+    assert_eq!(ran.code, 7, "{}", ran.err);
+    assert!(ran.err.contains("lacks events"), "{}", ran.err);
+    assert_eq!(
+        place
+            .run(&["read", "--all", "--data", "copy"])
+            .out
+            .lines()
+            .count(),
+        3
+    );
     let ran = place.run(&["export", "out"]);
     assert_eq!(ran.code, 7, "{}", ran.err);
     let ran = place.run(&["verify", "--full", "-o", "json"]);

@@ -89,7 +89,7 @@ fn everything_about_an_event_is_kept() {
 #[test]
 fn many_events_are_appended_or_none() {
     let place = Place::new();
-    place.write("good", "{\"type\":\"A\",\"data\":{\"x\":1},\"tags\":[\"k:v\"]}\n\n{\"type\":\"B\",\"metadata\":{\"m\":1}}\n");
+    place.write("good", "\u{feff}{\"type\":\"A\",\"data\":{\"x\":1},\"tags\":[\"k:v\"]}\n\n{\"type\":\"B\",\"metadata\":{\"m\":1}}\n");
     place.write("bad", "{\"type\":\"A\"}\n{\"typo\":\"B\"}\n");
     let words = place.ok(&["append", "s-1", "--events", "good", "--expect", "none"]);
     assert_eq!(

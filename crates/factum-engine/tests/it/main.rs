@@ -29,6 +29,7 @@ mod support;
 mod times;
 #[cfg(test)]
 mod troubled;
+#[cfg(test)]
 mod unlucky;
 #[cfg(test)]
 mod vouched;

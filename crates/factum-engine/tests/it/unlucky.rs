@@ -188,7 +188,7 @@ fn a_closed_stream_ends_behind_its_last_event() {
     let store = std::sync::Arc::new(open(dir.path()));
     for round in 0..300_u64 {
         let name = format!("s-{round}");
-        let writer = std::thread::spawn({
+        let write = {
             let (store, name) = (std::sync::Arc::clone(&store), name.clone());
             move || {
                 for number in 0..5 {
@@ -199,7 +199,9 @@ fn a_closed_stream_ends_behind_its_last_event() {
                     AppendBatch::change(stream(&name), ExpectedRevision::Any, Change::Tombstone);
                 pollster::block_on(store.append(close)).unwrap();
             }
-        });
+        };
+        let threads = factum_io::Env::real().spawner;
+        let writer = threads.spawn("writer", Box::new(write)).unwrap();
         let followed = SubscribeRequest::new(Source::Stream(stream(&name)));
         let mut items = store.subscribe(followed);
         let mut seen = 0;

@@ -82,8 +82,12 @@ pub(super) async fn subscribe(
     }
     let after = After::of(&given, &headers)?;
     let format = Format::of_event(&given)?;
+    let asked = match after {
+        After::Place(place) => Some(place),
+        After::Start | After::End => None,
+    };
     let items = within(&node, items(&node, &what, after)).await?;
-    let following = Following::new(node, caller, items, format);
+    let following = Following::new(node, caller, (items, asked), format);
     let chunks = stream::unfold(following, async |mut following| {
         let chunk = following.next().await?;
         Some((Ok::<_, Infallible>(chunk), following))
@@ -171,6 +175,8 @@ async fn items(node: &Node, what: &What, after: After) -> Result<Items, Problem>
 struct Following {
     viewer: Viewer,
     items: Items,
+    /// The place behind which it began, if one was given. Whoever comes back is not to be sent what is before it.
+    asked: Option<u64>,
     format: Format,
     /// What is to be sent next.
     chunk: Vec<u8>,
@@ -189,13 +195,19 @@ enum Next {
 }
 
 impl Following {
-    fn new(node: Arc<Node>, caller: Caller, items: Items, format: Format) -> Self {
+    fn new(
+        node: Arc<Node>,
+        caller: Caller,
+        (items, asked): (Items, Option<u64>),
+        format: Format,
+    ) -> Self {
         let mut keep_alive = interval(node.options.limits.keep_alive);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         keep_alive.reset();
         let watched = Arc::clone(&node);
         Self {
             items,
+            asked,
             format,
             chunk: BEGIN.to_vec(),
             keep_alive,
@@ -253,7 +265,7 @@ impl Following {
             Some(Ok(Item::CaughtUp(at, number))) => {
                 // Of a virtual stream the number counts, and the position is not known.
                 let at = at.map(Position::raw);
-                let place = at.or(number);
+                let place = at.or(number).max(self.asked);
                 // Without a place, a client that asked for the end would miss what comes while it is away.
                 let id = place.map_or_else(|| START.to_owned(), |place| place.to_string());
                 return self.place("caught-up", at, Some(&id));

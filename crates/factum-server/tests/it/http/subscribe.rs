@@ -104,6 +104,9 @@ async fn who_comes_back_goes_on_behind_what_they_had() {
         "2",
     )
     .await;
+    // Whoever was further than there is anything is not sent back.
+    let path = "/subscribe?stream=$ce-order&after=100";
+    check(&server, path, &[], &[], "100").await;
     for wrong in [
         "",
         "x",
