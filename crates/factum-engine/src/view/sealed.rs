@@ -285,7 +285,7 @@ impl Sealed {
     /// There is no record where the index says: it was lost, or what it says cannot be.
     pub(crate) fn no_record(&self, position: u64, extent: Option<(u64, u32)>) -> StoreError {
         let why = match extent {
-            Some(_) => "it is longer than any record",
+            Some(_) => "it is longer than any record, or stands where none can",
             None => "it was lost before sealing",
         };
         self.damaged_record(position, extent, why)
@@ -305,9 +305,9 @@ fn is_from_unreadable(error: &StoreError) -> bool {
         .any(is_unreadable)
 }
 
-/// Whether a record can be as long as an index says; nothing is read, and no memory taken, for one that cannot.
-pub(crate) const fn is_possible((_, length): (u64, u32)) -> bool {
-    length as u64 <= RECORD_BYTES_MAX
+/// Whether a record can stand where an index says, and be as long; nothing is read, and no memory taken, for one that cannot.
+pub(crate) const fn is_possible((offset, length): (u64, u32)) -> bool {
+    offset <= u32::MAX as u64 && length as u64 <= RECORD_BYTES_MAX
 }
 
 /// What stands where nothing can be read. Not zeros, which would look as if nothing had been written there.

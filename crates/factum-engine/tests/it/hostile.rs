@@ -479,14 +479,25 @@ fn a_record_longer_than_any_is_damage() {
     let bytes = &mut files[index.unwrap()].1;
     let header = IndexHeader::decode(bytes).unwrap();
     let offsets = header.section(IndexSection::OFFSETS).unwrap().offset;
-    // The first anchor says that ends have 32 bits, and the first of them, behind all anchors, is a gigabyte on.
     let anchors = usize::try_from(offsets).unwrap();
     let ends = anchors + 16 * header.info.record_count.div_ceil(64) as usize;
+    // The first anchor says that ends have 32 bits, and the first of them, behind all anchors, is a gigabyte on.
     bytes[anchors + 12] = 32;
     bytes[ends..ends + 4].copy_from_slice(&(1_u32 << 30).to_le_bytes());
     reseal_index(bytes);
-    save(&broken, &files);
-    let store = Engine::open(options(&broken), factum_io::Env::real()).unwrap();
+    check_damaged(&broken, &files);
+    // The first anchor says that its records begin where no file goes.
+    let bytes = &mut files[index.unwrap()].1;
+    bytes[ends..ends + 4].copy_from_slice(&100_u32.to_le_bytes());
+    bytes[anchors..anchors + 8].copy_from_slice(&(u64::MAX - 10).to_le_bytes());
+    reseal_index(bytes);
+    check_damaged(&broken, &files);
+}
+
+/// The first event is said to stand where it cannot, and no more than that.
+fn check_damaged(broken: &Path, files: &Files) {
+    save(broken, files);
+    let store = Engine::open(options(broken), factum_io::Env::real()).unwrap();
     let mut events = store.read(ReadRequest::all().limit(1));
     let told = pollster::block_on(events.next()).unwrap().unwrap_err();
     assert!(
