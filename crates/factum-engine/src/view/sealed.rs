@@ -310,35 +310,20 @@ pub(crate) const fn is_possible((offset, length): (u64, u32)) -> bool {
     offset <= u32::MAX as u64 && length as u64 <= RECORD_BYTES_MAX
 }
 
-/// What stands where nothing can be read. Not zeros, which would look as if nothing had been written there.
-const UNREADABLE: u8 = 0xFF;
-/// Pages that cannot be read before it is not the file that is damaged, but the device that is gone.
-const UNREADABLE_PAGES_MAX: usize = 256;
-
-/// Fills all of `into`, page by page if it cannot be read at once; pages that cannot be read are marked, and counted.
-fn read_or_mark(
-    file: &dyn DiskFile,
-    into: &mut [u8],
-    offset: u64,
-    unreadable: &mut usize,
-) -> io::Result<()> {
+/// Fills all of `into`, page by page if it cannot be read at once. A page that cannot be read is an error: it may have the last frame, which must not
+/// be taken for one that never arrived.
+fn read_pages(file: &dyn DiskFile, into: &mut [u8], offset: u64) -> io::Result<()> {
     match file.read_exact_at(into, offset) {
         Err(error) if is_unreadable(&error) => {}
         result => return result,
     }
     for (number, page) in into.chunks_mut(ALIGN).enumerate() {
-        match file.read_exact_at(page, offset + (number * ALIGN) as u64) {
-            Err(error) if is_unreadable(&error) && *unreadable < UNREADABLE_PAGES_MAX => {
-                page.fill(UNREADABLE);
-                *unreadable += 1;
-            }
-            result => result?,
-        }
+        file.read_exact_at(page, offset + (number * ALIGN) as u64)?;
     }
     Ok(())
 }
 
-/// A whole file, with marks where the device cannot give a page. Asks for whole pages, as direct reading demands, whatever the file's length has become.
+/// A whole file. Asks for whole pages, as direct reading demands, whatever the file's length has become.
 pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
     const STEP: usize = 1 << 20;
     let length = match u32::try_from(file.len()?) {
@@ -349,13 +334,12 @@ pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
         }
     };
     let mut buffer = AlignedBuf::zeroed(length.next_multiple_of(ALIGN));
-    let mut unreadable = 0;
     // From the back: beside a writer, what says that something is durable is read before that.
     for at in (0..length).step_by(STEP).rev() {
         let end = (at + STEP).min(buffer.as_slice().len());
         let into = &mut buffer.as_mut_slice()[at..end];
         if end <= length {
-            read_or_mark(file, into, at as u64, &mut unreadable)?;
+            read_pages(file, into, at as u64)?;
         } else {
             let read = file.read_at(into, at as u64)?;
             if at + read < length {
