@@ -15,6 +15,11 @@ use crate::failure::{Failure, Outcome};
 const BUFFER_BYTES: usize = 256 << 10;
 const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 
+/// A text without the mark that some programs begin a file of UTF-8 with.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
+}
+
 /// A file or standard input, unpacked if it is gzip.
 pub(crate) struct Input {
     /// The bytes, unpacked.

@@ -10,9 +10,9 @@ use std::path::Path;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::{Manifest, SegmentEntry, SegmentState};
 use factum_format::segment::{Copies, SegmentHeader};
-use factum_io::Env;
 use factum_io::buffer::AlignedBuf;
 use factum_io::disk::{Open, read_to_end};
+use factum_io::{Env, is_unreadable};
 use factum_store::{Kind, StoreError};
 use factum_types::Position;
 
@@ -253,7 +253,16 @@ impl Verifying<'_> {
             self.read_bytes(entry.end_offset);
             return Ok(());
         }
-        let bytes = read_whole(&*file)?;
+        let bytes = match read_whole(&*file) {
+            Ok(bytes) => bytes,
+            Err(error) if is_unreadable(&error) => {
+                let what = format!("the device cannot give all of it: {error}");
+                self.find(&path, (0, entry.end_offset), what, Severity::Lost);
+                self.read_bytes(entry.end_offset);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         self.header(&path, bytes.as_slice(), entry.base_position);
         let content = Unsealed::new(UnsealedHead::from(entry), self.keyer.clone());
         let mut findings = Vec::new();

@@ -84,8 +84,9 @@ pub enum SubscriptionItem {
     Checkpoint(Position),
 }
 
-/// Events as they come. It never ends by itself unless its stream is closed for ever ([`Kind::Deleted`](crate::Kind::Deleted)) or
-/// the store is.
+/// Events as they come. Damage ([`Kind::Corrupt`](crate::Kind::Corrupt)) is an error in its place, behind which it goes on. It ends with any other
+/// error: when its stream is closed for ever ([`Kind::Deleted`](crate::Kind::Deleted)), when the store is, and when something cannot be read now; then
+/// subscribe again, from what was delivered last.
 pub struct Subscription(Pin<Box<dyn Stream<Item = Result<SubscriptionItem, StoreError>> + Send>>);
 
 impl Subscription {

@@ -258,3 +258,25 @@ fn print(stream: &StreamName, ids: &[String], receipt: &Receipt, context: &mut C
     });
     context.ui.answer(&words, &answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use factum_store::{Kind, StoreError};
+
+    use super::failed;
+
+    #[test]
+    fn ids_are_told_where_nobody_knows_whether_they_were_written() {
+        let check = |kind, ids: &[&str], told: &[&str]| {
+            let ids: Vec<_> = ids.iter().map(|id| (*id).to_owned()).collect();
+            let failure = failed(StoreError::new(kind, "it broke"), &ids);
+            let hint = failure.hint.unwrap();
+            let told_of = ids.iter().filter(|id| hint.contains(id.as_str()));
+            assert_eq!(told_of.collect::<Vec<_>>(), told, "{hint}");
+            assert_eq!(hint.contains("--id"), told.len() == 1, "{hint}");
+        };
+        check(Kind::Unknown, &["one"], &["one"]);
+        check(Kind::Unknown, &["one", "two"], &["one", "two"]);
+        check(Kind::Unavailable, &["one"], &[]);
+    }
+}

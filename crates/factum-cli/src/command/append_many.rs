@@ -10,8 +10,6 @@ use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::files;
 
-/// What some programs begin a file of UTF-8 with.
-const MARK: &[u8] = "\u{feff}".as_bytes();
 /// One append cannot hold more; the rest is room for names and space.
 const FILE_BYTES_MAX: usize = 2 * limits::BATCH_BYTES_MAX;
 
@@ -23,8 +21,9 @@ pub(super) fn read(path: &Path, context: &Context) -> Outcome<Vec<NewEvent>> {
     } else {
         path.display().to_string()
     };
-    let lines = bytes.strip_prefix(MARK).unwrap_or(&bytes);
-    let lines = lines.split(|byte| *byte == b'\n').enumerate();
+    let lines = files::without_mark(&bytes)
+        .split(|byte| *byte == b'\n')
+        .enumerate();
     let events: Vec<NewEvent> = lines
         .filter(|(_, line)| !line.trim_ascii().is_empty())
         .map(|(index, line)| {

@@ -11,6 +11,7 @@ use super::lines::{Lines, Next};
 use super::seen::{ContentHasher, KeyedMap};
 use super::{BATCH_BYTES, IDS_MAX, Invalid, LINE_BYTES_MAX, Settings};
 use crate::failure::Failure;
+use crate::files::without_mark;
 
 /// Event types are few; more than this are not shared.
 const TYPES_MAX: usize = 65_536;
@@ -145,9 +146,10 @@ impl Parser {
     }
 
     fn line(&mut self, number: u64, line: &[u8], scratch: &mut Vec<u8>) -> Result<(), Wrong> {
-        let line = match (number, line.strip_prefix(b"\xEF\xBB\xBF")) {
-            (1, Some(rest)) => rest,
-            _ => line,
+        let line = if number == 1 {
+            without_mark(line)
+        } else {
+            line
         };
         if line.trim_ascii().is_empty() {
             return Ok(());

@@ -1,6 +1,6 @@
 //! What reaches a terminal: colour, hostile text, help, and Ctrl-C.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::process::Stdio;
 
 use crate::support::Place;
@@ -193,4 +193,28 @@ fn a_follower_ends_by_ctrl_c() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// The JSON of a follower that is ended is whole.
+#[test]
+fn what_a_follower_printed_as_json_is_json() {
+    let place = Place::new();
+    place.ok(&["append", "s-1", "-t", "T", "--data", "1"]);
+    let mut child = place
+        .command(&["tail", "-f", "-o", "json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    while !printed.contains("\"s-1\"") {
+        assert!(out.read_line(&mut printed).unwrap() > 0, "{printed}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    out.read_to_string(&mut printed).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let events: Vec<serde_json::Value> = serde_json::from_str(&printed).unwrap();
+    assert_eq!(events.len(), 1);
 }

@@ -310,20 +310,8 @@ pub(crate) const fn is_possible((offset, length): (u64, u32)) -> bool {
     offset <= u32::MAX as u64 && length as u64 <= RECORD_BYTES_MAX
 }
 
-/// Fills all of `into`, page by page if it cannot be read at once. A page that cannot be read is an error: it may have the last frame, which must not
-/// be taken for one that never arrived.
-fn read_pages(file: &dyn DiskFile, into: &mut [u8], offset: u64) -> io::Result<()> {
-    match file.read_exact_at(into, offset) {
-        Err(error) if is_unreadable(&error) => {}
-        result => return result,
-    }
-    for (number, page) in into.chunks_mut(ALIGN).enumerate() {
-        file.read_exact_at(page, offset + (number * ALIGN) as u64)?;
-    }
-    Ok(())
-}
-
-/// A whole file. Asks for whole pages, as direct reading demands, whatever the file's length has become.
+/// A whole file. What cannot be read of it is an error, and no damage: it may be the last frame of a log, which must not be taken for one that never
+/// arrived. Asks for whole pages, as direct reading demands, whatever the file's length has become.
 pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
     const STEP: usize = 1 << 20;
     let length = match u32::try_from(file.len()?) {
@@ -339,7 +327,7 @@ pub(crate) fn read_whole(file: &dyn DiskFile) -> io::Result<AlignedBuf> {
         let end = (at + STEP).min(buffer.as_slice().len());
         let into = &mut buffer.as_mut_slice()[at..end];
         if end <= length {
-            read_pages(file, into, at as u64)?;
+            file.read_exact_at(into, at as u64)?;
         } else {
             let read = file.read_at(into, at as u64)?;
             if at + read < length {

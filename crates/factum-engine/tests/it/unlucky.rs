@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use factum_engine::verify::{Severity, VerifyDepth, VerifyFinding, verify};
 use factum_engine::{Engine, Options};
+use factum_io::Env;
 use factum_io::sim::{Fault, FaultRule, OpKind, SimEnv};
 use factum_store::{
     AppendBatch, Change, EventStore, Kind, ReadRequest, SnapshotStore, Source, SubscribeRequest,
@@ -54,28 +56,71 @@ fn a_store_has_two_good_copies_of_its_manifest_once_it_is_open() {
     assert_eq!(read(&store, ReadRequest::all()).len(), 10_000);
 }
 
-fn simulated(sim: &SimEnv) -> Engine {
-    let options = Options::new("/data").segment_bytes(256 << 10);
-    let env = factum_io::Env {
-        spawner: factum_io::Env::real().spawner,
-        ..sim.env()
-    };
-    Engine::open(options, env).unwrap()
+fn options() -> Options {
+    Options::new("/data").segment_bytes(256 << 10)
 }
 
-/// What cannot be read of a segment in use is read page by page: a passing error refuses nothing.
+/// Disk, clock and randomness are simulated, threads are real.
+fn env_of(sim: &SimEnv) -> Env {
+    Env {
+        spawner: Env::real().spawner,
+        ..sim.env()
+    }
+}
+
+fn simulated(sim: &SimEnv) -> Engine {
+    Engine::open(options(), env_of(sim)).unwrap()
+}
+
+/// Beside a writer what vouches for something is read before that, and what was read is durable before anybody is shown it.
 #[test]
-fn a_page_that_cannot_be_read_at_once_refuses_no_opening() {
-    let sim = SimEnv::new(3);
-    let store = simulated(&sim);
+fn who_only_reads_goes_from_the_back_and_makes_what_was_read_durable() {
+    let sim = SimEnv::new(6);
+    let large = || options().segment_bytes(4 << 20);
+    let store = Engine::open(large(), env_of(&sim)).unwrap();
     fill(&store, "a", 300);
+    sim.disk.set_trace(true);
+    let reader = Engine::open(large().read_only(true), env_of(&sim)).unwrap();
+    assert_eq!(read(&reader, ReadRequest::all()).len(), 300);
+    let trace = sim.disk.trace();
+    sim.disk.set_trace(false);
+    let of_segment = |call: &&String| call.contains("/0000000001.seg");
+    let calls: Vec<_> = trace.iter().filter(of_segment).collect();
+    let reads = calls.iter().filter(|call| call.contains("read "));
+    let expected = [3, 2, 1, 0].map(|step: u64| format!("offset {}", step << 20));
+    let places: Vec<_> = reads.collect();
+    assert_eq!(places.len(), expected.len(), "{calls:?}");
+    for (place, expected) in places.iter().zip(expected) {
+        assert!(place.contains(&expected), "{place}: {expected}");
+    }
+    let mut after = calls
+        .iter()
+        .rev()
+        .take_while(|call| !call.contains("read "));
+    assert!(after.any(|call| call.contains("sync all")), "{calls:?}");
+}
+
+/// A loss of unknown length is accepted, and the segment behind it cannot be begun. When that is tried again, the loss is as long as before.
+#[test]
+fn positions_behind_an_accepted_loss_are_not_given_again_after_a_failure() {
+    const UNKNOWN_LOSS_POSITIONS: u64 = 1 << 20;
+    let sim = SimEnv::new(8);
+    let store = simulated(&sim);
+    fill(&store, "a", 100);
     store.close().unwrap();
     drop(store);
-    sim.disk
-        .fail(FaultRule::once(OpKind::Read, 1, Fault::Eio).on_path(".seg"));
+    // Nothing tells how much there was behind.
+    let segment = "/data/segments/0000000001.seg";
+    sim.disk.truncate_file(segment, 64 << 10).unwrap();
+    assert!(simulated(&sim).report().degraded);
+    let failing = FaultRule::once(OpKind::WriteDurable, 1, Fault::Eio).on_path(".seg");
+    sim.disk.fail(failing);
+    Engine::open(options().accept_loss(true), env_of(&sim)).unwrap_err();
+    sim.disk.clear_faults();
     let store = simulated(&sim);
-    assert!(!store.report().degraded);
-    assert_eq!(read(&store, ReadRequest::all()).len(), 300);
+    let receipt = append(&store, "b", ExpectedRevision::Any, vec![event(1_000)]).unwrap();
+    let position = receipt.last.raw();
+    assert!(position >= 100 + UNKNOWN_LOSS_POSITIONS, "{position}");
 }
 
 /// A sealed segment that the device cannot give is damage in its place, for each event; what stands elsewhere is read.
@@ -96,7 +141,7 @@ fn events_that_the_device_cannot_give_are_damaged_in_their_places() {
     let segment = segment.unwrap().file_name().unwrap();
     let name = segment.to_string_lossy().into_owned();
     let unreadable = FaultRule::from_then_on(OpKind::Read, 1, Fault::Eio);
-    sim.disk.fail(unreadable.on_path(name));
+    sim.disk.fail(unreadable.on_path(&name));
 
     let mut reading = store.read(ReadRequest::all());
     let mut items = Vec::new();
@@ -112,8 +157,13 @@ fn events_that_the_device_cannot_give_are_damaged_in_their_places() {
         items.len()
     );
     assert_eq!(good, all[damaged..]);
-    let bad = items.iter().filter_map(|item| item.as_ref().err());
-    assert!(bad.clone().all(|error| error.kind() == Kind::Corrupt));
+    let mut bad = items.iter().filter_map(|item| item.as_ref().err());
+    assert!(bad.all(|error| error.kind() == Kind::Corrupt));
+    let data = Path::new("/data");
+    let report = verify(data, VerifyDepth::Full, &env_of(&sim), &mut |_, _| {}).unwrap();
+    let lost = |finding: &&VerifyFinding| finding.severity == Severity::Lost;
+    assert_eq!(report.findings.iter().filter(lost).count(), 1);
+    assert!(report.findings[0].file.ends_with(&name));
 }
 
 /// A segment that cannot be begun ends all writing, whatever waits behind the one that needed it.
@@ -161,7 +211,7 @@ fn nothing_is_stored_behind_a_segment_that_could_not_be_begun() {
 fn ids_of_events_are_remembered_beyond_other_records() {
     let dir = TempDir::new();
     let options = || small(dir.path()).id_window(1_000);
-    let store = Engine::open(options(), factum_io::Env::real()).unwrap();
+    let store = Engine::open(options(), Env::real()).unwrap();
     let first = append(&store, "a", ExpectedRevision::Any, vec![event(1)]).unwrap();
     for number in 0..3_000_u64 {
         let snapshot = factum_store::Snapshot::new(
@@ -174,7 +224,7 @@ fn ids_of_events_are_remembered_beyond_other_records() {
     }
     store.close().unwrap();
     drop(store);
-    let store = Engine::open(options(), factum_io::Env::real()).unwrap();
+    let store = Engine::open(options(), Env::real()).unwrap();
     assert!(store.report().sealed_segments > 1);
     let again = append(&store, "a", ExpectedRevision::Any, vec![event(1)]).unwrap();
     assert_eq!(again.last, first.last);
@@ -200,7 +250,7 @@ fn a_closed_stream_ends_behind_its_last_event() {
                 pollster::block_on(store.append(close)).unwrap();
             }
         };
-        let threads = factum_io::Env::real().spawner;
+        let threads = Env::real().spawner;
         let writer = threads.spawn("writer", Box::new(write)).unwrap();
         let followed = SubscribeRequest::new(Source::Stream(stream(&name)));
         let mut items = store.subscribe(followed);
@@ -240,7 +290,7 @@ fn a_conflict_does_not_bring_large_events() {
 }
 
 fn open_large(dir: &Path) -> Engine {
-    Engine::open(Options::new(dir.join("data")), factum_io::Env::real()).unwrap()
+    Engine::open(Options::new(dir.join("data")), Env::real()).unwrap()
 }
 
 /// A backup that is opened finds the space that it writes on in.

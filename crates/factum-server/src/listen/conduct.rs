@@ -130,7 +130,7 @@ impl Service<Request<Incoming>> for Watched {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let brought = self.routes.room().brought();
-        let (reads, makes) = (reads(&request), makes_at_once(&request));
+        let way = Way::of(&request);
         let mut request = Whole::of(request, &self.conduct, &brought, self.upload);
         request.extensions_mut().insert(Arc::clone(&brought));
         let answer = match brought.came(head_bytes(&request)) {
@@ -147,8 +147,7 @@ impl Service<Request<Incoming>> for Watched {
             pieces: Some(Pieces {
                 sending: Arc::clone(&self.sending),
                 conduct: Arc::clone(&self.conduct),
-                reads,
-                makes,
+                way,
                 made: None,
                 timer: None,
             }),
@@ -166,22 +165,34 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     fields + request.uri().path().len() + request.uri().query().map_or(0, str::len)
 }
 
-/// Whether a request reads events, as many as there are.
-fn reads<B>(request: &Request<B>) -> bool {
-    let path = request.uri().path();
-    if request.method() == Method::GET {
-        return path.starts_with("/streams/") || path == "/all" || path == "/subscribe";
-    }
-    path.ends_with("/Read") || path.ends_with("/Subscribe")
+/// How an answer that may be large is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is small, or nothing that is read.
+    Free,
+    /// All of it before its first byte can be sent: a page, or a snapshot.
+    Whole,
+    /// Piece by piece, as they are taken: events, as many as there are.
+    Pieces,
 }
 
-/// Whether all of a large answer is made before its first byte can be sent: a page, or a snapshot.
-fn makes_at_once<B>(request: &Request<B>) -> bool {
-    let path = request.uri().path();
-    if request.method() == Method::GET {
-        return path.starts_with("/streams/") || path == "/all";
+impl Way {
+    fn of<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        if request.method() == Method::GET {
+            return match path {
+                "/subscribe" => Self::Pieces,
+                "/all" => Self::Whole,
+                _ if path.starts_with("/streams/") => Self::Whole,
+                _ => Self::Free,
+            };
+        }
+        match path.rsplit_once('/') {
+            Some((_, "Read" | "Subscribe")) => Self::Pieces,
+            Some((_, "LoadSnapshot")) => Self::Whole,
+            _ => Self::Free,
+        }
     }
-    path.ends_with("/LoadSnapshot")
 }
 
 /// A request of which nothing has been taken. If that is how it ends, it counts.
@@ -219,7 +230,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(pieces) = &mut self.pieces {
-            ready!(pieces.poll_whole(context));
+            ready!(pieces.poll_room(Way::Whole, context));
         }
         let _of_others = take_made();
         let answer = self.answer.as_mut().poll(context);
@@ -274,11 +285,8 @@ pub(super) struct Taken {
 struct Pieces {
     sending: Arc<Sending>,
     conduct: Arc<Conduct>,
-    /// Whether pieces are made one after the other, as they are taken.
-    reads: bool,
-    /// Whether all is made at once.
-    makes: bool,
-    /// The room of an answer that was.
+    way: Way,
+    /// The room of an answer that was made whole.
     made: Option<Held>,
     timer: Timer,
 }
@@ -297,17 +305,9 @@ impl AsRef<[u8]> for HeldBytes {
 }
 
 impl Pieces {
-    /// Ready when an answer that is made at once may be made.
-    fn poll_whole(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.makes {
-            return self.sending.poll_room(&mut self.timer, context);
-        }
-        Poll::Ready(())
-    }
-
-    /// Ready when the next piece may be made.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.reads && !self.makes {
+    /// Ready when more may be made, of an answer that is made this way.
+    fn poll_room(&mut self, way: Way, context: &mut Context<'_>) -> Poll<()> {
+        if self.way == way {
             return self.sending.poll_room(&mut self.timer, context);
         }
         Poll::Ready(())
@@ -334,7 +334,11 @@ impl Taken {
     /// Takes room for an answer that is there.
     fn made(&mut self) {
         let bytes = self.body.size_hint().exact().unwrap_or(0);
-        if let Some(pieces) = self.pieces.as_mut().filter(|pieces| pieces.makes) {
+        if let Some(pieces) = self
+            .pieces
+            .as_mut()
+            .filter(|pieces| pieces.way == Way::Whole)
+        {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             pieces.made = pieces.sending.hold(bytes, &pieces.conduct);
         }
@@ -351,7 +355,7 @@ impl HttpBody for Taken {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.settle();
         if let Some(pieces) = &mut self.pieces {
-            ready!(pieces.poll_next(context));
+            ready!(pieces.poll_room(Way::Pieces, context));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let pieces = self.pieces.as_mut();
