@@ -87,7 +87,7 @@ pub(crate) type Stepwise = (Engine, Option<Arc<Core>>, Option<Arc<Maintenance>>)
 
 impl Engine {
     #[cfg(test)]
-    pub(crate) fn reader(&self) -> &Reader {
+    pub(crate) fn reader(&self) -> &Arc<Reader> {
         &self.inner.reader
     }
 

@@ -337,3 +337,43 @@ impl Drop for Following {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use factum_io::Env;
+    use factum_io::sim::SimEnv;
+    use factum_store::{AppendBatch, Change, EventStore};
+    use factum_types::{EventId, EventType, ExpectedRevision, NewEvent, StreamName};
+
+    use super::{Arc, Following, Source, SubscribeRequest};
+    use crate::{Engine, Options};
+
+    /// All of a page was given, and the stream goes on and is closed before it is asked whether it is.
+    #[test]
+    fn a_stream_that_was_closed_ends_behind_its_last_event() {
+        let mut env = SimEnv::new(7).env();
+        env.spawner = Env::real().spawner;
+        let store = Engine::open(Options::new("/data"), env).unwrap();
+        let stream = StreamName::new("s").unwrap();
+        let append = |change| {
+            let batch = AppendBatch::change(stream.clone(), ExpectedRevision::Any, change);
+            pollster::block_on(store.append(batch)).unwrap();
+        };
+        let event = |number: u128| {
+            let id = EventId::from_bytes(number.to_be_bytes());
+            let kind = EventType::new("Happened").unwrap();
+            Change::Events(vec![NewEvent::binary(id, kind, "x")])
+        };
+        append(event(1));
+        let request = SubscribeRequest::new(Source::Stream(stream.clone()));
+        let reader = Arc::clone(store.reader());
+        let mut following = Following::new(reader, &request).unwrap();
+        while !following.fetch().unwrap() {}
+        append(event(2));
+        append(Change::Tombstone);
+        assert!(following.closed_for_ever().unwrap().is_none());
+        while !following.fetch().unwrap() {}
+        assert!(following.closed_for_ever().unwrap().is_some());
+        store.close().unwrap();
+    }
+}

@@ -14,7 +14,8 @@ const SEARCH: [(Layer, u64); 5] = [
     (Layer::Chain, 200),
     (Layer::Random, 1_000),
     (Layer::Rot, 200),
-    (Layer::Fault, 8_000),
+    // Beyond the calls of an opening, so that appends fail too.
+    (Layer::Fault, 12_000),
 ];
 
 /// How a planted bug fared.

@@ -49,11 +49,11 @@ impl Opening<'_> {
             self.cut(read, cut).map_err(failed)?;
         }
         let unused = self.reset_later(read, recovered).map_err(failed)?;
-        let last = read.last().map_or(0, |read| read.entry.number);
+        let tail = &recovered.tail;
+        let last = read.get(tail.index).map_or(0, |read| read.entry.number);
         let gone = self
             .adopt_one(&supply, unused.into_iter().chain(prepared), last)
             .map_err(failed)?;
-        let tail = &recovered.tail;
         let current = read.get(tail.index).filter(|_| !end.forced_roll);
         let writing = match current {
             Some(current) => self.go_on(supply, current, recovered, end),
@@ -245,7 +245,7 @@ impl Opening<'_> {
         Ok(reset)
     }
 
-    /// Keeps one prepared segment for use, behind the last that was begun: segments are walked by their numbers. Gives those that are not of use.
+    /// Keeps one prepared segment for use, behind the one where the log ends: segments are walked by their numbers. Gives those that are not of use.
     fn adopt_one(
         &self,
         supply: &Supply,

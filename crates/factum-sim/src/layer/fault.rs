@@ -33,7 +33,7 @@ const FAULTS: [Fault; 9] = [
 /// The scripts that are used, by number: one of each kind.
 const USED: [usize; 14] = [1, 3, 12, 13, 17, 23, 25, 26, 29, 33, 36, 38, 42, 48];
 /// Calls of a script that are made to fail.
-const CALLS_MAX: u64 = 110;
+const CALLS_MAX: u64 = 125;
 /// How many cases there are.
 pub const CASES: u64 = USED.len() as u64 * FAULTS.len() as u64 * 2 * CALLS_MAX;
 
