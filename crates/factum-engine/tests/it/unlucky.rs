@@ -6,10 +6,7 @@ use factum_engine::verify::{Severity, VerifyDepth, VerifyFinding, verify};
 use factum_engine::{Engine, Options};
 use factum_io::Env;
 use factum_io::sim::{Fault, FaultRule, OpKind, SimEnv};
-use factum_store::{
-    AppendBatch, Change, EventStore, Kind, ReadRequest, SnapshotStore, Source, SubscribeRequest,
-    SubscriptionItem,
-};
+use factum_store::{AppendBatch, EventStore, Kind, ReadRequest, SnapshotStore};
 use factum_types::{ExpectedRevision, NewEvent, RecordedEvent};
 
 use crate::support::{TempDir, append, event, open, read, small, stream};
