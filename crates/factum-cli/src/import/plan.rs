@@ -266,3 +266,49 @@ async fn look(
     }
     Ok(State::Known { next, there })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use factum_store::{AppendBatch, EventStore, Kind, MemoryStore};
+    use factum_types::{EventId, EventType, NewEvent, StreamName};
+
+    use super::{Chunk, ContentHasher, Invalid, Item, Planner, Tally};
+
+    /// One line, to a stream that did not come before.
+    fn chunk(number: usize) -> Chunk {
+        let id = EventId::from_bytes((number as u128 + 1).to_be_bytes());
+        let event_type = EventType::new("Happened").unwrap();
+        Chunk {
+            items: vec![Item {
+                line: number as u64 + 1,
+                stream: number,
+                content: 0,
+                event: NewEvent::json(id, event_type, "1"),
+            }],
+            streams: vec![StreamName::new(format!("s-{number}")).unwrap()],
+            ..Chunk::default()
+        }
+    }
+
+    /// Batches that have no stream in common land one behind the other or not at all.
+    #[test]
+    fn a_batch_does_not_land_where_the_one_before_it_did_not() {
+        let store = Arc::new(MemoryStore::new());
+        let events = Arc::clone(&store) as Arc<dyn EventStore>;
+        let (hasher, name) = (ContentHasher::default(), "in".to_owned());
+        let mut planner = Planner::new(events, hasher, name, Invalid::Stop, true);
+        let mut tally = Tally::default();
+        let [first, second, third] = [0, 1, 2].map(|number| -> AppendBatch {
+            let plan = pollster::block_on(planner.plan(chunk(number), &mut tally));
+            plan.unwrap().batch.unwrap()
+        });
+        let append = |batch| pollster::block_on(store.append(batch));
+        assert_eq!(append(second.clone()).unwrap_err().kind(), Kind::Conflict);
+        append(first).unwrap();
+        assert_eq!(append(third.clone()).unwrap_err().kind(), Kind::Conflict);
+        append(second).unwrap();
+        append(third).unwrap();
+    }
+}

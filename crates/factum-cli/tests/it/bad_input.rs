@@ -86,6 +86,22 @@ fn a_line_over_the_limit_is_refused() {
     );
 }
 
+/// Two lines that are each as large as may be are more than an append may have.
+#[test]
+fn large_lines_behind_each_other_are_stored() {
+    let data = |number: usize, bytes: usize| {
+        let data = format!("\"data\":\"{}\"", "x".repeat(bytes));
+        line(number).replace(&format!("\"data\":{{\"n\":{number}}}"), &data)
+    };
+    let large = data(1, 4_194_300).replace("\"eu\"", &format!("\"{}\"", "y".repeat(100_000)));
+    check(
+        format!("{}{large}{}", data(0, 4_100_000), line(2)),
+        0,
+        "3 ",
+        3,
+    );
+}
+
 #[test]
 fn an_id_twice_is_one_event_or_an_error() {
     check(format!("{}{}", lines(3), line(1)), 0, "1 repeated line", 3);

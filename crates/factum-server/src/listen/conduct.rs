@@ -380,7 +380,7 @@ mod tests {
 
     use tokio::time::{advance, timeout};
 
-    use super::{Conduct, FORGIVEN};
+    use super::{Conduct, FORGIVEN, Request, Way};
 
     async fn is_enough(conduct: &Conduct) -> bool {
         timeout(Duration::ZERO, conduct.enough()).await.is_ok()
@@ -404,5 +404,27 @@ mod tests {
         );
         conduct.offends(u32::MAX);
         assert!(is_enough(&conduct).await);
+    }
+
+    #[test]
+    fn large_answers_are_made_whole_or_in_pieces() {
+        let check = |method: &str, path: &str, way: Way| {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .body(())
+                .unwrap();
+            assert_eq!(Way::of(&request), way, "{method} {path}");
+        };
+        check("GET", "/streams/order-1?limit=1", Way::Whole);
+        check("GET", "/all", Way::Whole);
+        check("GET", "/subscribe", Way::Pieces);
+        check("GET", "/metrics", Way::Free);
+        check("POST", "/streams/order-1", Way::Free);
+        let streams = "/event_store.client.streams.Streams";
+        check("POST", &format!("{streams}/Read"), Way::Pieces);
+        check("POST", &format!("{streams}/BatchAppend"), Way::Free);
+        check("POST", "/factum.v1.Store/Subscribe", Way::Pieces);
+        check("POST", "/factum.v1.Store/LoadSnapshot", Way::Whole);
     }
 }
