@@ -62,6 +62,7 @@ fn lone(session: &mut Session<'_>, written: &Written) -> Outcome {
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit.figure, "durable writes of 4 KiB, one after the other")
         .floor(Some(LONE_FLOOR))
+        .rounds(&found, &limit)
         .times(&found.times)
         .fact("write p50", super::stats::micros(limit_p50), "µs");
     session.add(row.spent(&found.spent, found.items).note(found.note));
@@ -91,6 +92,7 @@ fn crowd(
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit.figure, BARE)
         .floor(Some(floor))
+        .rounds(&found, &limit)
         .times(&found.times)
         .spent(&found.spent, found.items)
         .fact(
@@ -125,6 +127,7 @@ fn bulk(session: &mut Session<'_>, written: &Written) -> Outcome {
     let row = Row::new(GROUP, name, Unit::Mebibytes, found.figure)
         .limit(limit.figure, "durable writes of 1 MiB, one at a time")
         .floor(Some(BULK_FLOOR))
+        .rounds(&found, &limit)
         .fact("events", events_per_second, "/s")
         .times(&found.times)
         .spent(&found.spent, found.items);

@@ -63,6 +63,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
                 "a bare group-commit loop with the same writers, without conditions",
             )
             .floor(floor)
+            .rounds(&found, &limit)
             .times(&found.times)
             .spent(&found.spent, found.items);
         session.add(row.note(found.note));

@@ -142,6 +142,7 @@ fn long(session: &mut Session<'_>) -> Outcome {
                 "loads of a stream that has no more than the 99 events of the tail",
             )
             .floor(Some(Floor::Figure(SNAPSHOT_TIMES * replays.figure)))
+            .rounds(&found, &limit)
             .times(&found.times)
             .fact("times a replay", found.figure / replays.figure.max(1.0), "");
         session.add(row.spent(&found.spent, found.items));
@@ -170,7 +171,8 @@ fn row(
     )?;
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit.figure, BARE)
-        .floor(floor);
+        .floor(floor)
+        .rounds(&found, &limit);
     session.add(row.spent(&found.spent, found.items).note(note));
     Ok(())
 }

@@ -69,7 +69,8 @@ pub(super) fn measure(session: &mut Session<'_>) -> Outcome {
         )?;
         let row = Row::new(GROUP, name, Unit::Events, found.figure)
             .limit(limit.figure, WALK)
-            .floor(floor);
+            .floor(floor)
+            .rounds(&found, &limit);
         session.add(row.spent(&found.spent, found.items).note(found.note));
     }
     cold(session, &engine, (&path, event_bytes))?;
@@ -112,6 +113,7 @@ fn cold(session: &mut Session<'_>, engine: &Engine, (path, event_bytes): (&Path,
     let row = Row::new(GROUP, name, Unit::Events, found.figure)
         .limit(limit_events, THROUGH)
         .floor(Some(COLD_FLOOR))
+        .rounds(&found, &limit)
         .fact("limit read", limit.figure, "MiB/s");
     session.add(row.spent(&found.spent, found.items).note(found.note));
     Ok(())

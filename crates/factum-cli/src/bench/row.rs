@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::meter::Spent;
+use super::session::Measured;
 use super::stats::{Histogram, micros};
 
 /// What a figure counts.
@@ -148,6 +149,26 @@ impl Row {
             micros(times.per_mille(990)),
             "µs",
         )
+    }
+
+    /// Adds how the ratio differed between rounds, where there were enough of them; the row has its limit already.
+    ///
+    /// The ratios of rounds are of whatever was measured, and may be in other units than the row: what counts is how they relate to the best.
+    pub(super) fn rounds(self, figure: &Measured, limit: &Measured) -> Self {
+        const ROUNDS_MIN: usize = 3;
+        let mut ratios = figure.rounds.clone();
+        ratios.sort_by(f64::total_cmp);
+        let (Some(shown), [lowest, .., highest]) = (self.ratio(), ratios.as_slice()) else {
+            return self;
+        };
+        if ratios.len() < ROUNDS_MIN {
+            return self;
+        }
+        let unit = shown * limit.figure / figure.figure;
+        let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+        self.fact("median ratio", median * unit, "")
+            .fact("lowest", lowest * unit, "")
+            .fact("highest", highest * unit, "")
     }
 
     /// Adds what so many items cost of the processors, and who else was busy.

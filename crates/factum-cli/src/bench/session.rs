@@ -91,6 +91,8 @@ pub(super) struct Measured {
     pub(super) spent: Spent,
     /// What a reader must know.
     pub(super) note: String,
+    /// Which part of the limit each round had: of the better one of those measured right before and right after it.
+    pub(super) rounds: Vec<f64>,
 }
 
 impl<'a> Session<'a> {
@@ -156,7 +158,7 @@ impl<'a> Session<'a> {
         ns_of(self.settings.seconds).max(1)
     }
 
-    /// Measures the limit, the figure, and the limit again; gives the best limit and the best figure.
+    /// Measures the limit, the figure, and the limit again; gives the best limit and the best figure, which knows all rounds.
     pub(super) fn between(
         &mut self,
         name: &str,
@@ -166,13 +168,19 @@ impl<'a> Session<'a> {
         self.say(name);
         let mut best_limit = self.once(&mut limit)?;
         let mut best: Option<Measured> = None;
+        let mut rounds = Vec::new();
+        let mut before = best_limit.figure;
         for _ in 0..self.settings.rounds {
             let found = self.once(&mut figure)?;
+            let after = self.once(&mut limit)?;
+            rounds.push(found.figure / before.max(after.figure));
+            before = after.figure;
             best = Some(better(best, found));
-            let found = self.once(&mut limit)?;
-            best_limit = better(Some(best_limit), found);
+            best_limit = better(Some(best_limit), after);
         }
-        Ok((best_limit, best.unwrap_or_default()))
+        let mut best = best.unwrap_or_default();
+        best.rounds = rounds;
+        Ok((best_limit, best))
     }
 
     /// Measures one thing, after waiting for quiet.

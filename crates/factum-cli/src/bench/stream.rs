@@ -124,6 +124,7 @@ fn hot(
                 "as many reads of one record anywhere in the page cache, each with its CRC-32C",
             )
             .floor(Some(floor))
+            .rounds(&found, &limit)
             .times(&found.times);
         session.add(row.others(&found.spent).note(found.note));
     }
@@ -156,6 +157,7 @@ fn cold(
             "a tenth of the direct reads of 4 KiB anywhere in the same files, 64 at once",
         )
         .floor(Some(COLD_FLOOR))
+        .rounds(&found, &limit)
         .times(&found.times);
     session.add(row.spent(&found.spent, found.items).note(found.note));
     Ok(())
@@ -215,6 +217,7 @@ fn ask_on(
         times,
         spent,
         note,
+        rounds: Vec::new(),
     })
 }
 

@@ -1,10 +1,11 @@
-//! The limit: a service that answers every call at once, and stores nothing.
+//! The limits: a service that answers every call at once and stores nothing, and one that makes the data of appends durable before.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use factum_proto::kurrent::streams::append_req::Content;
 use factum_proto::kurrent::streams::append_resp::success::CurrentRevisionOption;
 use factum_proto::kurrent::streams::append_resp::{Result as Outcome, Success};
 use factum_proto::kurrent::streams::streams_server::{Streams, StreamsServer};
@@ -17,15 +18,20 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::durable::Durable;
 use crate::load::{id, identifier};
 use crate::{EVENT_BYTES, READ_EVENTS};
 
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Answers every call at once, and keeps nothing.
-pub(crate) struct Bare;
+/// Answers every call at once, or an append when its data are durable; keeps nothing that could be found again.
+#[derive(Clone)]
+pub(crate) struct Bare {
+    durable: Option<Durable>,
+}
 
-pub(crate) async fn begin() -> SocketAddr {
+pub(crate) async fn begin(durable: Option<Durable>) -> SocketAddr {
+    let bare = Bare { durable };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = futures_util::stream::unfold(listener, async |listener| {
@@ -36,8 +42,8 @@ pub(crate) async fn begin() -> SocketAddr {
         Some((accepted, listener))
     });
     let server = tonic::transport::Server::builder()
-        .add_service(StreamsServer::new(Bare))
-        .add_service(StoreServer::new(Bare))
+        .add_service(StreamsServer::new(bare.clone()))
+        .add_service(StoreServer::new(bare))
         .serve_with_incoming(incoming);
     tokio::spawn(server);
     address
@@ -50,7 +56,7 @@ impl Streams for Bare {
 
     async fn read(&self, _: Request<ReadReq>) -> Result<Response<Self::ReadStream>, Status> {
         use factum_proto::kurrent::streams::read_resp::read_event::{Position, RecordedEvent};
-        use factum_proto::kurrent::streams::read_resp::{Content, ReadEvent};
+        use factum_proto::kurrent::streams::read_resp::{Content as Found, ReadEvent};
         let event = RecordedEvent {
             id: id(),
             stream_identifier: identifier(1),
@@ -69,7 +75,7 @@ impl Streams for Bare {
             data: Bytes::from(vec![7; EVENT_BYTES]),
         };
         let answer = ReadResp {
-            content: Some(Content::Event(ReadEvent {
+            content: Some(Found::Event(ReadEvent {
                 event: Some(event),
                 link: None,
                 position: Some(Position::CommitPosition(1 << 20)),
@@ -84,7 +90,14 @@ impl Streams for Bare {
         request: Request<Streaming<AppendReq>>,
     ) -> Result<Response<AppendResp>, Status> {
         let mut messages = request.into_inner();
-        while messages.message().await?.is_some() {}
+        while let Some(message) = messages.message().await? {
+            let (Some(durable), Some(Content::ProposedMessage(event))) =
+                (&self.durable, message.content)
+            else {
+                continue;
+            };
+            durable.write(event.data.into()).await;
+        }
         Ok(Response::new(AppendResp {
             result: Some(Outcome::Success(Success {
                 current_revision_option: Some(CurrentRevisionOption::CurrentRevision(7)),

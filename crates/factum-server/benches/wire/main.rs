@@ -1,9 +1,10 @@
 //! How much of what the wire can carry a served store gives: `cargo bench -p factum-server`.
 //!
 //! Clients and service are two processes, as for users, and share the processors. The limit of each row is the *bare* service: the same calls
-//! with the same messages over the same number of connections, answered at once by a service that stores nothing. The store is the engine on
-//! a directory of its own, with default settings. An answer means durable. Appends have one event of 256 bytes; limit, figure and limit are
-//! measured one after the other, and the better limit counts.
+//! with the same messages over the same number of connections, answered at once by a service that stores nothing. Appends that wait for one
+//! another have a second limit, the *durable* service: the bare one that answers when the data of the event are durable in a file. The store
+//! is the engine on a directory of its own, with default settings. An answer means durable. Appends have one event of 256 bytes; limits,
+//! figure and limits are measured one after the other, and the better limits count.
 //!
 //! `-- --seconds 1 --dir DIRECTORY` says how long each is measured, and where the store is; `-- --only 64,streamed` which of the rows `1`, `8`,
 //! `64`, `256`, `1024`, `streamed`, `own` and `read`. `-- hostile` measures what honest clients notice of hostile ones instead.
@@ -17,6 +18,7 @@
 )]
 
 mod bare;
+mod durable;
 mod hostile;
 mod load;
 mod own;
@@ -70,8 +72,8 @@ fn main() {
         return runtime.block_on(hostile::attack(number.parse().unwrap(), address));
     }
     if let Some(service) = after("serve") {
-        let directory = (service == "store").then(|| after("store").unwrap());
-        return runtime.block_on(process::serve(directory.as_deref().map(Path::new)));
+        let path = after(&service);
+        return runtime.block_on(process::serve(&service, path.as_deref().map(Path::new)));
     }
     let what = if is_hostile {
         What::Hostile
@@ -92,37 +94,45 @@ enum What {
 
 async fn run(directory: &Path, time: Duration, what: &What) {
     let (store, bare) = (Service::store(directory), Service::bare());
-    let addresses = [bare.address, store.address, bare.address];
     let clock = Clock(Env::real());
     match what {
         What::Hostile => hostile::run(&clock, bare.address, store.address, time).await,
-        What::Rates(rows) => rates(&clock, addresses, time, rows).await,
+        What::Rates(rows) => {
+            let durable = Service::durable(&directory.join("durable"));
+            let addresses = [bare.address, durable.address, store.address];
+            rates(&clock, addresses, time, rows).await;
+            durable.end();
+        }
     }
     store.end();
     bare.end();
 }
 
 /// How many appends and reads there are in a second, and how many there could be.
-async fn rates(clock: &Clock, addresses: [SocketAddr; 3], time: Duration, rows: &str) {
+async fn rates(clock: &Clock, [bare, durable, store]: [SocketAddr; 3], time: Duration, rows: &str) {
     println!(
-        "{:34} {:>12} {:>12} {:>7} {:>7}",
+        "{:34} {:>12} {:>12} {:>7} {:>7}   durable ratio floor",
         "measured", "figure", "limit", "ratio", "floor"
     );
     for row in rows.split(',') {
-        let (figure, limit) = floor(row);
-        let mut rates = Vec::new();
-        for address in addresses {
-            // Once for what is done only once: memory that a new store or client takes from the system, above all.
-            rate(clock, address, time, row).await;
-            rates.push(rate(clock, address, time, row).await);
-        }
+        let callers: Option<f64> = row.parse().ok();
         let name = match row {
             "streamed" => format!("streamed append, {STREAMS} calls x {IN_FLIGHT}"),
             "own" => format!("factum.v1 append, {STREAMS} calls x {IN_FLIGHT}"),
             "read" => "read all".to_owned(),
             callers => format!("unary append, {callers} callers"),
         };
-        show(&name, &rates, (figure, limit));
+        let services: &[SocketAddr] = match callers {
+            Some(_) => &[bare, durable, store, durable, bare],
+            None => &[bare, store, bare],
+        };
+        let mut rates = Vec::new();
+        for service in services {
+            // Once for what is done only once: memory that a new store or client takes from the system, above all.
+            rate(clock, *service, time, row).await;
+            rates.push(rate(clock, *service, time, row).await);
+        }
+        show(&name, &rates, floor(row), callers);
     }
 }
 
@@ -150,15 +160,33 @@ fn floor(row: &str) -> (f64, f64) {
     }
 }
 
-fn show(name: &str, rates: &[f64], (floor, at): (f64, f64)) {
-    let [before, figure, after] = rates else {
-        panic!("three are measured");
+/// Rates are given as they were measured: of the limits, of the store, and of the limits again, the other way round.
+fn show(name: &str, rates: &[f64], floor: (f64, f64), callers: Option<f64>) {
+    let middle = rates.len() / 2;
+    let figure = rates[middle];
+    let part = |limit: f64, floor: f64| {
+        let verdict = if figure / limit < floor { "UNDER" } else { "" };
+        (figure / limit, verdict)
     };
-    let limit = before.max(*after);
-    let ratio = figure / limit;
-    let floor = floor / at;
-    let verdict = if ratio < floor { "UNDER" } else { "" };
-    println!("{name:34} {figure:>12.0} {limit:>12.0} {ratio:>7.2} {floor:>7.2} events/s {verdict}");
+    let limit = rates[0].max(rates[rates.len() - 1]);
+    let (ratio, verdict) = part(limit, floor.0 / floor.1);
+    print!(
+        "{name:34} {figure:>12.0} {limit:>12.0} {ratio:>7.2} {:>7.2} {verdict:5}",
+        floor.0 / floor.1
+    );
+    if let Some(callers) = callers {
+        let limit = rates[middle - 1].max(rates[middle + 1]);
+        let floor = floor.0 / durable_limit(floor.1, callers);
+        let (ratio, verdict) = part(limit, floor);
+        print!(" {limit:>7.0} {ratio:>7.2} {floor:>5.2} {verdict}");
+    }
+    println!();
+}
+
+/// The limit with a durable write where the floors were set: callers wait for what the bare service takes, and for a write of 100 µs.
+fn durable_limit(bare: f64, callers: f64) -> f64 {
+    const WRITE_SECONDS: f64 = 100e-6;
+    callers / (callers / bare + WRITE_SECONDS)
 }
 
 /// Seconds, by the clock of the machine.

@@ -15,6 +15,7 @@ use factum_server::{Options, Server};
 use tokio::sync::Notify;
 
 use crate::bare;
+use crate::durable::Durable;
 
 /// A service in a process of its own.
 pub(crate) struct Service {
@@ -31,6 +32,11 @@ impl Service {
     /// The service that stores nothing.
     pub(crate) fn bare() -> Self {
         Self::begin(&["bare"])
+    }
+
+    /// The service that only makes data durable, in a file that it makes.
+    pub(crate) fn durable(file: &Path) -> Self {
+        Self::begin(&["durable", file.to_str().unwrap()])
     }
 
     fn begin(what: &[&str]) -> Self {
@@ -56,20 +62,16 @@ impl Service {
 }
 
 /// What the other process does: serves, and says where, until the input ends.
-pub(crate) async fn serve(directory: Option<&Path>) {
-    let stop = Arc::new(Notify::new());
-    match directory {
-        None => {
-            println!("{}", bare::begin().await);
-            input_ends().await;
-        }
-        Some(directory) => {
-            let ended = tokio::spawn(serve_store(directory.to_owned(), Arc::clone(&stop)));
-            input_ends().await;
-            stop.notify_one();
-            ended.await.unwrap();
-        }
+pub(crate) async fn serve(service: &str, path: Option<&Path>) {
+    if let ("store", Some(directory)) = (service, path) {
+        let stop = Arc::new(Notify::new());
+        let ended = tokio::spawn(serve_store(directory.to_owned(), Arc::clone(&stop)));
+        input_ends().await;
+        stop.notify_one();
+        return ended.await.unwrap();
     }
+    println!("{}", bare::begin(path.map(Durable::begin)).await);
+    input_ends().await;
 }
 
 async fn serve_store(directory: std::path::PathBuf, stop: Arc<Notify>) {
