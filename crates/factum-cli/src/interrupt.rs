@@ -3,12 +3,13 @@
 //! Commands that do not ask for this keep the system's default, which is safe: a store survives a kill at any moment.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use factum_io::Env;
+use futures_util::future::{Either, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -66,6 +67,14 @@ impl Interrupt {
             Err(Failure::interrupted())
         } else {
             Ok(())
+        }
+    }
+
+    /// What a future gives, unless Ctrl-C comes first: the future is dropped then. A future that is always ready is never interrupted.
+    pub(crate) async fn unless_came<T>(&self, future: impl Future<Output = T>) -> Outcome<T> {
+        match select(pin!(future), self).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(_) => Err(Failure::interrupted()),
         }
     }
 }

@@ -257,7 +257,8 @@ fn prepare_target(env: &Env, to: &Paths) -> Result<(), StoreError> {
 
 /// Copies a backup into an empty directory and checks every byte of it.
 ///
-/// When this returns `Ok`, the restored store is durable and whole: the report's findings lose nothing.
+/// When this returns `Ok`, the restored store is durable and as whole as the one that was backed up: the report's findings lose nothing, but for losses that
+/// had been accepted there ([`verify::Severity::Accepted`]).
 ///
 /// # Errors
 /// - [`Kind::NotFound`]: the backup is no store.

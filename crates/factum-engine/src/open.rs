@@ -457,9 +457,8 @@ impl<'a> Opening<'a> {
     }
 
     fn is_accepted(&self, finding: &Finding) -> bool {
-        self.manifest.quarantine.iter().any(|entry| {
-            entry.accepted && entry.segment == finding.segment && entry.offset == finding.offset
-        })
+        let place = (finding.segment, finding.offset);
+        self.manifest.accepted_places().contains(&place)
     }
 
     fn last_time(&self) -> i64 {

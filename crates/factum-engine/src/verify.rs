@@ -42,6 +42,8 @@ pub enum Severity {
     Harmless,
     /// Everything can be read; what is damaged exists twice or can be made again.
     Repairable,
+    /// Events were lost, and somebody has accepted it: the store is written on without them.
+    Accepted,
     /// Events are lost unless a backup has them.
     Lost,
 }
@@ -127,6 +129,7 @@ fn look(
     let mut verifying = Verifying {
         env: env.clone(),
         keyer: Keyer::new(found.manifest.hash_key),
+        accepted: found.manifest.accepted_places(),
         depth,
         report: VerifyReport::default(),
         total: total_bytes(&found.manifest),
@@ -160,6 +163,8 @@ struct Verifying<'a> {
     env: Env,
     paths: Paths,
     keyer: Keyer,
+    /// Segments and offsets of losses that were accepted.
+    accepted: Vec<(u64, u64)>,
     depth: VerifyDepth,
     report: VerifyReport,
     total: u64,
@@ -193,6 +198,7 @@ impl Verifying<'_> {
         let first = Position::from_raw(finding.first_position);
         let last = Position::from_raw(finding.first_position + finding.lost.saturating_sub(1));
         let lost = finding.lost > 0 || finding.unbounded;
+        let accepted = self.accepted.contains(&(finding.segment, finding.offset));
         self.report.findings.push(VerifyFinding {
             file: self.paths.shown(path),
             offset: finding.offset,
@@ -201,6 +207,7 @@ impl Verifying<'_> {
             last: (concerned && !finding.unbounded).then_some(last),
             what: finding.what.clone(),
             severity: match (lost, concerned) {
+                (true, _) if accepted => Severity::Accepted,
                 (true, _) => Severity::Lost,
                 (false, true) => Severity::Repairable,
                 (false, false) => Severity::Harmless,

@@ -78,6 +78,15 @@ impl ManifestCopy {
 }
 
 impl Manifest {
+    /// Segment and offset of each quarantined range whose loss was accepted.
+    #[must_use]
+    pub fn accepted_places(&self) -> Vec<(u64, u64)> {
+        let accepted = self.quarantine.iter().filter(|range| range.accepted);
+        accepted
+            .map(|range| (range.segment, range.offset))
+            .collect()
+    }
+
     /// The manifest as bytes.
     ///
     /// # Errors

@@ -66,9 +66,9 @@ pub(crate) fn run(args: &ExportArgs, context: &mut Context) -> Outcome {
     let interrupt = Interrupt::watch(&context.env)?;
     // What cannot be read is said before a file is made or emptied for it.
     let probe = ReadRequest::forward(source.clone()).limit(0);
-    pollster::block_on(store.events.read(probe).collect())?;
+    pollster::block_on(interrupt.unless_came(store.events.read(probe).collect()))??;
     let (sink, from) = open(args)?;
-    let head = pollster::block_on(store.events.head())?;
+    let head = pollster::block_on(interrupt.unless_came(store.events.head()))??;
     let first = from.map_or(0, Position::number);
     let left = head.map_or(0, |head| (head.number() + 1).saturating_sub(first));
     let mut progress = context
@@ -158,7 +158,7 @@ impl Export {
         context: &mut Context,
     ) -> Outcome {
         let mut line = Vec::with_capacity(1_024);
-        while let Some(item) = events.next().await {
+        while let Some(item) = interrupt.unless_came(events.next()).await? {
             match item {
                 Ok(event) => {
                     line.clear();

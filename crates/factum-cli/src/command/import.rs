@@ -102,11 +102,12 @@ pub(crate) fn run(args: &ImportArgs, context: &mut Context) -> Outcome {
             Effect::Append
         },
     };
-    let interrupt = Interrupt::watch(&context.env)?;
     let store = match settings.effect {
         Effect::Append => store::open(context, Access::Create)?,
         Effect::DryRun => store::open_or_empty(context)?,
     };
+    // Not before: a server that says nothing must not keep Ctrl-C waiting.
+    let interrupt = Interrupt::watch(&context.env)?;
     let env = context.env.clone();
     let start_ns = env.clock.monotonic_ns();
     let mut progress = context.ui.progress(std::sync::Arc::clone(&env.clock));

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use super::backup::{is_empty, print, watched};
 use crate::context::Context;
-use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::store::{self, Severity};
+use crate::store::{self, Severity, VerifyFinding};
 
 /// From where.
 #[derive(Debug, clap::Args)]
@@ -39,16 +38,13 @@ pub(crate) fn run(args: &RestoreArgs, context: &mut Context) -> Outcome {
         store::restore(&args.backup, &data, &env, on_progress)
     })?;
     print("restored to", &data, &restored.copied, context)?;
-    if restored
-        .verified
-        .findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Lost)
-    {
-        return Err(
-            Failure::new(Exit::Integrity, "corrupt", "the backup is damaged")
-                .hint("`factum verify --full` on the restored store names what is lost"),
-        );
+    // What nobody has accepted is an error of `restore` itself.
+    let accepted = |finding: &&VerifyFinding| finding.severity == Severity::Accepted;
+    if let Some(lost) = restored.verified.findings.iter().find(accepted) {
+        context.ui.warn(format!(
+            "the backup was taken of a store whose loss had been accepted: {} in {}",
+            lost.what, lost.file
+        ));
     }
     Ok(())
 }

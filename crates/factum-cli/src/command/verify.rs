@@ -56,6 +56,12 @@ pub(crate) fn run(args: &VerifyArgs, context: &mut Context) -> Outcome {
             "the store is damaged, but no event is lost",
         )
         .hint("what is damaged exists twice or can be made again; take a backup now")),
+        Some(Severity::Accepted) => Err(Failure::new(
+            Exit::Integrity,
+            "corrupt",
+            "events are lost, and their loss was accepted",
+        )
+        .hint("nothing else is damaged; a backup from before has them")),
         Some(Severity::Lost) => Err(
             Failure::new(Exit::Integrity, "corrupt", "events are damaged").hint(
                 "restore from a backup, or accept the loss with `factum doctor --accept-loss`",
@@ -144,6 +150,7 @@ const fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Harmless => "harmless",
         Severity::Repairable => "repairable",
+        Severity::Accepted => "accepted",
         Severity::Lost => "lost",
     }
 }

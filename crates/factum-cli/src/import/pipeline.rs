@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::task::Poll;
 use std::time::Duration;
 
-use factum_io::Env;
+use factum_io::{Clock, Env};
 use factum_store::{EventStore, Receipt, StoreError};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
@@ -21,6 +21,9 @@ use crate::interrupt::Interrupt;
 
 /// How often Ctrl-C is looked for while nothing comes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long what was sent is waited for after Ctrl-C, and how often it is looked at then.
+const GRACE_NS: u64 = 2_000_000_000;
+const LANDED_EVERY: Duration = Duration::from_millis(5);
 
 /// How an import ended. What was done counts also when it failed.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ pub(crate) fn run(
         store,
         hasher,
         chunks,
-        interrupt,
+        (interrupt, &*env.clock),
         watcher,
     ));
     if interrupt.came() {
@@ -109,15 +112,16 @@ async fn consume(
     store: &Arc<dyn EventStore>,
     hasher: ContentHasher,
     chunks: Receiver<Chunk>,
-    interrupt: &Interrupt,
+    (interrupt, clock): (&Interrupt, &dyn Clock),
     watcher: &mut dyn Watcher,
 ) -> Finished {
-    let is_empty = match store.head().await {
-        Ok(head) => head.is_none(),
-        Err(error) => {
+    let head = interrupt.unless_came(store.head()).await;
+    let is_empty = match head.and_then(|head| Ok(head?.is_none())) {
+        Ok(is_empty) => is_empty,
+        Err(failure) => {
             return Finished {
                 tally: Tally::default(),
-                outcome: Err(error.into()),
+                outcome: Err(failure),
             };
         }
     };
@@ -136,9 +140,14 @@ async fn consume(
         in_flight: FuturesOrdered::new(),
         tally: Tally::default(),
     };
-    let outcome = pipeline.chunks(chunks, interrupt, watcher).await;
+    let work = pipeline.chunks(chunks, interrupt, watcher);
+    let outcome = interrupt.unless_came(work).await.flatten();
     // Whatever ended it: what was sent is waited for, and what landed counts. The first failure is the one to tell.
-    let landed = pipeline.wait_for(0).await;
+    let landed = if interrupt.came() {
+        pipeline.wait_a_while(clock).await
+    } else {
+        pipeline.wait_for(0).await
+    };
     watcher.step(&pipeline.tally);
     Finished {
         tally: pipeline.tally,
@@ -223,6 +232,16 @@ impl Pipeline<'_> {
             }
         }
         outcome
+    }
+
+    /// Waits for what is in flight, but not for a store that says nothing: importing again finds out what of it was stored.
+    async fn wait_a_while(&mut self, clock: &dyn Clock) -> Outcome {
+        let until = clock.monotonic_ns() + GRACE_NS;
+        while !self.in_flight.is_empty() && clock.monotonic_ns() < until {
+            self.look().await?;
+            clock.sleep(LANDED_EVERY);
+        }
+        self.look().await
     }
 
     /// Sets new appends off, and takes what has landed, without waiting.

@@ -26,6 +26,8 @@ mod projections;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod sinks;
 #[cfg(test)]
 mod streams;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use factum_engine::Engine;
 use factum_engine::verify::{Severity, VerifyDepth, VerifyReport, verify};
+use factum_engine::{Engine, Options};
 use factum_store::{EventStore, Kind, ReadRequest};
 use factum_types::{ExpectedRevision, Position, RecordedEvent};
 
@@ -163,7 +163,7 @@ fn a_flipped_byte_is_named_and_refuses_one_event_at_most() {
             assert!(named, "{what}: {:?}", report.findings);
             let store = Engine::open(small(dir.path()).read_only(true), factum_io::Env::real());
             drop(store.unwrap());
-            let options = factum_engine::Options::new(&broken).read_only(true);
+            let options = Options::new(&broken).read_only(true);
             let store = Engine::open(options, factum_io::Env::real()).unwrap();
             let damaged = read_damaged(&store, &all, &what);
             assert!(damaged.len() <= 1, "{what}: {damaged:?}");
@@ -245,7 +245,7 @@ fn names_survive_with_or_without_the_index() {
         if !with_index {
             std::fs::write(packed(&broken, "idx"), b"").unwrap();
         }
-        let options = factum_engine::Options::new(&broken).read_only(true);
+        let options = Options::new(&broken).read_only(true);
         let store = Engine::open(options, factum_io::Env::real()).unwrap();
         let what = format!("{bad:?}, index: {with_index}");
         let damaged = read_damaged(&store, &all, &what).len();
@@ -330,4 +330,16 @@ fn an_accepted_loss_lets_the_store_be_written_again() {
     ));
     expected.extend(read(&store, ReadRequest::stream(stream("d-1"))));
     assert_eq!(read_damaged(&store, &expected, "accepted"), damaged);
+
+    // A backup of it can be restored, and is written on as well.
+    let [backup, restored] = ["backup", "restored"].map(|name| dir.path().join(name));
+    store.backup(&backup, &mut |_, _| {}).unwrap();
+    store.close().unwrap();
+    let env = factum_io::Env::real();
+    let report = factum_engine::backup::restore(&backup, &restored, &env, &mut |_, _| {}).unwrap();
+    let worst = report.verified.findings.iter().map(|f| f.severity).max();
+    assert_eq!(worst, Some(Severity::Accepted));
+    let store = Engine::open(Options::new(&restored), env).unwrap();
+    assert!(!store.report().degraded, "{:?}", store.report());
+    assert_eq!(read_damaged(&store, &expected, "restored"), damaged);
 }
