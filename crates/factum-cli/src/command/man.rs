@@ -23,10 +23,19 @@ pub(crate) fn run(args: &ManArgs, context: &mut Context) -> Outcome {
     let directory = &args.directory;
     let failed = |error: std::io::Error| Failure::io(directory.display(), &error);
     std::fs::create_dir_all(directory).map_err(failed)?;
-    clap_mangen::generate_to(cli::command(), directory).map_err(failed)?;
-    let pages = std::fs::read_dir(directory).map_err(failed)?.count();
+    let command = cli::command();
+    let pages = shown(&command);
+    clap_mangen::generate_to(command, directory).map_err(failed)?;
     context
         .ui
         .note(format_args!("{pages} pages in {}", directory.display()));
     Ok(())
+}
+
+/// How many pages there are: of a command and of all below it that are shown.
+fn shown(command: &clap::Command) -> usize {
+    let below = command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set());
+    1 + below.map(shown).sum::<usize>()
 }

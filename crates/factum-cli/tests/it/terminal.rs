@@ -100,7 +100,12 @@ fn every_command_has_help_with_an_example() {
             "{args:?}: {text}"
         );
     }
-    place.ok(&["man", "pages"]);
+    let ran = place.run(&["man", "pages"]);
+    let count = std::fs::read_dir(place.path("pages")).unwrap().count();
+    assert_eq!(ran.err, format!("{count} pages in pages\n"));
+    // Other files there are no pages.
+    place.write("pages/notes", "");
+    assert_eq!(place.run(&["man", "pages"]).err, ran.err);
     let page = std::fs::read_to_string(place.path("pages/factum-read.1")).unwrap();
     assert!(page.contains("factum"), "{page}");
     for shell in ["bash", "zsh", "fish"] {

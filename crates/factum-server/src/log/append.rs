@@ -62,7 +62,11 @@ async fn append_specially(
         return Err(not_written(&stream));
     }
     if events.is_empty() {
-        return judge(&store.stream_info(stream).await?, expected);
+        let info = store.stream_info(stream).await?;
+        if expected == ExpectedRevision::StreamExists && kept_by(store, &info).await?.is_some() {
+            return judge(&info, ExpectedRevision::Any);
+        }
+        return judge(&info, expected);
     }
     let receipt = if let Some(subject) = metadata::subject(&stream) {
         metadata::write(store, subject, stream, expected, events).await?
@@ -107,16 +111,31 @@ async fn append_to_existing(
         Err(error) if error.kind() == Kind::Conflict => error,
         answered => return answered,
     };
-    let missing = store.stream_info(stream.clone()).await?.state == StreamState::Missing;
-    let about = metadata::stream_of(&stream)?;
-    if !missing || store.stream_info(about.clone()).await?.state != StreamState::Live {
+    let info = store.stream_info(stream.clone()).await?;
+    let Some(exists) = kept_by(store, &info).await? else {
         return Err(refused);
-    }
-    let batch = AppendBatch::events(stream, ExpectedRevision::Any, events).on(Condition::Stream {
+    };
+    let batch = AppendBatch::events(stream, ExpectedRevision::Any, events).on(exists);
+    store.append(batch).await
+}
+
+/// For a stream that has only metadata, and so exists as far as the protocol is concerned: that it has them.
+pub(crate) async fn kept_by(
+    store: &dyn EventStore,
+    info: &StreamInfo,
+) -> Result<Option<Condition>, StoreError> {
+    // Metadata have none of their own, and the longest names leave no room for any.
+    let about = metadata::stream_of(&info.stream).ok();
+    let (Some(about), StreamState::Missing, None) =
+        (about, info.state, metadata::subject(&info.stream))
+    else {
+        return Ok(None);
+    };
+    let state = store.stream_info(about.clone()).await?.state;
+    Ok((state == StreamState::Live).then_some(Condition::Stream {
         stream: about,
         expected: ExpectedRevision::StreamExists,
-    });
-    store.append(batch).await
+    }))
 }
 
 /// Whether an append without events would be accepted.

@@ -7,16 +7,17 @@ use factum_proto::kurrent::streams::read_resp::{
     CaughtUp, Checkpoint, Content, Position as WirePosition, ReadEvent, SubscriptionConfirmation,
 };
 use factum_store::{Source, StoreError, SubscribeRequest, Subscription, SubscriptionItem};
-use factum_types::{Position, RecordedEvent, StreamName, Timestamp};
+use factum_types::{Position, RecordedEvent, Revision, StreamName, Timestamp};
 use futures_util::{StreamExt, stream};
 use tonic::Status;
 
 use super::Answers;
 use super::links::Viewer;
-use super::read::{answer, pass, shown};
+use super::read::{answer, open_with_its_subject, pass, shown};
 use super::request::{Filtered, From, Target, Wanted};
 use crate::auth::Caller;
 use crate::links::{Link, LinkItem, LinkSubscription};
+use crate::log::metadata;
 use crate::metrics::Counted;
 use crate::node::Node;
 use crate::wire::{errors, position};
@@ -90,6 +91,22 @@ pub(super) async fn subscribe(
         Target::Stream(stream) => (Source::Stream(stream.clone()), Some(stream), None),
         Target::All(filter) => (Source::All, None, filter),
     };
+    if let Some((metadata, subject)) = stream
+        .as_ref()
+        .and_then(|stream| Some((stream, metadata::subject(stream)?)))
+    {
+        open_with_its_subject(&node, metadata, subject).await?;
+    }
+    let revision = match (&wanted.from, &stream) {
+        (From::Revision(revision), _) => Some(*revision),
+        // Looked up before: what comes meanwhile may be given, and is not said to have been.
+        (From::End, Some(stream)) => {
+            let info = node.store.stream_info(stream.clone()).await;
+            let info = info.map_err(|error| errors::store(&error, Some(stream)))?;
+            info.last_revision.map(Revision::number)
+        }
+        _ => None,
+    };
     let request = SubscribeRequest {
         control: stream.is_none(),
         ..SubscribeRequest::new(source).from(wanted.from.subscribe())
@@ -117,10 +134,7 @@ pub(super) async fn subscribe(
             shape: wanted.shape,
             resolve: wanted.resolve_links,
         },
-        revision: match wanted.from {
-            From::Revision(revision) => Some(revision),
-            _ => None,
-        },
+        revision,
         looked_at: 0,
         next: Some(confirmation),
         ended: false,

@@ -12,7 +12,9 @@ use factum_types::{ExpectedRevision, StreamName};
 use tonic::Status;
 
 use super::{expectation, stream_name};
+use crate::log::append::kept_by;
 use crate::node::Node;
+use crate::wire::expected::{EXISTS, NO_STREAM};
 use crate::wire::position::signed;
 
 /// States of a stream that no revision says.
@@ -92,6 +94,12 @@ pub(super) async fn judge(node: &Node, checks: &[Check]) -> Result<Judged, Store
             judged.conditions.extend(kept);
             continue;
         }
+        if check.expected == EXISTS
+            && let Some(kept) = kept_by(&*node.store, &info).await?
+        {
+            judged.conditions.push(kept);
+            continue;
+        }
         judged.violations.push(check.violation(&info));
         judged.conditions.extend(check.asked_all_the_same());
     }
@@ -112,7 +120,7 @@ impl Check {
         match (self.expected, info.state) {
             // A tombstone is for ever; nothing has to be asked.
             (TOMBSTONED, StreamState::Tombstoned) => Some(Vec::new()),
-            (crate::wire::expected::NO_STREAM, StreamState::Tombstoned) => Some(Vec::new()),
+            (NO_STREAM, StreamState::Tombstoned) => Some(Vec::new()),
             (TOMBSTONED, _) | (_, StreamState::Tombstoned) => None,
             // Nothing to read, and revisions that go on from the last one.
             (DELETED, StreamState::Deleted) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use factum_proto::kurrent::v2::streams::{AppendRecord, SchemaFormat, SchemaInfo};
 use factum_types::limits::{EVENT_DATA_BYTES_MAX, EVENT_METADATA_BYTES_MAX};
-use factum_types::{EventType, NewEvent, StreamName};
+use factum_types::{EventId, EventType, NewEvent, StreamName};
 use prost_types::Value as WireValue;
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
@@ -29,9 +29,7 @@ pub(super) fn event(
 ) -> Result<NewEvent, Status> {
     let id = match record.record_id.as_deref() {
         None => node.new_id(),
-        Some(text) => text
-            .parse()
-            .map_err(|error| Status::invalid_argument(format!("{error}")))?,
+        Some(text) => record_id(text)?,
     };
     let schema = record
         .schema
@@ -70,6 +68,16 @@ pub(super) fn event(
     }
     correlate(&mut event, properties);
     Ok(event)
+}
+
+fn record_id(text: &str) -> Result<EventId, Status> {
+    let id: EventId = text
+        .parse()
+        .map_err(|error| Status::invalid_argument(format!("{error}")))?;
+    if id.as_u128() == 0 {
+        return Err(Status::invalid_argument("the id of a record is empty"));
+    }
+    Ok(id)
 }
 
 fn schema_name(schema: &SchemaInfo) -> Result<EventType, Status> {

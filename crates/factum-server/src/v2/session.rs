@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use factum_proto::kurrent::v2::streams::{AppendRequest, AppendResponse, AppendSessionResponse};
-use factum_store::{AppendBatch, Receipt};
+use factum_store::{AppendBatch, Receipt, StoreError};
 use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_WRITES_MAX};
 use factum_types::{ExpectedRevision, StreamName};
 use tonic::{Code, Status, Streaming};
 
 use super::{Named, errors, expectation, record, signed_position, stream_name};
 use crate::auth::{Caller, Operation};
+use crate::log::append::kept_by;
 use crate::node::Node;
 use crate::room::{Brought, write_in_memory};
 use crate::wire::expected::ANY;
@@ -96,10 +97,32 @@ async fn add(
         }
         events.push(event);
     }
+    let told = |error| errors::store(&error, None);
+    let expected = existing(node, batch, &stream, expected)
+        .await
+        .map_err(told)?;
     super::write(node, batch, stream.clone(), expected, events)
         .await
-        .map_err(|error| errors::store(&error, None))?;
+        .map_err(told)?;
     Ok(stream)
+}
+
+/// What to expect of a stream; one that has only metadata exists, as long as it has them.
+async fn existing(
+    node: &Node,
+    batch: &mut AppendBatch,
+    stream: &StreamName,
+    expected: ExpectedRevision,
+) -> Result<ExpectedRevision, StoreError> {
+    if expected != ExpectedRevision::StreamExists {
+        return Ok(expected);
+    }
+    let info = node.store.stream_info(stream.clone()).await?;
+    let Some(kept) = kept_by(&*node.store, &info).await? else {
+        return Ok(expected);
+    };
+    batch.conditions.push(kept);
+    Ok(ExpectedRevision::Any)
 }
 
 fn answer(streams: &Named, receipt: &Receipt) -> AppendSessionResponse {

@@ -113,6 +113,8 @@ fn it_is_whole() {
                 responses.keys().any(|status| status.starts_with('2')),
                 "{id}"
             );
+            // Who gives credentials that are wrong is told, wherever none are needed too.
+            assert!(responses.contains_key("401"), "{id}");
             for (status, response) in responses {
                 let response = resolved(&document, response);
                 assert!(response["description"].is_string(), "{id} {status}");
