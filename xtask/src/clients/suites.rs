@@ -61,6 +61,7 @@ const AREAS: &[&str] = &[
     "subscriptions",
     "restart",
     "auth",
+    "rights",
     "users",
     "persistent",
     "readme",
