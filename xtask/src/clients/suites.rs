@@ -64,6 +64,7 @@ const AREAS: &[&str] = &[
     "rights",
     "users",
     "persistent",
+    "groups",
     "readme",
 ];
 
