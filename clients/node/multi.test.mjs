@@ -276,6 +276,13 @@ describe("a session of appends", () => {
     }
   });
 
+  test("to a stream that has only metadata, which exists", async () => {
+    const stream = fresh();
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    const done = await client.multiStreamAppend([to(stream, STREAM_EXISTS, "A")]);
+    assert.equal(done.responses[0].revision, 0n);
+  });
+
   test("that says what cannot be is refused, and writes nothing", async () => {
     const beside = fresh();
     const cases = [
