@@ -59,6 +59,7 @@ const AREAS: &[&str] = &[
     "multi",
     "links",
     "subscriptions",
+    "deadlines",
     "restart",
     "auth",
     "rights",
