@@ -246,6 +246,15 @@ describe("a session of appends", () => {
     assert.deepEqual(types(found), ["order:v1.$x_y-z"]);
   });
 
+  test("takes 7 MiB in one message", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const large = () => binaryEvent({ type: "Large", data: Buffer.alloc(3.5 * (1 << 20), 7) });
+    await client.multiStreamAppend([{ streamName: one, expectedState: NO_STREAM, events: [large(), large()] }]);
+    await client.appendRecords([one, two].map((streamName) => ({ streamName, record: large() })));
+    assert.deepEqual((await read(one)).map(({ event }) => event.data.length), [1, 2, 3].map(() => 3.5 * (1 << 20)));
+    assert.equal((await read(two)).length, 1);
+  });
+
   test("to streams that were deleted: by what is expected of each", async () => {
     for (const [state, fits] of [[ANY, true], [NO_STREAM, true], [1n, true], [0n, false]]) {
       const [deleted] = await gone();

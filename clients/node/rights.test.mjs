@@ -248,6 +248,23 @@ describe("a stream's list, one thing closed to all but administrators:", () => {
   }
 });
 
+test("a stream's list may name one role as text, and takes effect at once", async () => {
+  const stream = fresh();
+  await admin.appendToStream(stream, events("A"));
+  const set = ($acl) => admin.appendToStream(`$$${stream}`, [db.jsonEvent({ type: "$metadata", data: { $acl } })]);
+  const closed = (error) => error instanceof db.AccessDeniedError;
+  await set({ $r: "anna", $w: "$ops" });
+  assert.equal((await read(anna, stream)).length, 1);
+  await assert.rejects(read(ops, stream), closed);
+  await assert.rejects(anna.appendToStream(stream, events("B")), closed);
+  await ops.appendToStream(stream, events("B"));
+  await set({ $r: ["$ops", "$admins"] });
+  await assert.rejects(read(anna, stream), closed);
+  assert.equal((await read(ops, stream)).length, 2);
+  await set({});
+  assert.equal((await read(anna, stream)).length, 2);
+});
+
 test("an append in a batch that is refused does not end the batch", async () => {
   const [closed, open] = [fresh(), fresh()];
   await admin.setStreamMetadata(closed, { acl: { writeRoles: ["admin"] } });

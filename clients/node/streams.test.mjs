@@ -226,6 +226,31 @@ describe("what is appended", () => {
     assert.deepEqual(types(await read(stream)), ["A"]);
   });
 
+  test("may be of 7 MiB in one message", async () => {
+    const stream = fresh();
+    const two = Array.from({ length: 2 }, () => binaryEvent({ type: "Large", data: Buffer.alloc(3.5 * (1 << 20), 7) }));
+    const done = await client.appendToStream(stream, two, { ...expecting(NO_STREAM), batchAppendSize: 16 << 20 });
+    assert.equal(done.nextExpectedRevision, 1n);
+    assert.deepEqual((await read(stream)).map(({ event }) => event.data.length), [3.5 * (1 << 20), 3.5 * (1 << 20)]);
+  });
+
+  test("may not be nothing where the stream is deleted and has to exist", async () => {
+    const [deleted, closed] = [fresh(), fresh()];
+    for (const stream of [deleted, closed]) await append(stream, events("A"));
+    await client.deleteStream(deleted);
+    await client.tombstoneStream(closed);
+    const credentials = { username: "admin", password: "changeit" };
+    for (const options of [{}, { credentials }]) {
+      for (const [stream, state] of [[deleted, STREAM_EXISTS], [closed, ANY]]) {
+        await assert.rejects(client.appendToStream(stream, [], { ...expecting(state), ...options }), (error) => {
+          assert.ok(error instanceof db.StreamDeletedError, `${error.constructor.name}: ${error.message}`);
+          assert.equal(error.streamName, stream);
+          return true;
+        });
+      }
+    }
+  });
+
   test("may be many, in parts, and many appends at once", async () => {
     const stream = fresh();
     const text = "x".repeat(10_000);
