@@ -160,6 +160,19 @@ test("of a stream with a tombstone cannot be set", async () => {
   await assert.rejects(client.setStreamMetadata(stream, { maxCount: 1 }), db.StreamDeletedError);
 });
 
+test("of a stream with a tombstone is as gone as the stream", async () => {
+  const stream = await filled(1);
+  await client.setStreamMetadata(stream, { maxCount: 1 });
+  await client.tombstoneStream(stream);
+  const deleted = (error) => {
+    assert.ok(error instanceof db.StreamDeletedError, `${error.constructor.name}: ${error.message}`);
+    return true;
+  };
+  await assert.rejects(client.getStreamMetadata(stream), deleted);
+  await assert.rejects(read(`$$${stream}`), deleted);
+  await assert.rejects(read(`$$${stream}`, { direction: BACKWARDS, fromRevision: END }), deleted);
+});
+
 test("that is no JSON object, or has a wrong value, does no harm", async () => {
   const stream = await filled(2);
   await client.appendToStream(`$$${stream}`, [db.jsonEvent({ type: "$metadata", data: { $maxCount: "x" } })]).catch(() => {});

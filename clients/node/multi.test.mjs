@@ -419,6 +419,13 @@ describe("records with checks", () => {
     await assert.rejects(client.appendRecords([record(orders, "C")], checks), db.AppendConsistencyViolationError);
   });
 
+  test("hold of a stream that has only metadata that it exists", async () => {
+    const [stream, orders] = [fresh(), fresh()];
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    await client.appendRecords([record(orders, "A")], [check(stream, STREAM_EXISTS)]);
+    assert.equal((await read(orders)).length, 1);
+  });
+
   test("to a stream with a tombstone are refused, all of them", async () => {
     const [, tombstoned] = await gone();
     const beside = fresh();

@@ -234,6 +234,14 @@ describe("what is appended", () => {
     assert.deepEqual((await read(stream)).map(({ event }) => event.data.length), [3.5 * (1 << 20), 3.5 * (1 << 20)]);
   });
 
+  test("may be nothing to a stream that has only metadata, which exists", async () => {
+    const stream = fresh();
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    await append(stream, [], STREAM_EXISTS);
+    await client.appendToStream(stream, [], { ...expecting(STREAM_EXISTS), credentials: { username: "admin", password: "changeit" } });
+    await assert.rejects(read(stream), db.StreamNotFoundError);
+  });
+
   test("may not be nothing where the stream is deleted and has to exist", async () => {
     const [deleted, closed] = [fresh(), fresh()];
     for (const stream of [deleted, closed]) await append(stream, events("A"));
