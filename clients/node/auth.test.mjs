@@ -146,6 +146,24 @@ describe("credentials", () => {
     await assert.rejects(read(client, stream, { credentials: wrong }), denied);
   });
 
+  if (!old) {
+    test("may come from a function, which is asked for each call", async () => {
+      const asking = connectTo(`//${address()}?tlsCAFile=${ca}`);
+      const stream = fresh();
+      let given = admin;
+      asking.setCredentialsProvider(async () => given);
+      await client.appendToStream(stream, events("A"));
+      assert.equal((await read(asking, stream)).length, 1);
+      await asking.setStreamMetadata(stream, { maxCount: 5 });
+      given = { username: "admin", password: "wrong" };
+      await assert.rejects(read(asking, stream), denied);
+      await assert.rejects(asking.setStreamMetadata(stream, { maxCount: 5 }), denied);
+      given = ops;
+      assert.equal((await read(asking, stream)).length, 1);
+      await asking.dispose();
+    });
+  }
+
   test("are needed", async () => {
     const stream = fresh();
     await client.appendToStream(stream, events("A"));

@@ -246,6 +246,13 @@ describe("a session of appends", () => {
     assert.deepEqual(types(found), ["order:v1.$x_y-z"]);
   });
 
+  test("may name a stream twice", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const done = await client.multiStreamAppend([to(one, ANY, "A"), to(two, ANY, "B"), to(one, ANY, "C")]);
+    assert.deepEqual(done.responses, [{ streamName: one, revision: 1n }, { streamName: two, revision: 0n }]);
+    assert.deepEqual(types(await read(one)), ["A", "C"]);
+  });
+
   test("takes 7 MiB in one message", async () => {
     const [one, two] = [fresh(), fresh()];
     const large = () => binaryEvent({ type: "Large", data: Buffer.alloc(3.5 * (1 << 20), 7) });
