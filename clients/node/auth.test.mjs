@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { all, collect, connectTo, db, events, expecting, fresh, old, soon, types, until } from "./client.mjs";
-import { serve } from "./server.mjs";
+import { freePort, serve } from "./server.mjs";
 
 const { START, END, BACKWARDS, NO_STREAM } = db;
 const admin = { username: "admin", password: "changeit" };
@@ -95,6 +95,38 @@ describe("over TLS", () => {
   });
 });
 
+describe("a node", () => {
+  /** Appends and reads, for a leader only, too. */
+  async function works(found) {
+    const stream = fresh();
+    await found.appendToStream(stream, events("A"), { requiresLeader: true });
+    assert.equal((await read(found, stream, { requiresLeader: true })).length, 1);
+    const seen = collect(found.subscribeToStream(stream, { fromRevision: START }));
+    await seen.first(1);
+    await found.dispose();
+  }
+
+  test("is found among addresses that are dead", async () => {
+    const dead = await freePort();
+    await works(connectTo(`//admin:changeit@127.0.0.1:${dead},${address()}?tlsCAFile=${ca}&discoveryInterval=50&maxDiscoverAttempts=10`));
+  });
+
+  for (const preference of ["leader", "follower", "random"]) {
+    test(`is the one that there is, for who prefers: ${preference}`, async () => {
+      await works(connectTo(`${old ? "esdb" : "kurrentdb"}+discover://admin:changeit@${address()}?tlsCAFile=${ca}&nodePreference=${preference}`));
+    });
+  }
+
+  test("is found without TLS", async () => {
+    const open = await serve();
+    try {
+      await works(connectTo(`${old ? "esdb" : "kurrentdb"}+discover://127.0.0.1:${open.port}?tls=false`));
+    } finally {
+      await open.stop();
+    }
+  });
+});
+
 describe("credentials", () => {
   test("that are wrong are refused", async () => {
     for (const wrong of ["admin:wrong", "nobody:changeit"]) {
@@ -113,6 +145,24 @@ describe("credentials", () => {
     await assert.rejects(client.appendToStream(stream, events("A"), { credentials: wrong }), denied);
     await assert.rejects(read(client, stream, { credentials: wrong }), denied);
   });
+
+  if (!old) {
+    test("may come from a function, which is asked for each call", async () => {
+      const asking = connectTo(`//${address()}?tlsCAFile=${ca}`);
+      const stream = fresh();
+      let given = admin;
+      asking.setCredentialsProvider(async () => given);
+      await client.appendToStream(stream, events("A"));
+      assert.equal((await read(asking, stream)).length, 1);
+      await asking.setStreamMetadata(stream, { maxCount: 5 });
+      given = { username: "admin", password: "wrong" };
+      await assert.rejects(read(asking, stream), denied);
+      await assert.rejects(asking.setStreamMetadata(stream, { maxCount: 5 }), denied);
+      given = ops;
+      assert.equal((await read(asking, stream)).length, 1);
+      await asking.dispose();
+    });
+  }
 
   test("are needed", async () => {
     const stream = fresh();

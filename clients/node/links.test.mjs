@@ -115,6 +115,61 @@ test("$streams has the first event of each stream", async () => {
   assert.ok(found.length > 1);
 });
 
+test("$category- has the first event of each of its streams", async () => {
+  const category = `first${randomUUID().slice(0, 8)}`;
+  const [one, two] = [fresh(category), fresh(category)];
+  await client.appendToStream(one, events("A", "B"));
+  await client.appendToStream(two, events("C"));
+  await client.appendToStream(one, events("D"));
+  const found = await eventually(`$category-${category}`, 2, { resolveLinkTos: true });
+  assert.deepEqual(found.map(({ event }) => [event.streamId, event.type]), [[one, "A"], [two, "C"]]);
+});
+
+test("the system's own events are in no category and not among the streams", async () => {
+  const stream = fresh("meta");
+  await client.setStreamMetadata(stream, { maxCount: 5 });
+  await client.appendToStream(stream, events("A"));
+  const found = await eventually("$streams", 1, { resolveLinkTos: true });
+  assert.ok(found.every(({ event }) => !event?.streamId.startsWith("$")));
+  await assert.rejects(read("$ce-$$meta"), db.StreamNotFoundError);
+  const types_ = await eventually("$et-$metadata", 1, { resolveLinkTos: true });
+  assert.ok(types_.some(({ event }) => event?.streamId === `$$${stream}`));
+});
+
+test("links to what has a tombstone, or is hidden, have no event", async () => {
+  const category = `gone${randomUUID().slice(0, 8)}`;
+  const [closed, short] = [fresh(category), fresh(category)];
+  for (const stream of [closed, short]) await client.appendToStream(stream, events("A", "B"));
+  const index = fresh("index");
+  await client.appendToStream(index, [link(0, closed), link(0, short), link(1, short)]);
+  await client.tombstoneStream(closed);
+  await client.setStreamMetadata(short, { truncateBefore: 1 });
+  const found = await read(index, { resolveLinkTos: true });
+  assert.deepEqual(found.map(({ event }) => event?.type), [undefined, undefined, "B"]);
+});
+
+for (const [name, virtual, own] of [
+  ["$et-", (tag) => `$et-${tag}`, (tag) => [fresh(), events(tag)]],
+  ["$bc-", (tag) => `$bc-${tag}`, (tag) => [fresh(), [jsonEvent({ type: "E", data: {}, metadata: { $correlationId: tag } })]]],
+  ["$category-", (tag) => `$category-${tag}`, (tag) => [fresh(tag), events("E")]],
+  ["$streams", () => "$streams", () => [fresh(), events("E")]],
+]) {
+  test(`a subscription to ${name} gets what was and what comes`, async () => {
+    const tag = `t${randomUUID().replaceAll("-", "")}`;
+    const [[first, firstEvents], [second, secondEvents]] = [own(tag), own(tag)];
+    await client.appendToStream(first, firstEvents);
+    const subscription = client.subscribeToStream(virtual(tag), { fromRevision: START, resolveLinkTos: true });
+    const seen = collect(subscription);
+    const has = (stream) => () => seen.events.filter(({ event }) => event?.streamId === stream).length === 1;
+    await until(has(first), "what was");
+    await until(() => seen.caughtUp.length > 0, "caught up");
+    await client.appendToStream(second, secondEvents);
+    await until(has(second), "what comes");
+    assert.ok(seen.events.every(({ link }) => link.streamId === virtual(tag)));
+    await subscription.unsubscribe();
+  });
+}
+
 test("a subscription to $ce- goes on live, and from where it was", async () => {
   const category = `live${randomUUID().slice(0, 8)}`;
   await client.appendToStream(fresh(category), events("A"));

@@ -91,6 +91,38 @@ test("hides by age", async () => {
   assert.deepEqual(types(await read(stream)), ["New"]);
 });
 
+test("hides by age, and all of it: then there is nothing, in a stream that is there", async () => {
+  const stream = await filled(3);
+  await client.setStreamMetadata(stream, { maxAge: 1 });
+  await sleep(1500);
+  assert.deepEqual(await read(stream), []);
+  assert.deepEqual(await read(stream, { direction: BACKWARDS, fromRevision: END }), []);
+  await assert.rejects(client.appendToStream(stream, events("New"), expecting(NO_STREAM)), db.WrongExpectedVersionError);
+  assert.equal((await client.appendToStream(stream, events("New"), expecting(2n))).nextExpectedRevision, 3n);
+  assert.deepEqual(revisions(await read(stream)), [3]);
+});
+
+test("hides before a revision that is not there yet, and shows from it on", async () => {
+  const stream = await filled(3);
+  await client.setStreamMetadata(stream, { truncateBefore: 4 });
+  assert.deepEqual(await read(stream), []);
+  await client.appendToStream(stream, events("E3", "E4", "E5"));
+  assert.deepEqual(revisions(await read(stream)), [4, 5]);
+  assert.deepEqual(revisions(await read(stream, { direction: BACKWARDS, fromRevision: END })), [5, 4]);
+});
+
+test("hides by count and by revision together, what either hides", async () => {
+  const stream = await filled(6);
+  await client.setStreamMetadata(stream, { maxCount: 3, truncateBefore: 1 });
+  assert.deepEqual(revisions(await read(stream)), [3, 4, 5]);
+  await client.setStreamMetadata(stream, { maxCount: 3, truncateBefore: 5 });
+  assert.deepEqual(revisions(await read(stream)), [5]);
+  assert.deepEqual(revisions(await read(stream, { fromRevision: 0n, maxCount: 1 })), [5]);
+  assert.deepEqual(await read(stream, { direction: BACKWARDS, fromRevision: 4n }), []);
+  await client.setStreamMetadata(stream, {});
+  assert.deepEqual(revisions(await read(stream)), [0, 1, 2, 3, 4, 5]);
+});
+
 test("hides nothing in $all", async () => {
   const stream = await filled();
   await client.setStreamMetadata(stream, { maxCount: 1 });
@@ -126,6 +158,19 @@ test("of a stream with a tombstone cannot be set", async () => {
   const stream = await filled(1);
   await client.tombstoneStream(stream);
   await assert.rejects(client.setStreamMetadata(stream, { maxCount: 1 }), db.StreamDeletedError);
+});
+
+test("of a stream with a tombstone is as gone as the stream", async () => {
+  const stream = await filled(1);
+  await client.setStreamMetadata(stream, { maxCount: 1 });
+  await client.tombstoneStream(stream);
+  const deleted = (error) => {
+    assert.ok(error instanceof db.StreamDeletedError, `${error.constructor.name}: ${error.message}`);
+    return true;
+  };
+  await assert.rejects(client.getStreamMetadata(stream), deleted);
+  await assert.rejects(read(`$$${stream}`), deleted);
+  await assert.rejects(read(`$$${stream}`, { direction: BACKWARDS, fromRevision: END }), deleted);
 });
 
 test("that is no JSON object, or has a wrong value, does no harm", async () => {

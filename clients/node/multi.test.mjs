@@ -1,11 +1,12 @@
 // Appends to many streams at once, all or nothing, and with checks of streams that are not written to.
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { all, connect, db, events, fresh, types } from "./client.mjs";
+import { all, connect, db, events, fresh, revisions, types } from "./client.mjs";
 import { serve } from "./server.mjs";
 
-const { jsonEvent, ANY, NO_STREAM, STREAM_EXISTS, STREAM_STATE } = db;
+const { jsonEvent, binaryEvent, ANY, NO_STREAM, STREAM_EXISTS, STREAM_STATE } = db;
 
 let server, client;
 before(async () => {
@@ -19,6 +20,32 @@ after(async () => {
 
 const read = (stream) => all(client.readStream(stream));
 const plain = (...types) => types.map((type) => jsonEvent({ type, data: { type }, metadata: { of: type } }));
+const to = (streamName, expectedState, ...types) => ({ streamName, expectedState, events: plain(...types) });
+
+/** States that only a check of a stream knows; the client has no names for them. */
+const DELETED = -5n;
+const TOMBSTONED = -6n;
+
+/** The client has no error of its own for this: it shows status and words. */
+function told(code, words) {
+  return (error) => {
+    assert.ok(error instanceof db.UnknownError, `${error.constructor.name}: ${error.message}`);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, words);
+    return true;
+  };
+}
+const INVALID_ARGUMENT = 3;
+const FAILED_PRECONDITION = 9;
+
+/** One stream that was deleted, at revision 1, and one that has a tombstone. */
+async function gone() {
+  const [deleted, tombstoned] = [fresh(), fresh()];
+  for (const stream of [deleted, tombstoned]) await client.appendToStream(stream, events("A", "B"));
+  await client.deleteStream(deleted);
+  await client.tombstoneStream(tombstoned);
+  return [deleted, tombstoned];
+}
 
 describe("a session of appends", () => {
   test("writes to all streams, in order", async () => {
@@ -148,6 +175,149 @@ describe("a session of appends", () => {
     assert.equal(done.responses[0].revision, 1n);
     assert.deepEqual(types(await read(stream)), ["B"]);
   });
+
+  test("again gives the first answer, whatever was expected, and after more was appended", async () => {
+    const [exact, any, exists, none] = [fresh(), fresh(), fresh(), fresh()];
+    await client.appendToStream(exact, events("A"));
+    await client.appendToStream(exists, events("A"));
+    const same = [to(exact, 0n, "B", "C"), to(any, ANY, "B"), to(exists, STREAM_EXISTS, "B"), to(none, NO_STREAM, "B")];
+    const first = await client.multiStreamAppend(same);
+    for (const stream of [exact, any, exists, none]) await client.appendToStream(stream, events("Later"));
+    assert.deepEqual(await client.multiStreamAppend(same), first);
+    assert.deepEqual(types(await read(exact)), ["A", "B", "C", "Later"]);
+    assert.deepEqual(types(await read(any)), ["B", "Later"]);
+  });
+
+  test("again, many at once, writes it once", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const same = [to(one, ANY, "A"), to(two, NO_STREAM, "B")];
+    const answers = await Promise.all(Array.from({ length: 8 }, () => client.multiStreamAppend(same)));
+    for (const answer of answers) assert.deepEqual(answer, answers[0]);
+    assert.equal((await read(one)).length, 1);
+    assert.equal((await read(two)).length, 1);
+  });
+
+  test("again with an event more is a conflict, and writes nothing", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const [first, second] = [to(one, NO_STREAM, "A"), to(two, NO_STREAM, "B")];
+    await client.multiStreamAppend([first, second]);
+    const more = { ...second, events: [...second.events, ...plain("C")] };
+    await assert.rejects(client.multiStreamAppend([first, more]), db.WrongExpectedVersionError);
+    assert.deepEqual([types(await read(one)), types(await read(two))], [["A"], ["B"]]);
+  });
+
+  test("again with a stream that was not among them is a conflict, and writes nothing", async () => {
+    const [one, two, other] = [fresh(), fresh(), fresh()];
+    const same = [to(one, NO_STREAM, "A"), to(two, NO_STREAM, "B")];
+    await client.multiStreamAppend(same);
+    await assert.rejects(client.multiStreamAppend([...same, to(other, NO_STREAM, "C")]), db.WrongExpectedVersionError);
+    await assert.rejects(read(other), db.StreamNotFoundError);
+    assert.deepEqual([types(await read(one)), types(await read(two))], [["A"], ["B"]]);
+  });
+
+  test("is one piece in $all, in order, at the position that is told", async () => {
+    const streams = Array.from({ length: 30 }, () => fresh());
+    const racing = client.multiStreamAppend([to(fresh(), NO_STREAM, "R", "R")]);
+    const done = await client.multiStreamAppend(streams.map((stream, at) => to(stream, NO_STREAM, `A${at}`, `B${at}`)));
+    await racing;
+    assert.deepEqual(done.responses, streams.map((streamName) => ({ streamName, revision: 1n })));
+    const whole = await all(client.readAll());
+    const first = whole.findIndex(({ event }) => event.streamId === streams[0]);
+    const piece = whole.slice(first, first + 60);
+    assert.deepEqual(types(piece), streams.flatMap((_, at) => [`A${at}`, `B${at}`]));
+    assert.equal(piece.at(-1).event.position.commit, done.position);
+  });
+
+  test("takes bytes as well as JSON, and properties come back as metadata", async () => {
+    const stream = fresh();
+    const id = randomUUID();
+    const bytes = binaryEvent({ id, type: "Bytes", data: Buffer.from([0, 255, 1]) });
+    const json = jsonEvent({ type: "order:v1.$x_y-z", data: [1, "ü", null], metadata: { $correlationId: id, mine: "höhe" } });
+    await client.multiStreamAppend([{ streamName: stream, expectedState: NO_STREAM, events: [bytes, json] }]);
+    const [first, second] = (await read(stream)).map(({ event }) => event);
+    assert.equal(first.id, id);
+    assert.equal(first.isJson, false);
+    assert.deepEqual([...first.data], [0, 255, 1]);
+    assert.match(first.metadata["$schema.format"], /^bytes$/i);
+    assert.equal(second.type, "order:v1.$x_y-z");
+    assert.deepEqual(second.data, [1, "ü", null]);
+    assert.equal(second.metadata.mine, "höhe");
+    const found = await all(client.readStream(`$bc-${id}`, { resolveLinkTos: true }));
+    assert.deepEqual(types(found), ["order:v1.$x_y-z"]);
+  });
+
+  test("may name a stream twice", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const done = await client.multiStreamAppend([to(one, ANY, "A"), to(two, ANY, "B"), to(one, ANY, "C")]);
+    assert.deepEqual(done.responses, [{ streamName: one, revision: 1n }, { streamName: two, revision: 0n }]);
+    assert.deepEqual(types(await read(one)), ["A", "C"]);
+  });
+
+  test("takes 7 MiB in one message", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const large = () => binaryEvent({ type: "Large", data: Buffer.alloc(3.5 * (1 << 20), 7) });
+    await client.multiStreamAppend([{ streamName: one, expectedState: NO_STREAM, events: [large(), large()] }]);
+    await client.appendRecords([one, two].map((streamName) => ({ streamName, record: large() })));
+    assert.deepEqual((await read(one)).map(({ event }) => event.data.length), [1, 2, 3].map(() => 3.5 * (1 << 20)));
+    assert.equal((await read(two)).length, 1);
+  });
+
+  test("to streams that were deleted: by what is expected of each", async () => {
+    for (const [state, fits] of [[ANY, true], [NO_STREAM, true], [1n, true], [0n, false]]) {
+      const [deleted] = await gone();
+      const beside = fresh();
+      const tried = client.multiStreamAppend([to(beside, ANY, "X"), to(deleted, state, "C")]);
+      if (fits) {
+        assert.equal((await tried).responses[1].revision, 2n);
+        assert.deepEqual(revisions(await read(deleted)), [2]);
+        continue;
+      }
+      await assert.rejects(tried, (error) => error instanceof db.WrongExpectedVersionError && error.streamName === deleted);
+      await assert.rejects(read(beside), db.StreamNotFoundError);
+    }
+    const [deleted] = await gone();
+    await assert.rejects(client.multiStreamAppend([to(deleted, STREAM_EXISTS, "C")]), told(FAILED_PRECONDITION, /deleted/));
+  });
+
+  test("to a stream with a tombstone, whatever is expected, writes nothing and names it", async () => {
+    const [, tombstoned] = await gone();
+    for (const state of [ANY, NO_STREAM, STREAM_EXISTS, 1n]) {
+      const beside = fresh();
+      await assert.rejects(client.multiStreamAppend([to(beside, ANY, "X"), to(tombstoned, state, "C")]), (error) => {
+        assert.ok(error instanceof db.StreamTombstonedError, `${state}: ${error.constructor.name}: ${error.message}`);
+        assert.equal(error.stream, tombstoned);
+        return true;
+      });
+      await assert.rejects(read(beside), db.StreamNotFoundError);
+    }
+  });
+
+  test("to a stream that has only metadata, which exists", async () => {
+    const stream = fresh();
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    const done = await client.multiStreamAppend([to(stream, STREAM_EXISTS, "A")]);
+    assert.equal(done.responses[0].revision, 0n);
+  });
+
+  test("that says what cannot be is refused, and writes nothing", async () => {
+    const beside = fresh();
+    const cases = [
+      ["no records", [to(fresh(), ANY)], INVALID_ARGUMENT, /record/],
+      ["no name", [to("", ANY, "A")], INVALID_ARGUMENT, /name/],
+      ["the name $$", [to("$$", ANY, "A")], INVALID_ARGUMENT, /name/],
+      ["no type", [to(fresh(), ANY, "")], INVALID_ARGUMENT, /type|schema/],
+      ["a type with a blank", [to(fresh(), ANY, "A B")], INVALID_ARGUMENT, /schema/],
+      ["a type with a slash", [to(fresh(), ANY, "A/B")], INVALID_ARGUMENT, /schema/],
+      ["an expectation that is none", [to(fresh(), -7n, "A")], INVALID_ARGUMENT, /-7/],
+    ];
+    for (const [name, requests, code, words] of cases) {
+      await assert.rejects(client.multiStreamAppend([to(beside, ANY, "A"), ...requests]), told(code, words), name);
+    }
+    const noId = { streamName: fresh(), expectedState: ANY, events: [{ ...plain("A")[0], id: "no-id" }] };
+    await assert.rejects(client.multiStreamAppend([to(beside, ANY, "A"), noId]), (error) => error.code === INVALID_ARGUMENT);
+    await assert.rejects(client.multiStreamAppend([]), told(FAILED_PRECONDITION, /no append requests were sent/));
+    await assert.rejects(read(beside), db.StreamNotFoundError);
+  });
 });
 
 describe("records with checks", () => {
@@ -198,5 +368,97 @@ describe("records with checks", () => {
 
   test("none are refused", async () => {
     await assert.rejects(client.appendRecords([], []));
+  });
+
+  test("are judged by each state that a check knows", async () => {
+    const [deleted, tombstoned] = await gone();
+    const [missing, there] = [fresh(), fresh()];
+    await client.appendToStream(there, events("A", "B"));
+    // What holds of each, and what is told where a check does not hold.
+    const streams = [
+      [missing, [NO_STREAM], NO_STREAM],
+      [there, [STREAM_EXISTS, 1n], 1n],
+      [deleted, [NO_STREAM, DELETED, 1n], DELETED],
+      [tombstoned, [NO_STREAM, TOMBSTONED], TOMBSTONED],
+    ];
+    for (const [stream, holding, actualState] of streams) {
+      for (const state of [NO_STREAM, STREAM_EXISTS, DELETED, TOMBSTONED, 0n, 1n]) {
+        const orders = fresh();
+        const tried = client.appendRecords([record(orders, "A")], [check(stream, state)]);
+        if (holding.includes(state)) {
+          await tried;
+          assert.equal((await read(orders)).length, 1);
+          continue;
+        }
+        await assert.rejects(tried, (error) => {
+          assert.ok(error instanceof db.AppendConsistencyViolationError, `${state}: ${error.constructor.name}: ${error.message}`);
+          assert.deepEqual(error.violations, [{ checkIndex: 0, streamName: stream, expectedState: state, actualState }]);
+          return true;
+        });
+        await assert.rejects(read(orders), db.StreamNotFoundError);
+      }
+    }
+  });
+
+  test("with a check that cannot be are refused", async () => {
+    const [orders, limit] = [fresh(), fresh()];
+    const refused = [
+      ["anything", [check(limit, ANY)]],
+      ["what is no state", [check(limit, -3n)]],
+      ["a stream twice", [check(limit, NO_STREAM), check(limit, NO_STREAM)]],
+      ["a stream twice, in capitals", [check(limit, NO_STREAM), check(limit.toUpperCase(), NO_STREAM)]],
+      ["no name", [check("", NO_STREAM)]],
+    ];
+    for (const [name, checks] of refused) {
+      await assert.rejects(client.appendRecords([record(orders, "A")], checks), (error) => error.code === INVALID_ARGUMENT, name);
+    }
+    await assert.rejects(client.appendRecords([], [check(limit, NO_STREAM)]), told(INVALID_ARGUMENT, /record/));
+    await assert.rejects(read(orders), db.StreamNotFoundError);
+  });
+
+  test("again give the first answer, though the checks hold no more", async () => {
+    const [guard, orders] = [fresh(), fresh()];
+    const [records, checks] = [[record(orders, "A"), record(guard, "B")], [check(guard, NO_STREAM)]];
+    const first = await client.appendRecords(records, checks);
+    await client.appendToStream(orders, events("Later"));
+    assert.deepEqual(await client.appendRecords(records, checks), first);
+    assert.deepEqual([types(await read(orders)), types(await read(guard))], [["A", "Later"], ["B"]]);
+    await assert.rejects(client.appendRecords([record(orders, "C")], checks), db.AppendConsistencyViolationError);
+  });
+
+  test("hold of a stream that has only metadata that it exists", async () => {
+    const [stream, orders] = [fresh(), fresh()];
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    await client.appendRecords([record(orders, "A")], [check(stream, STREAM_EXISTS)]);
+    assert.equal((await read(orders)).length, 1);
+  });
+
+  test("to a stream with a tombstone are refused, all of them", async () => {
+    const [, tombstoned] = await gone();
+    const beside = fresh();
+    await assert.rejects(client.appendRecords([record(beside, "A"), record(tombstoned, "B")]), (error) => {
+      assert.ok(error instanceof db.StreamTombstonedError, `${error.constructor.name}: ${error.message}`);
+      assert.equal(error.stream, tombstoned);
+      return true;
+    });
+    await assert.rejects(read(beside), db.StreamNotFoundError);
+  });
+
+  test("of too large a record, or too much in all, are refused", async () => {
+    const [one, two] = [fresh(), fresh()];
+    const large = (streamName, size) => ({ streamName, record: jsonEvent({ type: "Large", data: "x".repeat(size) }) });
+    const over = large(two, 4.5 * (1 << 20));
+    await assert.rejects(client.appendRecords([large(one, 1), over]), (error) => {
+      assert.ok(error instanceof db.AppendRecordSizeExceededError, `${error.constructor.name}: ${error.message}`);
+      assert.deepEqual([error.stream, error.recordId], [two, over.record.id]);
+      assert.ok(error.size > error.maxSize && error.maxSize > 0);
+      return true;
+    });
+    await assert.rejects(client.appendRecords([one, two, one].map((each) => large(each, 3 << 20))), (error) => {
+      assert.ok(error instanceof db.TransactionMaxSizeExceededError, `${error.constructor.name}: ${error.message}`);
+      assert.ok(error.size > error.maxSize && error.maxSize > 0);
+      return true;
+    });
+    for (const each of [one, two]) await assert.rejects(read(each), db.StreamNotFoundError);
   });
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { all, conflict, connect, db, events, expecting, fresh, old, revisions, types } from "./client.mjs";
+import { all, conflict, connect, connectTo, db, events, expecting, fresh, old, revisions, types } from "./client.mjs";
 import { serve } from "./server.mjs";
 import { send, service } from "./stubs.mjs";
 
@@ -123,6 +123,37 @@ describe("appending the same events again", () => {
     assert.equal(again.nextExpectedRevision, 1n);
   });
 
+  test("that it exists gives the first answer, also in a call of its own", async () => {
+    const stream = fresh();
+    await append(stream, events("A"));
+    const same = events("B");
+    const first = await append(stream, same, STREAM_EXISTS);
+    await append(stream, events("C"));
+    const credentials = { username: "admin", password: "changeit" };
+    for (const options of [{}, { credentials }]) {
+      const again = await client.appendToStream(stream, same, { ...expecting(STREAM_EXISTS), ...options });
+      assert.deepEqual([again.nextExpectedRevision, again.position], [1n, first.position]);
+    }
+    assert.deepEqual(types(await read(stream)), ["A", "B", "C"]);
+  });
+
+  test("to a stream that was deleted since writes them once more only where that is expected", async () => {
+    const stream = fresh();
+    const same = events("A");
+    await append(stream, same, NO_STREAM);
+    await client.deleteStream(stream);
+    assert.equal((await append(stream, events("B"), NO_STREAM)).nextExpectedRevision, 1n);
+    assert.deepEqual(types(await read(stream)), ["B"]);
+  });
+
+  test("many at once writes them once", async () => {
+    const stream = fresh();
+    const same = events("A", "B");
+    const answers = await Promise.all(Array.from({ length: 10 }, () => append(stream, same, NO_STREAM)));
+    for (const answer of answers) assert.deepEqual(answer, answers[0]);
+    assert.deepEqual(types(await read(stream)), ["A", "B"]);
+  });
+
   test("to another stream is another append", async () => {
     const same = events("A");
     const [one, two] = [fresh(), fresh()];
@@ -162,6 +193,67 @@ describe("what is appended", () => {
     await append(stream, [], 0n);
     await assert.rejects(append(stream, [], NO_STREAM), wrongVersion(stream, NO_STREAM, 0n));
     assert.equal((await read(stream)).length, 1);
+  });
+
+  test("of all at once may not be over the limit, which is told", async () => {
+    const stream = fresh();
+    const many = Array.from({ length: 3 }, () => binaryEvent({ type: "Large", data: Buffer.alloc(3 << 20, 7) }));
+    const tooMuch = (error) => {
+      assert.ok(error instanceof db.MaxAppendSizeExceededError, `${error.constructor.name}: ${error.message}`);
+      assert.equal(error.maxAppendSize, 8 << 20);
+      return true;
+    };
+    await assert.rejects(append(stream, many, ANY), tooMuch);
+    const credentials = { username: "admin", password: "changeit" };
+    await assert.rejects(client.appendToStream(stream, many, { credentials }), tooMuch);
+    await assert.rejects(read(stream), db.StreamNotFoundError);
+    assert.equal((await append(stream, many.slice(0, 2), NO_STREAM)).nextExpectedRevision, 1n);
+  });
+
+  test("and is not as expected is told without an error, where the connection says so", async () => {
+    const lenient = connectTo(`//127.0.0.1:${server.port}?tls=false&throwOnAppendFailure=false`);
+    const stream = fresh();
+    const credentials = { username: "admin", password: "changeit" };
+    try {
+      assert.equal((await lenient.appendToStream(stream, events("A"), expecting(NO_STREAM))).success, true);
+      const inBatch = await lenient.appendToStream(stream, events("B"), expecting(7n));
+      assert.deepEqual([inBatch.success, inBatch.position], [false, undefined]);
+      const inCall = await lenient.appendToStream(stream, events("B"), { ...expecting(NO_STREAM), credentials });
+      assert.deepEqual([inCall.success, inCall.nextExpectedRevision, inCall.position], [false, 0n, undefined]);
+    } finally {
+      await lenient.dispose();
+    }
+    assert.deepEqual(types(await read(stream)), ["A"]);
+  });
+
+  test("may be of 7 MiB in one message", async () => {
+    const stream = fresh();
+    const two = Array.from({ length: 2 }, () => binaryEvent({ type: "Large", data: Buffer.alloc(3.5 * (1 << 20), 7) }));
+    const done = await client.appendToStream(stream, two, { ...expecting(NO_STREAM), batchAppendSize: 16 << 20 });
+    assert.equal(done.nextExpectedRevision, 1n);
+    assert.deepEqual((await read(stream)).map(({ event }) => event.data.length), [3.5 * (1 << 20), 3.5 * (1 << 20)]);
+  });
+
+  test("may be nothing to a stream that has only metadata, which exists", async () => {
+    const stream = fresh();
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    await append(stream, [], STREAM_EXISTS);
+    await client.appendToStream(stream, [], { ...expecting(STREAM_EXISTS), credentials: { username: "admin", password: "changeit" } });
+    await assert.rejects(read(stream), db.StreamNotFoundError);
+  });
+
+  test("may not be nothing where the stream is deleted and has to exist", async () => {
+    const stream = fresh();
+    await append(stream, events("A"));
+    await client.deleteStream(stream);
+    const credentials = { username: "admin", password: "changeit" };
+    for (const options of [{}, { credentials }]) {
+      await assert.rejects(client.appendToStream(stream, [], { ...expecting(STREAM_EXISTS), ...options }), (error) => {
+        assert.ok(error instanceof db.StreamDeletedError, `${error.constructor.name}: ${error.message}`);
+        assert.equal(error.streamName, stream);
+        return true;
+      });
+    }
   });
 
   test("may be many, in parts, and many appends at once", async () => {
@@ -449,7 +541,23 @@ describe("deleting", () => {
   }
 
   test("what is not there cannot be deleted", async () => {
-    await assert.rejects(client.deleteStream(fresh()), db.WrongExpectedVersionError);
+    for (const expectedRevision of [ANY, 3n]) {
+      const stream = fresh();
+      await assert.rejects(client.deleteStream(stream, { expectedRevision }), (error) => {
+        assert.ok(error instanceof db.WrongExpectedVersionError, `${error.constructor.name}: ${error.message}`);
+        assert.equal(error.streamName, stream);
+        assert.match(error.message, new RegExp(`Stream: ${stream}, Expected version: -?\\d+, Actual version: -1`));
+        return true;
+      });
+    }
+  });
+
+  test("nothing is appended to what was deleted, but for what is expected of it", async () => {
+    const stream = fresh();
+    await append(stream, events("A", "B"));
+    await client.deleteStream(stream);
+    for (const state of [0n, 2n]) await assert.rejects(append(stream, events("C"), state), db.WrongExpectedVersionError);
+    await assert.rejects(read(stream), notFound);
   });
 
   test("a tombstone is for ever", async () => {

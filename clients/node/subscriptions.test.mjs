@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { all, collect, connect, db, events, fresh, old, revisions, soon, types, until } from "./client.mjs";
 import { serve } from "./server.mjs";
 
@@ -116,6 +117,51 @@ describe("of a stream", () => {
     }
   });
 
+  test("shows what metadata leaves, and all that comes", async () => {
+    const hiding = [[{ truncateBefore: 3 }, [3, 4]], [{ maxCount: 1 }, [4]], [{ maxCount: 4, truncateBefore: 2 }, [2, 3, 4]]];
+    for (const [metadata, left] of hiding) {
+      const stream = fresh();
+      await append(stream, "A", "B", "C", "D", "E");
+      await client.setStreamMetadata(stream, metadata);
+      const subscription = client.subscribeToStream(stream, { fromRevision: START });
+      const seen = collect(subscription);
+      await until(() => seen.caughtUp.length > 0, "caught up");
+      assert.deepEqual(revisions(seen.events), left);
+      await append(stream, "F", "G");
+      assert.deepEqual(revisions(await seen.first(left.length + 2)), [...left, 5, 6]);
+      await subscription.unsubscribe();
+      const rest = client.subscribeToStream(stream, { fromRevision: 0n });
+      const after = collect(rest);
+      await until(() => after.caughtUp.length > 0, "caught up");
+      assert.deepEqual(revisions(after.events), revisions(await all(client.readStream(stream))));
+      await rest.unsubscribe();
+    }
+  });
+
+  test("shows nothing that is too old, and what comes", async () => {
+    const stream = fresh();
+    await append(stream, "A", "B");
+    await client.setStreamMetadata(stream, { maxAge: 1 });
+    await sleep(1_500);
+    const subscription = client.subscribeToStream(stream, { fromRevision: START });
+    const seen = collect(subscription);
+    await until(() => seen.caughtUp.length > 0, "caught up");
+    await append(stream, "C");
+    assert.deepEqual(revisions(await seen.first(1)), [2]);
+    await subscription.unsubscribe();
+  });
+
+  test("of metadata, live", async () => {
+    const stream = fresh();
+    const subscription = client.subscribeToStream(`$$${stream}`, { fromRevision: START });
+    const seen = collect(subscription);
+    await client.setStreamMetadata(stream, { maxCount: 5 });
+    await client.setStreamMetadata(stream, { maxCount: 6 });
+    const found = await seen.first(2);
+    assert.deepEqual(found.map(({ event }) => event.data.$maxCount), [5, 6]);
+    await subscription.unsubscribe();
+  });
+
   test("a slow reader gets all of it", async () => {
     const stream = fresh();
     await append(stream, ...Array.from({ length: 300 }, () => "E"));
@@ -155,11 +201,36 @@ describe("of $all", () => {
     for (const each of [whole, rest, live]) await each.unsubscribe();
   });
 
+  test("shows what metadata hides", async () => {
+    const stream = fresh();
+    await append(stream, "A", "B", "C");
+    await client.setStreamMetadata(stream, { maxCount: 1 });
+    const filter = db.streamNameFilter({ prefixes: [stream] });
+    const subscription = client.subscribeToAll({ fromPosition: START, filter });
+    assert.deepEqual(revisions(await collect(subscription).first(3)), [0, 1, 2]);
+    await subscription.unsubscribe();
+  });
+
+  test("shows deletions and tombstones", async () => {
+    const [deleted, closed] = [fresh(), fresh()];
+    const subscription = client.subscribeToAll({ fromPosition: END });
+    const seen = collect(subscription);
+    await until(() => seen.caughtUp.length > 0, "caught up");
+    for (const stream of [deleted, closed]) await append(stream, "A");
+    await client.deleteStream(deleted);
+    await client.tombstoneStream(closed);
+    const found = await seen.first(4);
+    const told = found.map(({ event }) => [event.streamId, event.type]);
+    assert.deepEqual(told, [[deleted, "A"], [closed, "A"], [`$$${deleted}`, "$metadata"], [closed, "$streamDeleted"]]);
+    await subscription.unsubscribe();
+  });
+
   for (const [name, filter] of [
     ["streams by prefix", (tag) => db.streamNameFilter({ prefixes: [`x${tag}`, `${tag}-`] })],
     ["streams by expression", (tag) => db.streamNameFilter({ regex: `^${tag}-.*` })],
     ["types by prefix", (tag) => db.eventTypeFilter({ prefixes: [`${tag}-`] })],
     ["types by expression", (tag) => db.eventTypeFilter({ regex: `^${tag}-[A-Z]$` })],
+    ["streams by an expression in the middle", (tag) => db.streamNameFilter({ regex: `${tag.slice(1)}-\\d` })],
   ]) {
     test(`filtered: ${name}`, async () => {
       const tag = `f${randomUUID().slice(0, 8)}`;
@@ -214,6 +285,33 @@ describe("of $all", () => {
     await until(() => seen.events.some(({ event }) => event.streamId === stream), "the event");
     assert.ok(seen.events.every(({ event }) => !event.type.startsWith("$")));
     await subscription.unsubscribe();
+  });
+
+  test("filtered by what is not to be in it", async () => {
+    const tag = `n${randomUUID().slice(0, 8)}`;
+    await append(fresh(), `${tag}-A`, `${tag}-Not`, `${tag}-B`);
+    const filter = db.eventTypeFilter({ regex: `^(?!.*-Not$)${tag}-` });
+    const subscription = client.subscribeToAll({ fromPosition: START, filter });
+    const seen = collect(subscription);
+    await until(() => seen.caughtUp.length > 0, "caught up");
+    assert.deepEqual(types(seen.events), [`${tag}-A`, `${tag}-B`]);
+    await subscription.unsubscribe();
+  });
+
+  test("filtered from the end, and from a position", async () => {
+    const stream = fresh();
+    await append(stream, "A", "B");
+    const [first] = await all(client.readStream(stream));
+    const filter = () => db.streamNameFilter({ prefixes: [stream] });
+    const live = client.subscribeToAll({ fromPosition: END, filter: filter() });
+    const rest = client.subscribeToAll({ fromPosition: first.event.position, filter: filter() });
+    const [l, r] = [live, rest].map(collect);
+    await until(() => [l, r].every(({ caughtUp }) => caughtUp.length > 0), "both caught up");
+    await append(fresh(), "No");
+    await append(stream, "C");
+    assert.deepEqual(types(await l.first(1)), ["C"]);
+    assert.deepEqual(types(await r.first(2)), ["B", "C"]);
+    for (const each of [live, rest]) await each.unsubscribe();
   });
 
   test("filtered by what is no expression is refused, and the server goes on", async () => {

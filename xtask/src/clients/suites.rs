@@ -59,10 +59,13 @@ const AREAS: &[&str] = &[
     "multi",
     "links",
     "subscriptions",
+    "deadlines",
     "restart",
     "auth",
+    "rights",
     "users",
     "persistent",
+    "groups",
     "readme",
 ];
 
