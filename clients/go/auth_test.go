@@ -306,6 +306,34 @@ func TestAuthSystem(t *testing.T) {
 	equal(t, fmt.Sprint(users_[0].Event.EventType, " ", string(users_[0].Event.Data), string(users_[1].Event.Data)), "$User adminops")
 }
 
+func TestAuthSettings(t *testing.T) {
+	_, admin, nobody := guarded(t)
+	anna(t, admin)
+	stream := fresh("go")
+	appendTo(t, admin, stream, db.NoStream{}, "A")
+	settings := events("update-default-acl")
+	settings[0].Data = []byte(`{"$userStreamAcl":{"$r":"$ops","$w":["anna"]},"$systemStreamAcl":{"$r":"anna"}}`)
+	appended(t, admin, "$settings", settings...)
+	judged(t, "read", [4]db.ErrorCode{unknown, denied, allowed, allowed}, calls(t, stream)["read"], admin, nobody)
+	judged(t, "append", [4]db.ErrorCode{unknown, allowed, denied, allowed}, calls(t, stream)["append"], admin, nobody)
+	judged(t, "read $users", [4]db.ErrorCode{unknown, allowed, denied, allowed}, calls(t, "$users")["read"], admin, nobody)
+	// A list of the stream's own goes before.
+	var acl db.Acl
+	acl.AddReadRoles("anna")
+	set(t, admin, stream, func(metadata *db.StreamMetadata) { metadata.SetAcl(acl) })
+	judged(t, "read with a list", [4]db.ErrorCode{unknown, allowed, denied, allowed}, calls(t, stream)["read"], admin, nobody)
+}
+
+func TestAuthConsumerIsNamed(t *testing.T) {
+	server, admin, _ := guarded(t)
+	stream := grouped(t, admin, nil, "A")
+	ops := connect(t, fmt.Sprintf("kurrentdb://ops:changeit@127.0.0.1:%d?connectionName=here&tlsCAFile=%s", server.port, filepath.Join(server.directory, "..", "go-ca.pem")))
+	equal(t, open(t, ops, stream, 7).types(t, 1), "A")
+	info := told(t, admin, stream, func(info *db.PersistentSubscriptionInfo) bool { return info.Stats.TotalInFlightMessages == 0 })
+	equal(t, fmt.Sprint(len(info.Connections), info.Connections[0].AvailableSlots), "1 7")
+	equal(t, info.Connections[0].Username, "ops")
+}
+
 func TestAuthMulti(t *testing.T) {
 	server, admin, nobody := guarded(t)
 	ops := secure(t, server, "ops:changeit@")

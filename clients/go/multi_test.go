@@ -140,6 +140,26 @@ func TestMultiNone(t *testing.T) {
 	}
 }
 
+func TestMultiCannotBe(t *testing.T) {
+	client := plain(t, serve(t))
+	beside := fresh("go")
+	for what, wrong := range map[string]db.AppendStreamRequest{
+		"no name": to("", db.Any{}, worded("X")...), "no records": to(fresh("go"), db.Any{}), "no type": to(fresh("go"), db.Any{}, worded("")...),
+	} {
+		_, err := toMany(t, client, to(beside, db.Any{}, worded("X")...), wrong)
+		if err == nil || !strings.Contains(err.Error(), "code = InvalidArgument") {
+			t.Fatalf("%s is not refused: %v", what, err)
+		}
+	}
+	missing(t, client, beside)
+	// One stream may come more than once.
+	_, err := toMany(t, client, to(beside, db.NoStream{}, worded("A")...), to(fresh("go"), db.Any{}, worded("X")...), to(beside, db.Any{}, worded("B")...))
+	must(t, err)
+	found, err := read(t, client, beside, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, numbers(found), "0 1")
+}
+
 func record(stream, name string) db.AppendRecord {
 	return db.AppendRecord{Stream: stream, Record: worded(name)[0]}
 }

@@ -199,6 +199,55 @@ func TestPersistentRefusesSettings(t *testing.T) {
 	}
 }
 
+func TestPersistentGroupMadeAnew(t *testing.T) {
+	client := plain(t, serve(t))
+	change := func(settings *db.PersistentSubscriptionSettings) {
+		settings.CheckpointAfter, settings.CheckpointLowerBound, settings.CheckpointUpperBound = 50, 1, 1
+	}
+	stream := grouped(t, client, change, "A", "B")
+	seen := open(t, client, stream, 0)
+	equal(t, seen.types(t, 1), "A")
+	must(t, seen.Nack("later", db.NackActionPark, seen.next(t).Event))
+	parked(t, client, stream, 1)
+	settled(t, client, stream, 1)
+	// One that is changed goes on where it was, and keeps what is parked.
+	must(t, client.UpdatePersistentSubscription(soon(t), stream, "group", fromStart(change)))
+	lost(t, seen.end(t), stream)
+	appendTo(t, client, stream, db.Any{}, "C")
+	equal(t, open(t, client, stream, 0).types(t, 1), "C")
+	parked(t, client, stream, 1)
+	// One that is deleted and made again knows nothing.
+	must(t, client.DeletePersistentSubscription(soon(t), stream, "group", db.DeletePersistentSubscriptionOptions{}))
+	must(t, client.CreatePersistentSubscription(soon(t), stream, "group", fromStart(change)))
+	parked(t, client, stream, 0)
+	equal(t, open(t, client, stream, 0).types(t, 3), "A B C")
+}
+
+func TestPersistentReplayOfAll(t *testing.T) {
+	client := plain(t, serve(t))
+	settings := db.SubscriptionSettingsDefault()
+	settings.CheckpointAfter, settings.CheckpointLowerBound, settings.CheckpointUpperBound = 50, 1, 1
+	options := db.PersistentAllSubscriptionOptions{Settings: &settings, StartFrom: db.Start{}, Filter: &db.SubscriptionFilter{Type: db.StreamFilterType, Prefixes: []string{"go-"}}}
+	must(t, client.CreatePersistentSubscriptionToAll(soon(t), "group", options))
+	subscription, err := client.SubscribeToPersistentSubscriptionToAll(soon(t), "group", db.SubscribeToPersistentSubscriptionOptions{})
+	seen := hear(t, subscription, err)
+	done := appendTo(t, client, "go-1", db.NoStream{}, "A")
+	must(t, seen.Nack("later", db.NackActionPark, seen.next(t).Event))
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		info, err := client.GetPersistentSubscriptionInfoToAll(soon(t), "group", db.GetPersistentSubscriptionOptions{})
+		must(t, err)
+		if at := info.Stats.LastCheckpointedPosition; info.Stats.ParkedMessagesCount == 1 && at != nil && at.Commit >= done.CommitPosition {
+			equal(t, info.Stats.LastKnownPosition.Commit >= done.CommitPosition, true)
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it is not told within 20 s: %+v", info.Stats)
+		}
+	}
+	must(t, client.ReplayParkedMessagesToAll(soon(t), "group", db.ReplayParkedMessagesOptions{}))
+	equal(t, seen.types(t, 1), "A")
+}
+
 func TestPersistentTooManyConsumers(t *testing.T) {
 	client := plain(t, serve(t))
 	stream := grouped(t, client, func(settings *db.PersistentSubscriptionSettings) { settings.MaxSubscriberCount = 1 }, "A")
@@ -428,8 +477,7 @@ func TestPersistentListed(t *testing.T) {
 
 func TestPersistentLinks(t *testing.T) {
 	client := plain(t, serve(t))
-	category := "golinks"
-	one, two := fresh(category), fresh(category)
+	one, two := fresh("golinks"), fresh("golinks")
 	appendTo(t, client, one, db.NoStream{}, "A")
 	options := fromStart(func(settings *db.PersistentSubscriptionSettings) { settings.ResolveLinkTos = true })
 	must(t, client.CreatePersistentSubscription(soon(t), "$ce-golinks", "group", options))

@@ -493,6 +493,9 @@ func TestStreamsDeletionAgain(t *testing.T) {
 	}
 	stream := fresh("go")
 	conflict(deletion(stream, db.Any{}), "Delete", stream, -2, -1)
+	conflict(deletion(stream, db.StreamExists{}), "Delete", stream, -4, -1)
+	conflict(tombstone(stream, db.StreamExists{}), "Tombstone", stream, -4, -1)
+	conflict(tombstone(stream, db.Revision(0)), "Tombstone", stream, 0, -1)
 	appendTo(t, client, stream, db.NoStream{}, "A", "B")
 	conflict(deletion(stream, db.Revision(7)), "Delete", stream, 7, 1)
 	conflict(tombstone(stream, db.Revision(7)), "Tombstone", stream, 7, 1)

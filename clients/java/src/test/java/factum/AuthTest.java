@@ -217,6 +217,36 @@ class AuthTest {
     }
 
     @Test
+    void settings() throws Exception {
+        try (Guarded all = new Guarded()) {
+            String stream = fresh("java");
+            get(all.admin.appendToStream(stream, events("A")));
+            String settings = "{\"$userStreamAcl\":{\"$r\":\"$ops\",\"$w\":[\"anna\"]},\"$systemStreamAcl\":{\"$r\":\"anna\"}}";
+            get(all.admin.appendToStream("$settings", EventDataBuilder.json("update-default-acl", settings.getBytes()).build()));
+            List<Status.Code> anna = List.of(UNKNOWN, OK, DENIED, OK);
+            all.judged("read", OPERATORS, calls(stream).get("read"));
+            all.judged("append", anna, calls(stream).get("append"));
+            all.judged("read $users", anna, calls("$users").get("read"));
+            // A list of the stream's own goes before.
+            StreamMetadata set = new StreamMetadata();
+            set.setAcl(Acls.newStreamAcl().addReadRoles("anna"));
+            get(all.admin.setStreamMetadata(stream, set));
+            all.judged("read with a list", anna, calls(stream).get("read"));
+        }
+    }
+
+    @Test
+    void aConsumerIsNamed() throws Exception {
+        try (Guarded all = new Guarded()) {
+            String stream = fresh("java");
+            get(of(all.admin).createToStream(stream, "group"));
+            get(of(all.ops).subscribeToStream(stream, "group", SubscribePersistentSubscriptionOptions.get().bufferSize(7), new PersistentTest.Consumer()));
+            var connections = get(of(all.admin).getInfoToStream(stream, "group")).orElseThrow().getConnections();
+            assertEquals(List.of(1, "ops", 7L), List.of(connections.size(), connections.get(0).getUsername(), connections.get(0).getAvailableSlots()));
+        }
+    }
+
+    @Test
     void appendsToMany() throws Exception {
         try (Guarded all = new Guarded()) {
             String open = fresh("java"), closed = fresh("java");

@@ -103,4 +103,17 @@ class MultiTest {
     void none() throws Exception {
         assertEquals(Status.Code.FAILED_PRECONDITION, code(append()));
     }
+
+    @Test
+    void whatCannotBe() throws Exception {
+        String beside = fresh("java");
+        for (AppendStreamRequest wrong : List.of(
+            to("", StreamState.any(), events("X")), to(fresh("java"), StreamState.any()), to(fresh("java"), StreamState.any(), events("")))) {
+            assertEquals(Status.Code.INVALID_ARGUMENT, code(append(to(beside, StreamState.any(), events("X")), wrong)));
+        }
+        missing(beside);
+        // One stream may come more than once.
+        get(append(to(beside, StreamState.noStream(), events("A")), to(fresh("java"), StreamState.any(), events("X")), to(beside, StreamState.any(), events("B"))));
+        assertEquals("0 1", numbers(get(client.readStream(beside, ReadStreamOptions.get()))));
+    }
 }

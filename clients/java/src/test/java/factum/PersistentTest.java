@@ -211,6 +211,53 @@ class PersistentTest {
     }
 
     @Test
+    void aGroupMadeAnew() throws Exception {
+        var options = fromStart().checkpointAfterInMs(50).checkpointLowerBound(1).checkpointUpperBound(1);
+        String stream = grouped(options, "A", "B");
+        Consumer seen = open(stream, 10);
+        assertEquals("A", seen.types(1));
+        seen.nack(NackAction.Park);
+        parked(stream, 1);
+        settled(groups, stream, NamedConsumerStrategy.ROUND_ROBIN, 1);
+        // One that is changed goes on where it was, and keeps what is parked.
+        get(groups.updateToStream(stream, "group", UpdatePersistentSubscriptionToStreamOptions.get().fromStart()));
+        seen.lost(stream);
+        get(client.appendToStream(stream, events("C")));
+        assertEquals("C", open(stream, 10).types(1));
+        parked(stream, 1);
+        // One that is deleted and made again knows nothing.
+        get(groups.deleteToStream(stream, "group"));
+        get(groups.createToStream(stream, "group", options));
+        parked(stream, 0);
+        assertEquals("A B C", open(stream, 10).types(3));
+    }
+
+    @Test
+    void replayOfAll() throws Exception {
+        String tag = fresh("java");
+        SubscriptionFilter filter = SubscriptionFilter.newBuilder().addStreamNamePrefix(tag).build();
+        get(groups.createToAll(tag, CreatePersistentSubscriptionToAllOptions.get().fromStart().filter(filter).checkpointAfterInMs(50).checkpointLowerBound(1).checkpointUpperBound(1)));
+        Consumer seen = new Consumer();
+        seen.subscription = get(groups.subscribeToAll(tag, seen));
+        Position at = get(client.appendToStream(tag, events("A"))).getLogPosition();
+        seen.nack(NackAction.Park);
+        for (int round = 0; ; round++) {
+            PersistentSubscriptionToAllStats stats = get(groups.getInfoToAll(tag)).orElseThrow().getStats();
+            Position done = stats.getLastCheckpointedEventPosition().orElse(at);
+            if (stats.getParkedMessageCount() == 1 && stats.getLastCheckpointedEventPosition().isPresent() && done.compareTo(at) >= 0) {
+                assertTrue(stats.getLastKnownEventPosition().orElseThrow().compareTo(at) >= 0);
+                break;
+            }
+            assertTrue(round < 400, "it is not told: " + stats);
+            Thread.sleep(50);
+        }
+        get(groups.replayParkedMessagesToAll(tag));
+        assertEquals("A", seen.types(1));
+        seen.subscription.stop();
+        get(groups.deleteToAll(tag));
+    }
+
+    @Test
     void tooManyConsumers() throws Exception {
         String stream = grouped(fromStart().maxSubscriberCount(1), "A");
         Consumer first = open(stream, 10);
