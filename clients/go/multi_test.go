@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	db "github.com/kurrent-io/KurrentDB-Client-Go/kurrentdb"
 )
 
@@ -158,6 +159,17 @@ func TestMultiCannotBe(t *testing.T) {
 	found, err := read(t, client, beside, db.ReadStreamOptions{})
 	must(t, err)
 	equal(t, numbers(found), "0 1")
+}
+
+func TestMultiWithoutAnId(t *testing.T) {
+	client := plain(t, serve(t))
+	stream, nameless := fresh("go"), worded("X")
+	nameless[0].EventID = uuid.Nil
+	_, err := toMany(t, client, to(stream, db.Any{}, nameless...))
+	if err == nil || !strings.Contains(err.Error(), "code = InvalidArgument") {
+		t.Fatalf("it is not refused: %v", err)
+	}
+	missing(t, client, stream)
 }
 
 func record(stream, name string) db.AppendRecord {

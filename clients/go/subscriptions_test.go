@@ -147,6 +147,19 @@ func TestSubscriptionsOfAStreamFrom(t *testing.T) {
 	equal(t, numbers(next(t, end, 1)), "3")
 }
 
+func TestSubscriptionsCaughtUpFromTheEnd(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, "A", "B", "C")
+	subscription, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.End{}})
+	must(t, err)
+	defer subscription.Close()
+	revision := caught(t, subscription).StreamRevision
+	if revision == nil || *revision != 2 {
+		t.Fatalf("caught up at %v, wanted 2", revision)
+	}
+}
+
 func TestSubscriptionsOfWhatIsNotThere(t *testing.T) {
 	client := plain(t, serve(t))
 	stream := fresh("go")

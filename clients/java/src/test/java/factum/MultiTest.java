@@ -116,4 +116,12 @@ class MultiTest {
         get(append(to(beside, StreamState.noStream(), events("A")), to(fresh("java"), StreamState.any(), events("X")), to(beside, StreamState.any(), events("B"))));
         assertEquals("0 1", numbers(get(client.readStream(beside, ReadStreamOptions.get()))));
     }
+
+    @Test
+    void withoutAnId() throws Exception {
+        String stream = fresh("java");
+        EventData nameless = EventDataBuilder.json(new UUID(0, 0), "X", "{}".getBytes()).build();
+        assertEquals(Status.Code.INVALID_ARGUMENT, code(append(to(stream, StreamState.any(), nameless))));
+        missing(stream);
+    }
 }

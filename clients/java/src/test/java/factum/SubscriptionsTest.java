@@ -77,6 +77,19 @@ class SubscriptionsTest {
     }
 
     @Test
+    void caughtUpFromTheEnd() throws Exception {
+        try (Server server = new Server()) {
+            KurrentDBClient client = server.client();
+            String stream = fresh("java");
+            get(client.appendToStream(stream, events("A", "B", "C")));
+            Seen seen = new Seen();
+            Subscription subscription = get(client.subscribeToStream(stream, seen, SubscribeToStreamOptions.get().fromEnd()));
+            assertEquals(2L, seen.caughtUpAt.get(20, TimeUnit.SECONDS).revision());
+            subscription.stop();
+        }
+    }
+
+    @Test
     void ofWhatIsNotThere() throws Exception {
         try (Server server = new Server()) {
             KurrentDBClient client = server.client();
