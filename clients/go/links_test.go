@@ -94,6 +94,27 @@ func TestLinksOfATypeAndACorrelation(t *testing.T) {
 	}
 }
 
+func TestLinksOfACategoryToWhatIsGone(t *testing.T) {
+	client := plain(t, serve(t))
+	for _, stream := range []string{"golinks-deleted", "golinks-buried", "golinks-hidden"} {
+		appendTo(t, client, stream, db.NoStream{}, "A")
+	}
+	appendTo(t, client, "golinks-hidden", db.Any{}, "B")
+	_, err := client.DeleteStream(soon(t), "golinks-deleted", db.DeleteStreamOptions{})
+	must(t, err)
+	_, err = client.TombstoneStream(soon(t), "golinks-buried", db.TombstoneStreamOptions{})
+	must(t, err)
+	set(t, client, "golinks-hidden", func(metadata *db.StreamMetadata) { metadata.SetTruncateBefore(1) })
+	found, err := read(t, client, "$ce-golinks", db.ReadStreamOptions{ResolveLinkTos: true})
+	must(t, err)
+	equal(t, numbers(found), "0 1 2 3")
+	for at, each := range found {
+		if (each.Event == nil) != (at < 3) {
+			t.Errorf("link %d to %s: event %v", at, each.Link.Data, each.Event)
+		}
+	}
+}
+
 func TestLinksOfAllStreams(t *testing.T) {
 	client := plain(t, serve(t))
 	one, two := fresh("go"), fresh("go")

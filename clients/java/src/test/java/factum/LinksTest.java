@@ -67,6 +67,21 @@ class LinksTest {
     }
 
     @Test
+    void ofACategoryToWhatIsGone() throws Exception {
+        String category = "java" + UUID.randomUUID().toString().substring(0, 8);
+        for (String stream : List.of("-deleted", "-buried", "-hidden")) get(client.appendToStream(category + stream, events("A")));
+        get(client.appendToStream(category + "-hidden", events("B")));
+        get(client.deleteStream(category + "-deleted"));
+        get(client.tombstoneStream(category + "-buried"));
+        StreamMetadata set = new StreamMetadata();
+        set.setTruncateBefore(1L);
+        get(client.setStreamMetadata(category + "-hidden", set));
+        List<ResolvedEvent> found = resolved("$ce-" + category);
+        assertEquals(List.of(0L, 1L, 2L, 3L), found.stream().map(each -> each.getLink().getRevision()).toList());
+        assertEquals(List.of(true, true, true, false), found.stream().map(each -> each.getEvent() == null).toList());
+    }
+
+    @Test
     void ofATypeAndACorrelation() throws Exception {
         String one = fresh("java"), two = fresh("java"), of = UUID.randomUUID().toString(), type = fresh("Type");
         EventData[] both = new EventData[2];
