@@ -129,6 +129,23 @@ func TestLinksOfAllStreams(t *testing.T) {
 		}
 	}
 	equal(t, fmt.Sprint(own), "[A C]")
+	// The streams of a category, each by its first event.
+	found, err = read(t, client, "$category-go", db.ReadStreamOptions{ResolveLinkTos: true})
+	must(t, err)
+	equal(t, fmt.Sprint(found[0].Event.StreamID, found[1].Event.StreamID, len(found)), fmt.Sprint(one, two, 2))
+}
+
+func TestLinksOfAppendsToMany(t *testing.T) {
+	client := plain(t, serve(t))
+	made, of := worded("A"), uuid.NewString()
+	made[0].Metadata = fmt.Appendf(nil, `{"$correlationId":%q}`, of)
+	_, err := toMany(t, client, to("golinks-1", db.NoStream{}, made...))
+	must(t, err)
+	for _, index := range []string{"$bc-" + of, "$ce-golinks", "$et-A"} {
+		found, err := read(t, client, index, db.ReadStreamOptions{ResolveLinkTos: true})
+		must(t, err)
+		equal(t, found[0].Event.EventID, made[0].EventID)
+	}
 }
 
 func TestLinksCannotBeWrittenTo(t *testing.T) {

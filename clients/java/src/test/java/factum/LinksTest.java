@@ -113,6 +113,19 @@ class LinksTest {
         get(client.appendToStream(two, events("C")));
         var own = resolved("$streams").stream().filter(each -> each.getEvent() != null && List.of(one, two).contains(each.getEvent().getStreamId()));
         assertEquals(List.of("A", "C"), own.map(each -> each.getEvent().getEventType()).toList());
+        // The streams of a category, each by its first event.
+        own = resolved("$category-java").stream().filter(each -> each.getEvent() != null && List.of(one, two).contains(each.getEvent().getStreamId()));
+        assertEquals(List.of("A", "C"), own.map(each -> each.getEvent().getEventType()).toList());
+    }
+
+    @Test
+    void ofAppendsToMany() throws Exception {
+        String category = "java" + UUID.randomUUID().toString().substring(0, 8), of = UUID.randomUUID().toString();
+        EventData made = EventDataBuilder.json(category, "{}".getBytes()).metadataAsBytes(("{\"$correlationId\":\"" + of + "\"}").getBytes()).build();
+        get(client.multiStreamAppend(List.of(MultiTest.to(category + "-1", StreamState.noStream(), made)).iterator()));
+        for (String index : List.of("$bc-" + of, "$ce-" + category, "$et-" + category)) {
+            assertEquals(made.getEventId(), resolved(index).get(0).getEvent().getEventId(), index);
+        }
     }
 
     @Test
