@@ -24,8 +24,12 @@ func to(stream string, state db.StreamState, events ...db.EventData) db.AppendSt
 	return db.AppendStreamRequest{StreamName: stream, Events: slices.Values(events), ExpectedStreamState: state}
 }
 
-func toMany(t *testing.T, client *db.Client, requests ...db.AppendStreamRequest) (*db.MultiStreamAppendResponse, error) {
-	return client.MultiStreamAppend(soon(t), slices.Values(requests))
+func toMany(t *testing.T, client *db.Client, requests ...db.AppendStreamRequest) (done *db.MultiStreamAppendResponse, err error) {
+	err = asked(func() error {
+		done, err = client.MultiStreamAppend(soon(t), slices.Values(requests))
+		return err
+	})
+	return done, err
 }
 
 func missing(t *testing.T, client *db.Client, stream string) {
