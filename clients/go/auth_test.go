@@ -94,7 +94,7 @@ func judged(t *testing.T, what string, wanted [4]db.ErrorCode, call func(*db.Cli
 		as     *db.Credentials
 	}{{nobody, nil}, {nobody, asAnna}, {nobody, asOps}, {admin, nil}} {
 		t.Run(fmt.Sprint(what, "/", []string{"nobody", "anna", "ops", "admin"}[at]), func(t *testing.T) {
-			if err := call(each.client, each.as); wanted[at] == allowed {
+			if err := asked(func() error { return call(each.client, each.as) }); wanted[at] == allowed {
 				must(t, err)
 			} else {
 				refused(t, err, wanted[at])
@@ -210,8 +210,10 @@ func calls(t *testing.T, stream string) map[string]func(*db.Client, *db.Credenti
 			return err
 		},
 		"set metadata": func(client *db.Client, as *db.Credentials) error {
-			_, err := client.SetStreamMetadata(soon(t), stream, db.AppendToStreamOptions{Authenticated: as}, db.StreamMetadata{})
-			return err
+			return asked(func() error {
+				_, err := client.SetStreamMetadata(soon(t), stream, db.AppendToStreamOptions{Authenticated: as}, db.StreamMetadata{})
+				return err
+			})
 		},
 		"delete": func(client *db.Client, as *db.Credentials) error {
 			_, err := client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{Authenticated: as})
