@@ -314,13 +314,209 @@ func TestLinks(t *testing.T) {
 
 func TestStreamsNames(t *testing.T) {
 	client := plain(t, serve(t))
-	for _, stream := range []string{fresh("with blanks"), fresh("größe-高"), fresh("a/b?c%20d")} {
+	for _, stream := range []string{fresh("with blanks"), fresh("größe-高"), fresh("a/b?c%20d#e"), "a@" + fresh("go"), fresh("quote\"'\\"), strings.Repeat("ü", 100)} {
 		appendTo(t, client, stream, db.NoStream{}, "A")
-		_, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: db.NoStream{}}, events("X")...)
+		found, err := read(t, client, stream, db.ReadStreamOptions{})
+		must(t, err)
+		equal(t, found[0].Event.StreamID, stream)
+		subscription, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.Start{}})
+		must(t, err)
+		equal(t, next(t, subscription, 1)[0].Event.StreamID, stream)
+		must(t, subscription.Close())
+		must(t, client.CreatePersistentSubscription(soon(t), stream, stream, fromStart(nil)))
+		info, err := client.GetPersistentSubscriptionInfo(soon(t), stream, stream, db.GetPersistentSubscriptionOptions{})
+		must(t, err)
+		equal(t, info.EventSource+info.GroupName, stream+stream)
+		set(t, client, stream, func(metadata *db.StreamMetadata) { metadata.SetMaxCount(7) })
+		equal(t, *metadata(t, client, stream).MaxCount(), 7)
+		_, err = client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: db.NoStream{}}, events("X")...)
 		refused(t, err, db.ErrorCodeWrongExpectedVersion)
 		_, err = client.TombstoneStream(soon(t), stream, db.TombstoneStreamOptions{})
 		must(t, err)
 		_, err = read(t, client, stream, db.ReadStreamOptions{})
+		refused(t, err, db.ErrorCodeStreamDeleted)
+	}
+	_, err := client.AppendToStream(soon(t), "", db.AppendToStreamOptions{}, events("X")...)
+	refused(t, err, db.ErrorCodeUnknown)
+	appendTo(t, client, fresh("go"), db.NoStream{}, "A")
+}
+
+func TestStreamsRetriesLater(t *testing.T) {
+	client := plain(t, serve(t))
+	stream, same := fresh("go"), events("A", "B", "C")
+	try := func(stream string, state db.StreamState, events ...db.EventData) (*db.WriteResult, error) {
+		return client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: state}, events...)
+	}
+	first, err := try(stream, db.NoStream{}, same...)
+	must(t, err)
+	appendTo(t, client, stream, db.Revision(2), "D")
+	again, err := try(stream, db.NoStream{}, same...)
+	must(t, err)
+	equal(t, *again, *first)
+	// A part of them is there already; with others behind, before or beside them it is a conflict.
+	part, err := try(stream, db.NoStream{}, same[:2]...)
+	must(t, err)
+	equal(t, part.NextExpectedVersion, 1)
+	middle, err := try(stream, db.Revision(0), same[1:]...)
+	must(t, err)
+	equal(t, middle.NextExpectedVersion, 2)
+	other := events("X")[0]
+	for _, wrong := range [][]db.EventData{{same[0], same[1], same[2], other}, {other, same[0]}, {same[1]}, {same[0], other}} {
+		_, err = try(stream, db.NoStream{}, wrong...)
+		refused(t, err, db.ErrorCodeWrongExpectedVersion)
+	}
+	_, err = try(fresh("go"), db.NoStream{}, same...)
+	must(t, err)
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, numbers(found), "0 1 2 3")
+}
+
+func TestStreamsNothingAppended(t *testing.T) {
+	client := plain(t, serve(t))
+	there, missing := fresh("go"), fresh("go")
+	appendTo(t, client, there, db.NoStream{}, "A")
+	equal(t, appendTo(t, client, there, db.Revision(0)).NextExpectedVersion, 0)
+	appendTo(t, client, missing, db.NoStream{})
+	for stream, wrong := range map[string]db.StreamState{there: db.NoStream{}, missing: db.Revision(0)} {
+		_, err := client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{StreamState: wrong})
+		refused(t, err, db.ErrorCodeWrongExpectedVersion)
+	}
+	_, err := read(t, client, missing, db.ReadStreamOptions{})
+	refused(t, err, db.ErrorCodeResourceNotFound)
+}
+
+func TestStreamsLarge(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	sized := func(size int) db.EventData {
+		return db.EventData{EventID: uuid.New(), EventType: "L", ContentType: db.ContentTypeBinary, Data: make([]byte, size)}
+	}
+	appended(t, client, stream, sized(7<<19), sized(7<<19), sized(0))
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, fmt.Sprintln(len(found[1].Event.Data), len(found[2].Event.Data), found[2].Event.ContentType), fmt.Sprintln(7<<19, 0, "application/octet-stream"))
+	// This client has no code for it, and shows the server's words.
+	for words, wrong := range map[string][]db.EventData{
+		"exceeds Maximum Append Event Size of": {sized(9 << 19)}, "Maximum Append Size of": {sized(7 << 19), sized(7 << 19), sized(7 << 19)},
+	} {
+		_, err = client.AppendToStream(soon(t), stream, db.AppendToStreamOptions{}, wrong...)
+		refused(t, err, db.ErrorCodeUnknown)
+		if !strings.Contains(err.Error(), "code = InvalidArgument") || !strings.Contains(err.Error(), words) {
+			t.Fatalf("no word of the size: %v", err)
+		}
+	}
+	equal(t, appendTo(t, client, stream, db.Revision(2), "A").NextExpectedVersion, 3)
+}
+
+func TestStreamsAtOnce(t *testing.T) {
+	client := plain(t, serve(t))
+	one, many := fresh("go"), fresh("go")
+	errs := make(chan error, 40)
+	for at := range 40 {
+		go func() {
+			if at%2 == 0 {
+				_, err := client.AppendToStream(soon(t), one, db.AppendToStreamOptions{StreamState: db.NoStream{}}, events("A")...)
+				errs <- err
+				return
+			}
+			_, err := client.AppendToStream(soon(t), many, db.AppendToStreamOptions{StreamState: db.Any{}}, events("A", "B")...)
+			errs <- err
+		}()
+	}
+	lost := 0
+	for range 40 {
+		if err := <-errs; err != nil {
+			refused(t, err, db.ErrorCodeWrongExpectedVersion)
+			lost++
+		}
+	}
+	equal(t, lost, 19)
+	found, err := read(t, client, many, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, len(found), 40)
+	for at, each := range found {
+		equal(t, each.Event.EventType, []string{"A", "B"}[at%2])
+	}
+}
+
+func TestStreamsReadsLimited(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, slices.Repeat([]string{"A"}, 70)...)
+	for _, each := range []struct {
+		options db.ReadStreamOptions
+		count   uint64
+		wanted  string
+	}{
+		{db.ReadStreamOptions{From: db.Revision(1)}, 2, "1 2"}, {db.ReadStreamOptions{Direction: db.Backwards, From: db.End{}}, 1, "69"},
+		{db.ReadStreamOptions{Direction: db.Backwards, From: db.Revision(2)}, 2, "2 1"}, {db.ReadStreamOptions{From: db.Revision(68)}, 9, "68 69"},
+	} {
+		found, err := drain(client.ReadStream(soon(t), stream, each.options, each.count))
+		must(t, err)
+		equal(t, numbers(found), each.wanted)
+	}
+	// A reader that goes away upsets nothing.
+	for range 3 {
+		reading, err := client.ReadStream(soon(t), stream, db.ReadStreamOptions{}, 70)
+		must(t, err)
+		_, err = reading.Recv()
+		must(t, err)
+		reading.Close()
+	}
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	equal(t, len(found), 70)
+	for _, direction := range []db.ReadStreamOptions{{}, {Direction: db.Backwards, From: db.End{}}} {
+		_, err = read(t, client, fresh("go"), direction)
+		refused(t, err, db.ErrorCodeResourceNotFound)
+	}
+}
+
+func TestStreamsDeletionAgain(t *testing.T) {
+	client := plain(t, serve(t))
+	deletion := func(stream string, state db.StreamState) error {
+		_, err := client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{StreamState: state})
+		return err
+	}
+	tombstone := func(stream string, state db.StreamState) error {
+		_, err := client.TombstoneStream(soon(t), stream, db.TombstoneStreamOptions{StreamState: state})
+		return err
+	}
+	// This client has no code for a conflict of a deletion, and shows the server's words.
+	conflict := func(err error, what, stream string, expected, actual int) {
+		t.Helper()
+		words := fmt.Sprintf("%s failed due to WrongExpectedVersion. Stream: %s, Expected version: %d, Actual version: %d", what, stream, expected, actual)
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Fatalf("wanted %q: %v", words, err)
+		}
+	}
+	stream := fresh("go")
+	conflict(deletion(stream, db.Any{}), "Delete", stream, -2, -1)
+	conflict(deletion(stream, db.StreamExists{}), "Delete", stream, -4, -1)
+	conflict(tombstone(stream, db.StreamExists{}), "Tombstone", stream, -4, -1)
+	conflict(tombstone(stream, db.Revision(0)), "Tombstone", stream, 0, -1)
+	appendTo(t, client, stream, db.NoStream{}, "A", "B")
+	conflict(deletion(stream, db.Revision(7)), "Delete", stream, 7, 1)
+	conflict(tombstone(stream, db.Revision(7)), "Tombstone", stream, 7, 1)
+	conflict(tombstone(stream, db.NoStream{}), "Tombstone", stream, -1, 1)
+	must(t, deletion(stream, db.StreamExists{}))
+	must(t, deletion(stream, db.Any{}))
+	// The revision that was the last is still right, and numbers go on.
+	equal(t, appendTo(t, client, stream, db.Revision(1), "C").NextExpectedVersion, 2)
+	must(t, deletion(stream, db.Revision(2)))
+	must(t, tombstone(stream, db.Any{}))
+	refused(t, tombstone(stream, db.Any{}), db.ErrorCodeStreamDeleted)
+	refused(t, deletion(stream, db.Any{}), db.ErrorCodeStreamDeleted)
+	_, err := read(t, client, stream, db.ReadStreamOptions{Direction: db.Backwards, From: db.End{}})
+	refused(t, err, db.ErrorCodeStreamDeleted)
+	last, err := drain(client.ReadAll(soon(t), db.ReadAllOptions{Direction: db.Backwards, From: db.End{}}, 1))
+	must(t, err)
+	equal(t, last[0].Event.EventType+last[0].Event.StreamID, "$streamDeleted"+stream)
+	for _, state := range []db.StreamState{db.Any{}, db.NoStream{}} {
+		never := fresh("go")
+		must(t, tombstone(never, state))
+		_, err = client.AppendToStream(soon(t), never, db.AppendToStreamOptions{}, events("X")...)
 		refused(t, err, db.ErrorCodeStreamDeleted)
 	}
 }

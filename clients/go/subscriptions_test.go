@@ -3,6 +3,7 @@ package clients
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +96,157 @@ func TestSubscriptionsCheckpoints(t *testing.T) {
 			}
 		}
 	}
+}
+
+// caught waits until a subscription says that it has caught up; nothing else may come before.
+func caught(t *testing.T, subscription *db.Subscription) *db.CaughtUp {
+	t.Helper()
+	got := make(chan *db.SubscriptionEvent, 1)
+	go func() {
+		event := subscription.Recv()
+		for event.CheckPointReached != nil {
+			event = subscription.Recv()
+		}
+		got <- event
+	}()
+	select {
+	case event := <-got:
+		if event.CaughtUp == nil {
+			t.Fatalf("not that it has caught up: %+v", event)
+		}
+		return event.CaughtUp
+	case <-time.After(20 * time.Second):
+		t.Fatal("not caught up within 20 s")
+		return nil
+	}
+}
+
+func TestSubscriptionsOfAStreamFrom(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, "A", "B", "C")
+	for _, each := range []struct {
+		from   db.StreamPosition
+		before int
+		wanted string
+	}{{db.Start{}, 3, "0 1 2"}, {db.Revision(0), 2, "1 2"}, {db.Revision(2), 0, ""}} {
+		subscription, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: each.from})
+		must(t, err)
+		equal(t, numbers(next(t, subscription, each.before)), each.wanted)
+		revision := caught(t, subscription).StreamRevision
+		if revision == nil || *revision != 2 {
+			t.Fatalf("caught up at %v", revision)
+		}
+		must(t, subscription.Close())
+	}
+	end, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.End{}})
+	must(t, err)
+	defer end.Close()
+	caught(t, end)
+	appendTo(t, client, stream, db.Any{}, "D")
+	equal(t, numbers(next(t, end, 1)), "3")
+}
+
+func TestSubscriptionsCaughtUpFromTheEnd(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, "A", "B", "C")
+	subscription, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.End{}})
+	must(t, err)
+	defer subscription.Close()
+	revision := caught(t, subscription).StreamRevision
+	if revision == nil || *revision != 2 {
+		t.Fatalf("caught up at %v, wanted 2", revision)
+	}
+}
+
+func TestSubscriptionsOfWhatIsNotThere(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	subscription, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.Start{}})
+	must(t, err)
+	defer subscription.Close()
+	caught(t, subscription)
+	appendTo(t, client, stream, db.NoStream{}, "A")
+	equal(t, numbers(next(t, subscription, 1)), "0")
+	// It outlives a deletion, and not a tombstone.
+	_, err = client.DeleteStream(soon(t), stream, db.DeleteStreamOptions{})
+	must(t, err)
+	appendTo(t, client, stream, db.NoStream{}, "B")
+	equal(t, numbers(next(t, subscription, 1)), "1")
+	_, err = client.TombstoneStream(soon(t), stream, db.TombstoneStreamOptions{})
+	must(t, err)
+	event := subscription.Recv()
+	for event.SubscriptionDropped == nil {
+		event = subscription.Recv()
+	}
+	refused(t, event.SubscriptionDropped.Error, db.ErrorCodeStreamDeleted)
+	again, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.Start{}})
+	for err == nil {
+		if event = again.Recv(); event.SubscriptionDropped != nil {
+			err = event.SubscriptionDropped.Error
+		}
+	}
+	refused(t, err, db.ErrorCodeStreamDeleted)
+}
+
+func TestSubscriptionsOfAllFrom(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	appendTo(t, client, stream, db.NoStream{}, "A", "B", "C")
+	found, err := read(t, client, stream, db.ReadStreamOptions{})
+	must(t, err)
+	// A position is one that was seen: what comes is after it.
+	for from, wanted := range map[db.AllPosition]string{found[1].Event.Position: "C", db.End{}: ""} {
+		subscription, err := client.SubscribeToAll(soon(t), db.SubscribeToAllOptions{From: from})
+		must(t, err)
+		for _, each := range next(t, subscription, len(wanted)) {
+			equal(t, each.Event.EventType, wanted)
+		}
+		position := caught(t, subscription).Position
+		if position == nil || position.Commit < found[2].Event.Position.Commit {
+			t.Fatalf("caught up at %v", position)
+		}
+		must(t, subscription.Close())
+	}
+	subscription, err := client.SubscribeToAll(soon(t), db.SubscribeToAllOptions{From: db.End{}})
+	must(t, err)
+	defer subscription.Close()
+	appendTo(t, client, stream, db.Any{}, "D")
+	equal(t, next(t, subscription, 1)[0].Event.EventType, "D")
+	whole, err := client.SubscribeToAll(soon(t), db.SubscribeToAllOptions{From: db.Start{}, Filter: db.ExcludeSystemEventsFilter()})
+	must(t, err)
+	defer whole.Close()
+	equal(t, numbers(next(t, whole, 4)), "0 1 2 3")
+}
+
+func TestSubscriptionsOfNoExpression(t *testing.T) {
+	client := plain(t, serve(t))
+	filter := &db.SubscriptionFilter{Type: db.EventFilterType, Regex: "("}
+	_, err := client.SubscribeToAll(soon(t), db.SubscribeToAllOptions{From: db.Start{}, Filter: filter})
+	if err == nil || !strings.Contains(err.Error(), "code = InvalidArgument") {
+		t.Fatalf("it is not refused: %v", err)
+	}
+	appendTo(t, client, fresh("go"), db.NoStream{}, "A")
+}
+
+func TestSubscriptionsOfASlowReader(t *testing.T) {
+	client := plain(t, serve(t))
+	stream := fresh("go")
+	subscription, err := client.SubscribeToStream(soon(t), stream, db.SubscribeToStreamOptions{From: db.Start{}})
+	must(t, err)
+	defer subscription.Close()
+	caught(t, subscription)
+	// More than is kept for it while nobody reads.
+	many := slices.Repeat([]string{strings.Repeat("E", 200)}, 500)
+	for range 6 {
+		appendTo(t, client, stream, db.Any{}, many...)
+	}
+	for at, each := range next(t, subscription, 3000) {
+		equal(t, each.Event.EventNumber, uint64(at))
+	}
+	appendTo(t, client, stream, db.Any{}, "Last")
+	equal(t, numbers(next(t, subscription, 1)), "3000")
 }
 
 func TestRestart(t *testing.T) {

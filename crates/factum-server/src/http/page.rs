@@ -371,16 +371,15 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    /// What a link points to, with the place of the link; the link itself where the caller may not read that.
+    /// What a link points to, with the place of the link; the link itself where the caller may not read that, or it is gone.
     ///
     /// # Errors
-    /// It cannot be found out who may read it.
+    /// It cannot be found out who may read it, or whether it is there.
     pub(super) async fn show(&self, link: Link) -> Result<Shown, StoreError> {
         let auth = &self.node.auth;
-        let event = match auth.may_read(&self.caller, &link.target.stream).await? {
-            true => None,
-            false => Some(link.as_event()),
-        };
+        let shown = auth.may_read(&self.caller, &link.target.stream).await?
+            && !self.node.links.is_gone(&link.target).await?;
+        let event = (!shown).then(|| link.as_event());
         let Link {
             stream,
             number,

@@ -119,6 +119,19 @@ impl Links {
         }
     }
 
+    /// Whether what a link points to is not shown any more: its stream was deleted, has a tombstone, or does not keep the event.
+    ///
+    /// # Errors
+    /// As for a read.
+    pub(crate) async fn is_gone(&self, target: &RecordedEvent) -> Result<bool, StoreError> {
+        let info = self.store.stream_info(target.stream.clone()).await?;
+        if info.is_whole() {
+            return Ok(false);
+        }
+        let kept = self.event(target.stream.clone(), target.revision).await?;
+        Ok(kept.is_none())
+    }
+
     /// A reader of this stream.
     pub(crate) fn reader(&self, stream: VirtualStream) -> LinkReader {
         let counted = self.counts.of(stream.name());

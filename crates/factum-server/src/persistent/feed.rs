@@ -51,6 +51,14 @@ pub trait Feed: Send + Sync + fmt::Debug {
         stream: &'a StreamName,
         number: u64,
     ) -> BoxFuture<'a, Result<Option<RecordedEvent>, StoreError>>;
+
+    /// Whether what a link points to is not shown any more, because of what became of its stream.
+    fn is_gone<'a>(&'a self, target: &'a RecordedEvent) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let kept = self.event(&target.stream, target.revision.number()).await?;
+            Ok(kept.is_none())
+        })
+    }
 }
 
 /// The streams that a store holds, those that are made of its index, and all events.
@@ -140,6 +148,10 @@ impl Feed for StoreFeed {
         number: u64,
     ) -> BoxFuture<'a, Result<Option<RecordedEvent>, StoreError>> {
         Box::pin(self.links.event(stream.clone(), Revision::new(number)))
+    }
+
+    fn is_gone<'a>(&'a self, target: &'a RecordedEvent) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.links.is_gone(target))
     }
 }
 

@@ -51,8 +51,9 @@ impl Viewer {
         if !self.resolve {
             return Ok(self.shape.event(event));
         }
-        let may_read = self.may_read(&link.target.stream).await?;
-        let target = may_read.then_some(link.target);
+        let shown = self.may_read(&link.target.stream).await?
+            && !self.node.links.is_gone(&link.target).await?;
+        let target = shown.then_some(link.target);
         Ok(self.shape.link(self.shape.recorded(event), target))
     }
 

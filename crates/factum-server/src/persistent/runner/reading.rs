@@ -59,8 +59,9 @@ impl Reader {
                 counted: false,
             },
             FeedItem::Link(point, link, target) if self.resolve_links => {
-                let closed = is_closed(&link.stream, &target.stream);
-                let target = Some(target).filter(|_| !closed);
+                let hidden =
+                    is_closed(&link.stream, &target.stream) || self.feed.is_gone(&target).await?;
+                let target = Some(target).filter(|_| !hidden);
                 Read::Event(point, Delivered::Link { link, target })
             }
             FeedItem::Link(point, link, _) => Read::Event(point, Delivered::Event(link)),

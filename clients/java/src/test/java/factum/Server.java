@@ -66,7 +66,9 @@ final class Server implements AutoCloseable {
 
     @Override
     public void close() throws Exception {
-        for (KurrentDBClient client : clients) client.shutdown().get(20, TimeUnit.SECONDS);
+        // Each takes five seconds while it still follows something.
+        List<CompletableFuture<Void>> ends = clients.stream().map(KurrentDBClient::shutdown).toList();
+        for (CompletableFuture<Void> end : ends) end.get(20, TimeUnit.SECONDS);
         if (process.isAlive()) end("TERM");
     }
 
@@ -116,11 +118,14 @@ final class Server implements AutoCloseable {
         return String.join(" ", result.getEvents().stream().map(each -> "" + each.getOriginalEvent().getRevision()).toList());
     }
 
+    record CaughtUp(Long revision, Position position) {}
+
     /** Takes down what a subscription gives. */
-    static final class Seen extends SubscriptionListener {
+    static class Seen extends SubscriptionListener {
         final BlockingQueue<ResolvedEvent> events = new LinkedBlockingQueue<>();
         final CompletableFuture<Throwable> end = new CompletableFuture<>();
         final CountDownLatch caughtUp = new CountDownLatch(1);
+        final CompletableFuture<CaughtUp> caughtUpAt = new CompletableFuture<>();
 
         @Override
         public void onEvent(Subscription subscription, ResolvedEvent event) {
@@ -134,6 +139,7 @@ final class Server implements AutoCloseable {
 
         @Override
         public void onCaughtUp(Subscription subscription, java.time.Instant at, Long revision, Position position) {
+            caughtUpAt.complete(new CaughtUp(revision, position));
             caughtUp.countDown();
         }
 
@@ -141,6 +147,13 @@ final class Server implements AutoCloseable {
             ResolvedEvent event = events.poll(20, TimeUnit.SECONDS);
             if (event == null) throw new AssertionError("no event within 20 s; ended: " + end.getNow(null));
             return event.getEvent().getEventType();
+        }
+
+        /** The types of what came until now. */
+        String soFar() {
+            List<ResolvedEvent> found = new ArrayList<>();
+            events.drainTo(found);
+            return String.join(" ", found.stream().map(each -> each.getEvent().getEventType()).toList());
         }
     }
 }

@@ -3,8 +3,11 @@ package factum;
 import static factum.Server.*;
 import static org.junit.jupiter.api.Assertions.*;
 
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.kurrent.dbclient.*;
 import java.util.*;
+import java.util.concurrent.*;
 import org.junit.jupiter.api.*;
 
 class StreamsTest {
@@ -217,5 +220,148 @@ class StreamsTest {
         assertEquals(List.of(one, two), found.stream().map(each -> each.getEvent().getStreamId()).toList());
         assertEquals("$ce-" + category, found.get(1).getLink().getStreamId());
         assertEquals(1, found.get(1).getLink().getRevision());
+    }
+
+    @Test
+    void names() throws Exception {
+        var groups = KurrentDBPersistentSubscriptionsClient.from(client);
+        for (String stream : List.of(fresh("with blanks"), fresh("größe-高"), fresh("a/b?c%20d#e"), "a@" + fresh("java"), fresh("quote\"'\\"), "ü".repeat(60) + fresh("java"))) {
+            append(stream, StreamState.noStream(), "A");
+            assertEquals(stream, get(client.readStream(stream, ReadStreamOptions.get())).getEvents().get(0).getEvent().getStreamId());
+            Seen seen = new Seen();
+            Subscription subscription = get(client.subscribeToStream(stream, seen, SubscribeToStreamOptions.get().fromStart()));
+            assertEquals("A", seen.next());
+            subscription.stop();
+            get(groups.createToStream(stream, stream));
+            PersistentSubscriptionInfo info = get(groups.getInfoToStream(stream, stream)).orElseThrow();
+            assertEquals(stream + stream, info.getEventSource() + info.getGroupName());
+            StreamMetadata set = new StreamMetadata();
+            set.setMaxCount(7L);
+            get(client.setStreamMetadata(stream, set));
+            assertEquals(7L, get(client.getStreamMetadata(stream)).getMaxCount());
+            assertEquals(stream, refused(WrongExpectedVersionException.class, client.appendToStream(stream, expecting(StreamState.noStream()), events("X"))).getStreamName());
+            get(client.tombstoneStream(stream));
+            refused(StreamDeletedException.class, client.appendToStream(stream, events("X")));
+        }
+        assertEquals(Status.Code.INVALID_ARGUMENT, code(client.appendToStream("", events("X"))));
+        append(fresh("java"), StreamState.noStream(), "A");
+    }
+
+    @Test
+    void retriesLater() throws Exception {
+        String stream = fresh("java");
+        EventData[] same = events("A", "B", "C");
+        WriteResult first = get(client.appendToStream(stream, expecting(StreamState.noStream()), same));
+        append(stream, StreamState.streamRevision(2), "D");
+        assertEquals(first.toString(), get(client.appendToStream(stream, expecting(StreamState.noStream()), same)).toString());
+        // A part of them is there already; with others behind, before or beside them it is a conflict.
+        assertEquals(1, get(client.appendToStream(stream, expecting(StreamState.noStream()), same[0], same[1])).getNextExpectedRevision().toRawLong());
+        assertEquals(2, get(client.appendToStream(stream, expecting(StreamState.streamRevision(0)), same[1], same[2])).getNextExpectedRevision().toRawLong());
+        EventData other = events("X")[0];
+        for (EventData[] wrong : new EventData[][] {{same[0], same[1], same[2], other}, {other, same[0]}, {same[1]}, {same[0], other}}) {
+            refused(WrongExpectedVersionException.class, client.appendToStream(stream, expecting(StreamState.noStream()), wrong));
+        }
+        get(client.appendToStream(fresh("java"), expecting(StreamState.noStream()), same));
+        assertEquals("0 1 2 3", read(stream, ReadStreamOptions.get()));
+    }
+
+    @Test
+    void nothingAppended() throws Exception {
+        String there = fresh("java"), missing = fresh("java");
+        append(there, StreamState.noStream(), "A");
+        assertEquals(0, append(there, StreamState.streamRevision(0)));
+        assertEquals(-1, append(missing, StreamState.noStream()));
+        refused(WrongExpectedVersionException.class, client.appendToStream(there, expecting(StreamState.noStream())));
+        refused(WrongExpectedVersionException.class, client.appendToStream(missing, expecting(StreamState.streamRevision(0))));
+        refused(StreamNotFoundException.class, client.readStream(missing, ReadStreamOptions.get()));
+    }
+
+    static EventData sized(int size) {
+        return EventDataBuilder.binary("L", new byte[size]).build();
+    }
+
+    @Test
+    void large() throws Exception {
+        String stream = fresh("java");
+        get(client.appendToStream(stream, sized(7 << 19), sized(7 << 19), sized(0)));
+        var found = get(client.readStream(stream, ReadStreamOptions.get())).getEvents();
+        assertEquals(List.of(7 << 19, 0), List.of(found.get(1).getEvent().getEventData().length, found.get(2).getEvent().getEventData().length));
+        assertEquals("application/octet-stream", found.get(2).getEvent().getContentType());
+        // This client has no class for it.
+        var cases = Map.of("exceeds Maximum Append Event Size of", List.of(sized(9 << 19)), "Maximum Append Size of", List.of(sized(7 << 19), sized(7 << 19), sized(7 << 19)));
+        for (var each : cases.entrySet()) {
+            var error = refused(StatusRuntimeException.class, client.appendToStream(stream, each.getValue().iterator()));
+            assertEquals(Status.Code.INVALID_ARGUMENT, error.getStatus().getCode());
+            assertTrue(error.getMessage().contains(each.getKey()), error.getMessage());
+        }
+        assertEquals(3, append(stream, StreamState.streamRevision(2), "A"));
+    }
+
+    @Test
+    void atOnce() throws Exception {
+        String one = fresh("java"), many = fresh("java");
+        List<CompletableFuture<WriteResult>> tried = new ArrayList<>(), done = new ArrayList<>();
+        for (int at = 0; at < 20; at++) {
+            tried.add(client.appendToStream(one, expecting(StreamState.noStream()), events("A")));
+            done.add(client.appendToStream(many, events("A", "B")));
+        }
+        int won = 0;
+        for (var each : tried) {
+            try {
+                get(each);
+                won++;
+            } catch (ExecutionException error) {
+                assertInstanceOf(WrongExpectedVersionException.class, error.getCause());
+            }
+        }
+        assertEquals(1, won);
+        for (var each : done) get(each);
+        var types = get(client.readStream(many, ReadStreamOptions.get())).getEvents().stream().map(each -> each.getEvent().getEventType()).toList();
+        assertEquals("AB".repeat(20), String.join("", types));
+    }
+
+    @Test
+    void readsLimited() throws Exception {
+        String stream = fresh("java");
+        append(stream, StreamState.noStream(), "A".repeat(70).split(""));
+        assertEquals("1 2", read(stream, ReadStreamOptions.get().fromRevision(1).maxCount(2)));
+        assertEquals("2 1", read(stream, ReadStreamOptions.get().backwards().fromRevision(2).maxCount(2)));
+        assertEquals("68 69", read(stream, ReadStreamOptions.get().fromRevision(68).maxCount(9)));
+        assertEquals("", read(stream, ReadStreamOptions.get().fromRevision(99)));
+        assertEquals("69", read(stream, ReadStreamOptions.get().backwards().fromRevision(99).maxCount(1)));
+        assertEquals(70, get(client.readStream(stream, ReadStreamOptions.get())).getEvents().size());
+        String missing = fresh("java");
+        assertEquals(missing, refused(StreamNotFoundException.class, client.readStream(missing, ReadStreamOptions.get().backwards().fromEnd())).getStreamName());
+        assertEquals(0, get(client.readAll(ReadAllOptions.get().fromEnd())).getEvents().size());
+        assertEquals(0, get(client.readAll(ReadAllOptions.get().backwards().fromStart())).getEvents().size());
+    }
+
+    @Test
+    void deletionAgain() throws Exception {
+        String stream = fresh("java");
+        assertEquals(StreamState.noStream(), refused(WrongExpectedVersionException.class, client.deleteStream(stream)).getActualState());
+        append(stream, StreamState.noStream(), "A", "B");
+        DeleteStreamOptions wrong = DeleteStreamOptions.get().streamRevision(7);
+        for (var tried : List.of(client.deleteStream(stream, wrong), client.tombstoneStream(stream, wrong))) {
+            var error = refused(WrongExpectedVersionException.class, tried);
+            assertEquals(List.of(stream, StreamState.streamRevision(7), StreamState.streamRevision(1)), List.of(error.getStreamName(), error.getExpectedState(), error.getActualState()));
+        }
+        refused(WrongExpectedVersionException.class, client.tombstoneStream(stream, DeleteStreamOptions.get().streamState(StreamState.noStream())));
+        get(client.deleteStream(stream, DeleteStreamOptions.get().streamState(StreamState.streamExists())));
+        get(client.deleteStream(stream));
+        // The revision that was the last is still right, and numbers go on.
+        assertEquals(2, append(stream, StreamState.streamRevision(1), "C"));
+        get(client.deleteStream(stream, DeleteStreamOptions.get().streamRevision(2)));
+        get(client.tombstoneStream(stream));
+        deleted(stream, client.tombstoneStream(stream));
+        deleted(stream, client.deleteStream(stream));
+        deleted(stream, client.readStream(stream, ReadStreamOptions.get().backwards().fromEnd()));
+        RecordedEvent last = get(client.readAll(ReadAllOptions.get().backwards().fromEnd().maxCount(1))).getEvents().get(0).getEvent();
+        assertEquals("$streamDeleted" + stream, last.getEventType() + last.getStreamId());
+        for (StreamState state : List.of(StreamState.any(), StreamState.noStream())) {
+            String never = fresh("java");
+            get(client.tombstoneStream(never, DeleteStreamOptions.get().streamState(state)));
+            deleted(never, client.appendToStream(never, events("X")));
+        }
     }
 }
