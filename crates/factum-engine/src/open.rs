@@ -457,8 +457,9 @@ impl<'a> Opening<'a> {
     }
 
     fn is_accepted(&self, finding: &Finding) -> bool {
-        let place = (finding.segment, finding.offset);
-        self.manifest.accepted_places().contains(&place)
+        self.manifest.quarantine.iter().any(|entry| {
+            entry.accepted && entry.segment == finding.segment && entry.offset == finding.offset
+        })
     }
 
     fn last_time(&self) -> i64 {

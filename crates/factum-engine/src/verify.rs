@@ -129,7 +129,7 @@ fn look(
     let mut verifying = Verifying {
         env: env.clone(),
         keyer: Keyer::new(found.manifest.hash_key),
-        accepted: found.manifest.accepted_places(),
+        accepted: found.manifest.clone(),
         depth,
         report: VerifyReport::default(),
         total: total_bytes(&found.manifest),
@@ -163,8 +163,8 @@ struct Verifying<'a> {
     env: Env,
     paths: Paths,
     keyer: Keyer,
-    /// Segments and offsets of losses that were accepted.
-    accepted: Vec<(u64, u64)>,
+    /// Knows which losses were accepted.
+    accepted: Manifest,
     depth: VerifyDepth,
     report: VerifyReport,
     total: u64,
@@ -198,7 +198,10 @@ impl Verifying<'_> {
         let first = Position::from_raw(finding.first_position);
         let last = Position::from_raw(finding.first_position + finding.lost.saturating_sub(1));
         let lost = finding.lost > 0 || finding.unbounded;
-        let accepted = self.accepted.contains(&(finding.segment, finding.offset));
+        let count = (!finding.unbounded).then_some(finding.lost);
+        let accepted = self
+            .accepted
+            .accepts(finding.segment, finding.first_position, count);
         self.report.findings.push(VerifyFinding {
             file: self.paths.shown(path),
             offset: finding.offset,

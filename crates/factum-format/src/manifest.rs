@@ -78,13 +78,13 @@ impl ManifestCopy {
 }
 
 impl Manifest {
-    /// Segment and offset of each quarantined range whose loss was accepted.
+    /// Whether the loss of `lost` records of a segment from a position on, `None` if it is not known how many, is one that was accepted, or part of one.
     #[must_use]
-    pub fn accepted_places(&self) -> Vec<(u64, u64)> {
+    pub fn accepts(&self, segment: u64, first_position: u64, lost: Option<u64>) -> bool {
         let accepted = self.quarantine.iter().filter(|range| range.accepted);
         accepted
-            .map(|range| (range.segment, range.offset))
-            .collect()
+            .filter(|range| range.segment == segment)
+            .any(|range| range.covers(first_position, lost))
     }
 
     /// The manifest as bytes.

@@ -61,13 +61,22 @@ pub(crate) fn run(args: &VerifyArgs, context: &mut Context) -> Outcome {
             "corrupt",
             "events are lost, and their loss was accepted",
         )
-        .hint("nothing else is damaged; a backup from before has them")),
+        .hint(if has(&verified, Severity::Repairable) {
+            "what else is damaged exists twice or can be made again; take a backup now"
+        } else {
+            "nothing else is damaged; a backup from before has them"
+        })),
         Some(Severity::Lost) => Err(
             Failure::new(Exit::Integrity, "corrupt", "events are damaged").hint(
                 "restore from a backup, or accept the loss with `factum doctor --accept-loss`",
             ),
         ),
     }
+}
+
+fn has(verified: &VerifyReport, severity: Severity) -> bool {
+    let mut findings = verified.findings.iter();
+    findings.any(|finding| finding.severity == severity)
 }
 
 fn worst(verified: &VerifyReport) -> Option<Severity> {

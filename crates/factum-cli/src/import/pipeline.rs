@@ -143,11 +143,13 @@ async fn consume(
     let work = pipeline.chunks(chunks, interrupt, watcher);
     let outcome = interrupt.unless_came(work).await.flatten();
     // Whatever ended it: what was sent is waited for, and what landed counts. The first failure is the one to tell.
-    let landed = if interrupt.came() {
-        pipeline.wait_a_while(clock).await
-    } else {
-        pipeline.wait_for(0).await
-    };
+    let mut landed = interrupt.unless_came(pipeline.wait_for(0)).await.flatten();
+    if interrupt.came() {
+        landed = pipeline.wait_a_while(clock).await;
+    }
+    if !pipeline.in_flight.is_empty() {
+        landed = landed.and(interrupt.check());
+    }
     watcher.step(&pipeline.tally);
     Finished {
         tally: pipeline.tally,
@@ -162,7 +164,11 @@ fn next(chunks: &Receiver<Chunk>, interrupt: &Interrupt) -> Outcome<Option<Chunk
         match chunks.recv_timeout(LOOK_EVERY) {
             Ok(chunk) => return Ok(Some(chunk)),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                // Whoever wrote the file may have been ended by the same Ctrl-C.
+                interrupt.check()?;
+                return Ok(None);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A server that says nothing any more, in the middle of what it was asked for: Ctrl-C is heard all the same.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -11,9 +11,12 @@ use crate::serve::Serving;
 use crate::support::{Mortal, Place, line, lines};
 
 /// How long a command may go on after Ctrl-C.
-const END: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(15);
 /// After so long without anything, nothing more comes.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// Lines of an import that the server sees: more bytes than a pipe holds, and not whole batches.
+const FIRST: usize = 3_000;
 
 /// A command that talks to a server, with pipes for its input and output.
 fn begin(place: &Place, server: &Serving, args: &[&str]) -> Child {
@@ -61,27 +64,60 @@ fn an_export_ends() {
     rest.join().unwrap();
 }
 
-#[test]
-fn an_import_ends_and_is_run_again() {
-    const LINES: usize = 30_000;
-    let place = Place::new();
-    let server = Serving::of(&place, &["--insecure"]);
-    let mut child = begin(&place, &server, &["import", "-"]);
+/// Imports lines from a pipe until the server has some of them and is stopped; gives what goes on writing too.
+fn importing(place: &Place, server: &Serving) -> (Child, ChildStdin) {
+    let mut child = begin(place, server, &["import", "-"]);
     let mut input = child.stdin.take().unwrap();
-    let write = move |range: std::ops::Range<usize>, input: &mut std::process::ChildStdin| {
-        range.for_each(|n| drop(input.write_all(line(n).as_bytes())));
-    };
-    write(0..LINES / 2, &mut input);
+    // More than the pipe holds: when all is written the import has begun to read, and so has found the server.
+    input.write_all(lines(FIRST).as_bytes()).unwrap();
     kill_process(server.id, Signal::STOP).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "it ends with the child")]
-    let rest = std::thread::spawn(move || write(LINES / 2..LINES, &mut input));
-    let said = interrupted(child);
-    assert!(said.contains("already there"), "{said}");
-    rest.join().unwrap();
+    (child, input)
+}
+
+/// The server goes on, and so does what was ended: all lines are there, each once.
+fn run_again(place: &Place, server: Serving, count: usize) {
     kill_process(server.id, Signal::CONT).unwrap();
-    place.write("in", lines(LINES));
+    place.write("in", lines(count));
     let url = format!("http://{}", server.address());
     place.ok(&["import", "in", "--url", &url]);
     assert_eq!(server.end(), Some(0));
-    assert_eq!(place.all("factum-data").len(), LINES);
+    assert_eq!(place.all("factum-data").len(), count);
+}
+
+#[test]
+fn an_import_ends_and_is_run_again() {
+    const LINES: usize = 40_000;
+    let place = Place::new();
+    let server = Serving::of(&place, &["--insecure"]);
+    let (child, mut input) = importing(&place, &server);
+    let (send, written) = mpsc::channel();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the child")]
+    let rest = std::thread::spawn(move || {
+        for n in FIRST..LINES {
+            if input.write_all(line(n).as_bytes()).is_err() {
+                return n;
+            }
+            send.send(()).unwrap_or_default();
+        }
+        LINES
+    });
+    // Until nothing more is taken: it waits for the server.
+    while written.recv_timeout(QUIET).is_ok() {}
+    let said = interrupted(child);
+    assert!(said.contains("already there"), "{said}");
+    assert!(rest.join().unwrap() < LINES, "it did not wait");
+    run_again(&place, server, LINES);
+}
+
+#[test]
+fn an_import_that_has_read_everything_ends_and_is_not_complete() {
+    let place = Place::new();
+    let server = Serving::of(&place, &["--insecure"]);
+    let (child, input) = importing(&place, &server);
+    drop(input);
+    // Until it has read to the end, more or less; it ends wherever it is.
+    let (_send, nothing) = mpsc::channel::<()>();
+    nothing.recv_timeout(QUIET).unwrap_err();
+    interrupted(child);
+    run_again(&place, server, FIRST);
 }

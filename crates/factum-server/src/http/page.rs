@@ -77,6 +77,9 @@ pub(super) async fn stream(
         }
         if let Some(subject) = metadata::subject(&stream) {
             metadata::settle(&*node.store, &subject, &stream, node.new_id()).await;
+            if metadata::is_closed(&*node.store, &stream).await {
+                return Err(Problem::store(&metadata::closed(&stream)));
+            }
         }
         let request = ReadRequest {
             from: match wanted.start {

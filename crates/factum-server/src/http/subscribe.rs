@@ -35,6 +35,7 @@ use super::query::{Given, digits, number, wrong};
 use super::source::{self, FILTERS};
 use crate::auth::{Caller, Operation};
 use crate::links::LinksAfter;
+use crate::log::metadata;
 use crate::metrics::Counted;
 use crate::node::Node;
 use crate::streams::{Item, Items};
@@ -152,6 +153,10 @@ async fn items(node: &Node, what: &What, after: After) -> Result<Items, Problem>
                 let links = links.subscribe(after).await;
                 let links = links.map_err(|error| Problem::store(&error))?;
                 return Ok(Items::Links(Box::new(links)));
+            }
+            if metadata::is_closed(&*node.store, stream).await {
+                let closed = Problem::store(&metadata::closed(stream));
+                return Err(closed.with("stream", stream.as_str()));
             }
             let info = node.store.stream_info(stream.clone()).await;
             if info.is_ok_and(|info| info.state == StreamState::Tombstoned) {

@@ -25,12 +25,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use factum_store::{Direction, EventStore, ReadFrom, ReadRequest, StoreError};
+use factum_store::{Direction, EventStore, Kind, ReadFrom, ReadRequest, StoreError, StreamState};
 use factum_types::{RecordedEvent, Revision, StreamName};
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 
-use crate::log::is_gone;
+use crate::log::{is_gone, metadata};
 use counts::{Counted, Counts, Limits, Point, Until};
 use walk::Walk;
 
@@ -109,6 +109,9 @@ impl Links {
             let link = reader.read(from, Direction::Forward, Some(1)).next().await;
             return Ok(link.transpose()?.map(|link| link.as_event()));
         }
+        if metadata::is_closed(&*self.store, &stream).await {
+            return Ok(None);
+        }
         let request = ReadRequest::stream(stream)
             .from(ReadFrom::Revision(revision))
             .limit(1);
@@ -119,17 +122,40 @@ impl Links {
         }
     }
 
-    /// Whether what a link points to is not shown any more: its stream was deleted, has a tombstone, or does not keep the event.
+    /// Whether what a link points to is not shown any more: its stream was deleted, has a tombstone, or does not keep the event. Where damage
+    /// hides that, what is left goes on being shown, as reads do.
     ///
     /// # Errors
-    /// As for a read.
+    /// As for a read, but for damage.
     pub(crate) async fn is_gone(&self, target: &RecordedEvent) -> Result<bool, StoreError> {
-        let info = self.store.stream_info(target.stream.clone()).await?;
+        let gone = self.look(target).await;
+        match gone {
+            Err(error) if error.kind() == Kind::Corrupt => Ok(false),
+            gone => gone,
+        }
+    }
+
+    async fn look(&self, target: &RecordedEvent) -> Result<bool, StoreError> {
+        let (stream, revision) = (&target.stream, target.revision);
+        if metadata::is_closed(&*self.store, stream).await {
+            return Ok(true);
+        }
+        let info = self.store.stream_info(stream.clone()).await?;
         if info.is_whole() {
             return Ok(false);
         }
-        let kept = self.event(target.stream.clone(), target.revision).await?;
-        Ok(kept.is_none())
+        let kept = info.settings;
+        let counted = |most| info.next_revision().saturating_sub(most) > revision.number();
+        if info.state != StreamState::Live
+            || kept.truncate_before.is_some_and(|first| revision < first)
+            || kept.max_count.is_some_and(counted)
+        {
+            return Ok(true);
+        }
+        if kept.max_age.is_none() {
+            return Ok(false);
+        }
+        Ok(self.event(stream.clone(), revision).await?.is_none())
     }
 
     /// A reader of this stream.

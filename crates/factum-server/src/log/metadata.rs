@@ -39,6 +39,21 @@ pub(crate) fn subject(stream: &StreamName) -> Option<StreamName> {
     StreamName::new(stream.as_str().strip_prefix(PREFIX)?).ok()
 }
 
+/// Whether a stream is metadata of a stream that was closed for ever, and so is closed with it. Where that cannot be found out it is not.
+pub(crate) async fn is_closed(store: &dyn EventStore, stream: &StreamName) -> bool {
+    let Some(subject) = subject(stream) else {
+        return false;
+    };
+    let info = store.stream_info(subject).await;
+    info.is_ok_and(|info| info.state == StreamState::Tombstoned)
+}
+
+/// What is said of a stream for which that holds.
+pub(crate) fn closed(stream: &StreamName) -> StoreError {
+    let text = format!("the stream that {stream} is about was closed for ever");
+    StoreError::new(Kind::Deleted, text)
+}
+
 /// The metadata stream of a stream.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use factum_proto::kurrent::streams::ReadResp;
 use factum_proto::kurrent::streams::read_resp::{Content, StreamNotFound};
-use factum_store::{EventStream, Kind, ReadRequest, Source, StoreError, StreamState};
+use factum_store::{EventStream, Kind, ReadRequest, Source, StoreError};
 use factum_types::{RecordKind, RecordedEvent, StreamName};
 use futures_util::{StreamExt, stream};
 use tonic::Status;
@@ -75,7 +75,9 @@ async fn read_stream(
     let refused = |error: &StoreError| errors::store(error, Some(&stream));
     if let Some(subject) = metadata::subject(&stream) {
         metadata::settle(&*node.store, &subject, &stream, node.new_id()).await;
-        open_with_its_subject(node, &stream, subject).await?;
+        if metadata::is_closed(&*node.store, &stream).await {
+            return Err(refused(&metadata::closed(&stream)));
+        }
     }
     let request = ReadRequest {
         source: Source::Stream(stream.clone()),
@@ -104,24 +106,6 @@ async fn read_stream(
     let events = resolved(viewer, Some(stream), first, events);
     let said = |content: Option<Content>| stream::iter(content.map(|content| Ok(answer(content))));
     Ok(Box::pin(said(before).chain(events).chain(said(after))))
-}
-
-/// Metadata are closed with the stream that they are about.
-///
-/// # Errors
-/// As for a stream that has a tombstone.
-pub(super) async fn open_with_its_subject(
-    node: &Node,
-    metadata: &StreamName,
-    subject: StreamName,
-) -> Result<(), Status> {
-    let refused = |error: &StoreError| errors::store(error, Some(metadata));
-    let info = node.store.stream_info(subject).await;
-    if info.map_err(|error| refused(&error))?.state != StreamState::Tombstoned {
-        return Ok(());
-    }
-    let closed = format!("the stream that {metadata} is about was closed for ever");
-    Err(refused(&StoreError::new(Kind::Deleted, closed)))
 }
 
 /// Reads a stream that is made of the index.

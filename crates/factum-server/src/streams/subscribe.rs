@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::Answers;
 use super::links::Viewer;
-use super::read::{answer, open_with_its_subject, pass, shown};
+use super::read::{answer, pass, shown};
 use super::request::{Filtered, From, Target, Wanted};
 use crate::auth::Caller;
 use crate::links::{Link, LinkItem, LinkSubscription};
@@ -91,19 +91,20 @@ pub(super) async fn subscribe(
         Target::Stream(stream) => (Source::Stream(stream.clone()), Some(stream), None),
         Target::All(filter) => (Source::All, None, filter),
     };
-    if let Some((metadata, subject)) = stream
-        .as_ref()
-        .and_then(|stream| Some((stream, metadata::subject(stream)?)))
+    if let Some(stream) = &stream
+        && metadata::is_closed(&*node.store, stream).await
     {
-        open_with_its_subject(&node, metadata, subject).await?;
+        return Err(errors::store(&metadata::closed(stream), Some(stream)));
     }
+    let links = stream.as_ref().and_then(|stream| node.links.named(stream));
     let revision = match (&wanted.from, &stream) {
         (From::Revision(revision), _) => Some(*revision),
         // Looked up before: what comes meanwhile may be given, and is not said to have been.
-        (From::End, Some(stream)) => {
+        (From::End, Some(stream)) if links.is_none() => {
             let info = node.store.stream_info(stream.clone()).await;
-            let info = info.map_err(|error| errors::store(&error, Some(stream)))?;
-            info.last_revision.map(Revision::number)
+            info.ok()
+                .and_then(|info| info.last_revision)
+                .map(Revision::number)
         }
         _ => None,
     };
@@ -111,7 +112,6 @@ pub(super) async fn subscribe(
         control: stream.is_none(),
         ..SubscribeRequest::new(source).from(wanted.from.subscribe())
     };
-    let links = stream.as_ref().and_then(|stream| node.links.named(stream));
     let items = match links {
         Some(links) => {
             let links = links.subscribe(wanted.from.links_after()).await;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use factum_proto::kurrent::v2::streams::{AppendRequest, AppendResponse, AppendSessionResponse};
-use factum_store::{AppendBatch, Receipt, StoreError};
-use factum_types::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX, BATCH_WRITES_MAX};
+use factum_store::{AppendBatch, Receipt};
+use factum_types::limits::{
+    BATCH_BYTES_MAX, BATCH_CONDITIONS_MAX, BATCH_EVENTS_MAX, BATCH_WRITES_MAX,
+};
 use factum_types::{ExpectedRevision, StreamName};
 use tonic::{Code, Status, Streaming};
 
@@ -50,6 +52,7 @@ pub(super) async fn append(
         let text = "Append session started, but no append requests were sent before completing it.";
         return Err(Status::new(Code::FailedPrecondition, text));
     }
+    let batch = existing(node, batch).await?;
     match super::append(node, batch).await? {
         Ok(receipt) => Ok(answer(&streams, &receipt)),
         Err(error) => {
@@ -97,32 +100,37 @@ async fn add(
         }
         events.push(event);
     }
-    let told = |error| errors::store(&error, None);
-    let expected = existing(node, batch, &stream, expected)
-        .await
-        .map_err(told)?;
     super::write(node, batch, stream.clone(), expected, events)
         .await
-        .map_err(told)?;
+        .map_err(|error| errors::store(&error, None))?;
     Ok(stream)
 }
 
-/// What to expect of a stream; one that has only metadata exists, as long as it has them.
-async fn existing(
-    node: &Node,
-    batch: &mut AppendBatch,
-    stream: &StreamName,
-    expected: ExpectedRevision,
-) -> Result<ExpectedRevision, StoreError> {
-    if expected != ExpectedRevision::StreamExists {
-        return Ok(expected);
+/// The batch, in which streams that have only metadata exist, as long as they have them.
+async fn existing(node: &Node, mut batch: AppendBatch) -> Result<AppendBatch, Status> {
+    let told = |error| errors::store(&error, None);
+    for write in &mut batch.writes {
+        if write.expected != ExpectedRevision::StreamExists {
+            continue;
+        }
+        let info = node.store.stream_info(write.stream.clone()).await;
+        let kept = kept_by(&*node.store, &info.map_err(told)?).await;
+        let Some(kept) = kept.map_err(told)? else {
+            continue;
+        };
+        write.expected = ExpectedRevision::Any;
+        if batch.conditions.contains(&kept) {
+            continue;
+        }
+        if batch.conditions.len() >= BATCH_CONDITIONS_MAX {
+            let text = format!(
+                "a session has at most {BATCH_CONDITIONS_MAX} streams that have only metadata and have to exist"
+            );
+            return Err(Status::invalid_argument(text));
+        }
+        batch.conditions.push(kept);
     }
-    let info = node.store.stream_info(stream.clone()).await?;
-    let Some(kept) = kept_by(&*node.store, &info).await? else {
-        return Ok(expected);
-    };
-    batch.conditions.push(kept);
-    Ok(ExpectedRevision::Any)
+    Ok(batch)
 }
 
 fn answer(streams: &Named, receipt: &Receipt) -> AppendSessionResponse {
