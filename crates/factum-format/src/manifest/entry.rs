@@ -114,18 +114,6 @@ pub struct QuarantineEntry {
     pub found_time: i64,
 }
 
-impl QuarantineEntry {
-    /// Whether it has all of these records. One without a count has all behind its first position.
-    pub(super) fn covers(&self, first_position: u64, lost: Option<u64>) -> bool {
-        if self.count == 0 {
-            return self.first_position == first_position;
-        }
-        let end = self.first_position.saturating_add(self.count);
-        self.first_position <= first_position
-            && lost.is_some_and(|lost| first_position.saturating_add(lost) <= end)
-    }
-}
-
 impl SegmentEntry {
     /// What the keyed hashes of the frames in this segment need.
     #[must_use]
@@ -201,6 +189,16 @@ impl SegmentEntry {
 }
 
 impl QuarantineEntry {
+    /// Whether it has all of these records. One without a count has all behind its first position.
+    pub(super) fn covers(&self, first_position: u64, lost: Option<u64>) -> bool {
+        if self.count == 0 {
+            return self.first_position == first_position;
+        }
+        let end = self.first_position.saturating_add(self.count);
+        self.first_position <= first_position
+            && lost.is_some_and(|lost| first_position.saturating_add(lost) <= end)
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let reason = match self.reason {
             QuarantineReason::Header => 1,

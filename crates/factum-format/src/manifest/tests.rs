@@ -70,6 +70,34 @@ fn a_manifest_round_trips() {
 }
 
 #[test]
+fn losses_are_accepted_with_their_positions_and_no_more() {
+    // Five from 4 on were accepted in segment 1; what was found with them was not.
+    let mut manifest = sample(1);
+    for (segment, first, lost, expected) in [
+        (1, 4, Some(5), true),
+        (1, 4, Some(1), true),
+        (1, 8, Some(1), true),
+        (1, 4, Some(6), false),
+        (1, 3, Some(1), false),
+        (1, 9, Some(1), false),
+        (1, 4, None, false),
+        (2, 4, Some(5), false),
+    ] {
+        let found = manifest.accepts(segment, first, lost);
+        assert_eq!(found, expected, "{segment} {first} {lost:?}");
+    }
+    manifest.quarantine.retain(|range| !range.accepted);
+    assert!(!manifest.accepts(1, 4, Some(5)));
+    // Nobody knew how many.
+    for range in &mut manifest.quarantine {
+        (range.accepted, range.count) = (true, 0);
+    }
+    let accepted = [(4, None), (4, Some(99)), (5, Some(1))]
+        .map(|(first, lost)| manifest.accepts(1, first, lost));
+    assert_eq!(accepted, [true, true, false]);
+}
+
+#[test]
 fn every_flipped_bit_is_found() {
     let bytes = sample(1).encode().unwrap();
     each_flip(&bytes, |bit, bad| {

@@ -3,5 +3,6 @@
 mod counting;
 mod damage;
 mod following;
+mod gone;
 mod reading;
 mod support;

@@ -273,8 +273,14 @@ impl EventStore for Watched {
         self.store.head()
     }
 
+    /// As the engine: what a stream's last event says is not known when that is damaged.
     fn stream_info(&self, stream: StreamName) -> BoxFuture<'_, Result<StreamInfo, StoreError>> {
-        self.store.stream_info(stream)
+        let damaged = self.damaged.lock().unwrap().clone();
+        Box::pin(async move {
+            let info = self.store.stream_info(stream).await?;
+            let last = info.last_position.filter(|at| damaged.contains(&at.raw()));
+            last.map_or(Ok(info), |at| Err(damage(at)))
+        })
     }
 
     fn streams(
