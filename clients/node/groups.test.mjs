@@ -5,15 +5,15 @@ import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { all, collect, connect, connectTo, db, events, fresh, old, revisions, types, until } from "./client.mjs";
+import { acknowledging, forAll, forStream, groupsOf, is } from "./consumers.mjs";
 import { serve } from "./server.mjs";
 
 const { START, END, UNBOUNDED, PARK, RETRY, jsonEvent } = db;
-const forStream = db.persistentSubscriptionToStreamSettingsFromDefaults;
-const forAll = db.persistentSubscriptionToAllSettingsFromDefaults;
 /** A checkpoint as soon as something is done. */
 const noted = { checkPointAfter: 50, checkPointLowerBound: 1, checkPointUpperBound: 1 };
 
 let server, client;
+const { grouped, open, info } = groupsOf(() => client);
 before(async () => {
   server = await serve();
   client = connect(server);
@@ -23,26 +23,10 @@ after(async () => {
   assert.equal(await server?.stop(), 0);
 });
 
-/** A stream with these events and a group over it. */
-async function grouped(settings = {}, ...given) {
-  const [stream, group] = [fresh(), `group-${randomUUID().slice(0, 8)}`];
-  if (given.length > 0) await client.appendToStream(stream, events(...given));
-  await client.createPersistentSubscriptionToStream(stream, group, forStream({ startFrom: START, ...settings }));
-  return [stream, group];
-}
-const open = (stream, group, options) => client.subscribeToPersistentSubscriptionToStream(stream, group, options);
-const info = (stream, group) => client.getPersistentSubscriptionToStreamInfo(stream, group);
 const read = (stream, options) => all(client.readStream(stream, options));
 const many = (count, type = "E") => events(...Array.from({ length: count }, () => type));
 const parkedOf = (stream, group) => `$persistentsubscription-${stream}::${group}-parked`;
 const checkpointOf = (stream, group) => `$persistentsubscription-${stream}::${group}-checkpoint`;
-
-/** A consumer that acknowledges all it gets. */
-function acknowledging(subscription) {
-  const seen = collect(subscription);
-  subscription.on("data", (resolved) => subscription.ack(resolved));
-  return seen;
-}
 
 /** Two consumers that are there, each with what came to it. */
 async function pair(stream, group, options = { bufferSize: 100 }) {
@@ -59,12 +43,6 @@ async function pair(stream, group, options = { bufferSize: 100 }) {
 /** Waits until the group says that so many are parked. */
 const parks = (stream, group, count) =>
   until(async () => (await info(stream, group)).stats.parkedMessageCount === BigInt(count), `${count} are parked`);
-
-const is = (kind, stream, group) => (error) => {
-  assert.ok(error instanceof kind, `${error.constructor.name}, not ${kind.name}: ${error.message}`);
-  if (stream) assert.deepEqual([error.streamName, error.groupName], [stream, group]);
-  return true;
-};
 
 describe("in turn", () => {
   test("each event goes to the other consumer than the one before", async () => {

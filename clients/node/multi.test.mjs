@@ -299,6 +299,17 @@ describe("a session of appends", () => {
     assert.equal(done.responses[0].revision, 0n);
   });
 
+  test("has so many streams that have only metadata, and no more", async () => {
+    const streams = Array.from({ length: 257 }, () => fresh());
+    await Promise.all(streams.map((stream) => client.setStreamMetadata(stream, { maxCount: 5 })));
+    const exist = streams.map((stream) => to(stream, STREAM_EXISTS, "A"));
+    await assert.rejects(client.multiStreamAppend(exist), /at most 256 streams that have only metadata/);
+    // One of them named often takes no more room than once.
+    const often = [...exist.slice(0, 256), ...streams.slice(0, 8).map((stream) => to(stream, STREAM_EXISTS, "B"))];
+    const done = await client.multiStreamAppend(often);
+    assert.equal(done.responses.length, 256);
+  });
+
   test("that says what cannot be is refused, and writes nothing", async () => {
     const beside = fresh();
     const cases = [

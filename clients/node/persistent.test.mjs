@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { collect, connect, db, events, fresh, old, revisions, types, until } from "./client.mjs";
+import { acknowledging, forAll, forStream, groupsOf, is } from "./consumers.mjs";
 import { serve } from "./server.mjs";
 
 const { START, END, PARK, RETRY, SKIP, STOP, jsonEvent } = db;
-const forStream = db.persistentSubscriptionToStreamSettingsFromDefaults;
-const forAll = db.persistentSubscriptionToAllSettingsFromDefaults;
 
 let server, client;
+const { grouped, open, info } = groupsOf(() => client);
 before(async () => {
   server = await serve();
   client = connect(server);
@@ -19,27 +19,6 @@ after(async () => {
   await client?.dispose();
   assert.equal(await server?.stop(), 0);
 });
-
-/** A stream with these events and a group over it. */
-async function grouped(settings = {}, ...given) {
-  const [stream, group] = [fresh(), `group-${randomUUID().slice(0, 8)}`];
-  if (given.length > 0) await client.appendToStream(stream, events(...given));
-  await client.createPersistentSubscriptionToStream(stream, group, forStream({ startFrom: START, ...settings }));
-  return [stream, group];
-}
-const open = (stream, group, options) => client.subscribeToPersistentSubscriptionToStream(stream, group, options);
-
-/** A consumer that acknowledges all it gets. */
-function acknowledging(subscription) {
-  const seen = collect(subscription);
-  subscription.on("data", (resolved) => subscription.ack(resolved));
-  return seen;
-}
-const info = (stream, group) => client.getPersistentSubscriptionToStreamInfo(stream, group);
-const is = (kind) => (error) => {
-  assert.ok(error instanceof kind, `${error.constructor.name}, not ${kind.name}: ${error.message}`);
-  return true;
-};
 
 describe("a group", () => {
   test("is made once, changed and deleted", async () => {

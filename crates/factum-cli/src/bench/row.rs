@@ -153,7 +153,7 @@ impl Row {
 
     /// Adds how the ratio differed between rounds, where there were enough of them; the row has its limit already.
     ///
-    /// The ratios of rounds are of whatever was measured, and may be in other units than the row: what counts is how they relate to the best.
+    /// Of an even number the median is the lower one. The ratios of rounds are of whatever was measured, and may be in other units than the row: what counts is how they relate to the best.
     pub(super) fn rounds(self, figure: &Measured, limit: &Measured) -> Self {
         const ROUNDS_MIN: usize = 3;
         let mut ratios = figure.rounds.clone();
@@ -165,7 +165,10 @@ impl Row {
             return self;
         }
         let unit = shown * limit.figure / figure.figure;
-        let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+        let median = ratios
+            .get((ratios.len() - 1) / 2)
+            .copied()
+            .unwrap_or_default();
         self.fact("median ratio", median * unit, "")
             .fact("lowest", lowest * unit, "")
             .fact("highest", highest * unit, "")
@@ -261,7 +264,7 @@ pub(super) fn shown(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Floor, Row, Unit, shown};
+    use super::{Floor, Measured, Row, Unit, shown};
 
     #[test]
     fn figures_are_short() {
@@ -271,6 +274,25 @@ mod tests {
         check(9.99, "9.99");
         check(73.26, "73.3");
         check(1_234_567.8, "1,234,568");
+    }
+
+    /// Rounds measured in one unit, a row in another, as reading from the device is.
+    #[test]
+    fn rounds_are_shown_in_the_unit_of_the_row() {
+        let measured = |figure, rounds: &[f64]| Measured {
+            figure,
+            rounds: rounds.to_vec(),
+            ..Measured::default()
+        };
+        let words = |rounds: &[f64]| {
+            let row = Row::new("x", "y", Unit::Events, 60.0).limit(100.0, "z");
+            row.rounds(&measured(60.0, rounds), &measured(10.0, &[]))
+                .words()
+        };
+        let expected = "median ratio 0.50, lowest 0.30, highest 0.60";
+        assert_eq!(words(&[6.0, 3.0, 5.0]), expected);
+        assert_eq!(words(&[6.0, 3.0, 5.0, 5.5]), expected);
+        assert_eq!(words(&[6.0, 3.0]), "");
     }
 
     #[test]

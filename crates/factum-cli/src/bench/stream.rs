@@ -217,7 +217,7 @@ fn ask_on(
         times,
         spent,
         note,
-        rounds: Vec::new(),
+        ..Measured::default()
     })
 }
 

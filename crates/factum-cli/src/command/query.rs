@@ -118,13 +118,14 @@ impl WhichEvents {
 
 /// Asks, and prints the rows as they come.
 pub(crate) fn run(args: &QueryArgs, context: &mut Context) -> Outcome {
-    let interrupt = Interrupt::watch(&context.env)?;
     let start_ns = context.env.clock.monotonic_ns();
     let over = if args.events {
         Over::Events(store::open(context, store::Access::Read)?)
     } else {
         Over::ReadModel(Box::new(ReadModel::of(args)?))
     };
+    // Not before: a server that says nothing must not keep Ctrl-C waiting.
+    let interrupt = Interrupt::watch(&context.env)?;
     if let (Over::ReadModel(model), Some(position)) = (&over, args.at_least) {
         let position = Position::from_raw(position);
         wait(model, args, position, &interrupt, context)?;

@@ -143,13 +143,10 @@ async fn consume(
     let work = pipeline.chunks(chunks, interrupt, watcher);
     let outcome = interrupt.unless_came(work).await.flatten();
     // Whatever ended it: what was sent is waited for, and what landed counts. The first failure is the one to tell.
-    let mut landed = interrupt.unless_came(pipeline.wait_for(0)).await.flatten();
-    if interrupt.came() {
-        landed = pipeline.wait_a_while(clock).await;
-    }
-    if !pipeline.in_flight.is_empty() {
-        landed = landed.and(interrupt.check());
-    }
+    let landed = match interrupt.unless_came(pipeline.wait_for(0)).await {
+        Ok(landed) => landed,
+        Err(interrupted) => pipeline.wait_a_while(clock).await.and(Err(interrupted)),
+    };
     watcher.step(&pipeline.tally);
     Finished {
         tally: pipeline.tally,

@@ -98,6 +98,16 @@ fn damage_is_named_and_everything_else_is_read() {
     assert!(words.contains("positions 2 to 2"), "{words}");
     place.ok(&["append", "s-9", "-t", "T"]);
     place.ok(&["read", "s-3"]);
+    // It stays known, and a backup of the store can be restored.
+    let ran = place.run(&["verify", "--full", "-o", "json"]);
+    assert_eq!(ran.code, 7, "{}", ran.err);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["findings"][0]["severity"], "accepted");
+    assert!(ran.err.contains("nothing else is damaged"), "{}", ran.err);
+    place.ok(&["backup", "saved"]);
+    let ran = place.run(&["restore", "saved", "--data", "restored"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("loss had been accepted"), "{}", ran.err);
 }
 
 #[test]

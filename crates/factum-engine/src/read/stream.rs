@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use factum_store::{Direction, EventStream, Kind, ReadFrom, ReadRequest, Source, StoreError};
-use factum_types::{RecordedEvent, Revision, StreamName};
+use factum_types::{RecordedEvent, StreamName};
 use futures_core::Stream;
 
 use super::items::Items;
@@ -65,14 +65,10 @@ pub(crate) fn visible(
 /// The first revision shown, and the oldest time.
 pub(crate) fn visible_from(tail: &StreamTail, now: impl FnOnce() -> i64) -> (u64, Option<i64>) {
     let settings = tail.settings();
-    let truncated = settings.truncate_before.map_or(0, Revision::number);
-    let counted = settings
-        .max_count
-        .map_or(0, |count| tail.next_revision.saturating_sub(count));
     let oldest = settings
         .max_age
         .map(|age| now().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
-    (truncated.max(counted), oldest)
+    (settings.first_kept(tail.next_revision), oldest)
 }
 
 pub(crate) fn tombstoned(name: &StreamName) -> StoreError {

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::Given;
 use super::source;
 use crate::auth::{Caller, Operation};
-use crate::log::metadata::{last, settle, stream_of};
+use crate::log::metadata::{before_read, last, stream_of};
 use crate::node::Node;
 
 /// The metadata as a JSON object, empty where there is none; its revision is the entity tag.
@@ -30,7 +30,7 @@ pub(super) async fn metadata(
     Given::parse(uri.query(), &[])?;
     let finding = async {
         let about = stream_of(&stream)?;
-        settle(&*node.store, &stream, &about, node.new_id()).await;
+        before_read(&*node.store, &about, node.new_id()).await?;
         last(&*node.store, &about).await
     };
     let time = node.options.limits.answer;

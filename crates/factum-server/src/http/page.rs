@@ -75,12 +75,8 @@ pub(super) async fn stream(
         if let Some(links) = node.links.named(&stream) {
             return links_of(viewer, &wanted, &stream, &links).await;
         }
-        if let Some(subject) = metadata::subject(&stream) {
-            metadata::settle(&*node.store, &subject, &stream, node.new_id()).await;
-            if metadata::is_closed(&*node.store, &stream).await {
-                return Err(Problem::store(&metadata::closed(&stream)));
-            }
-        }
+        let ready = metadata::before_read(&*node.store, &stream, node.new_id()).await;
+        ready.map_err(|error| Problem::store(&error))?;
         let request = ReadRequest {
             from: match wanted.start {
                 From::Start => ReadFrom::Start,

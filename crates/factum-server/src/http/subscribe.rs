@@ -154,15 +154,15 @@ async fn items(node: &Node, what: &What, after: After) -> Result<Items, Problem>
                 let links = links.map_err(|error| Problem::store(&error))?;
                 return Ok(Items::Links(Box::new(links)));
             }
-            if metadata::is_closed(&*node.store, stream).await {
-                let closed = Problem::store(&metadata::closed(stream));
-                return Err(closed.with("stream", stream.as_str()));
-            }
+            let refused =
+                |error: &StoreError| Problem::store(error).with("stream", stream.as_str());
+            let open = metadata::must_be_open(&*node.store, stream).await;
+            open.map_err(|error| refused(&error))?;
             let info = node.store.stream_info(stream.clone()).await;
             if info.is_ok_and(|info| info.state == StreamState::Tombstoned) {
                 let text = format!("stream {stream} was closed for ever");
                 let error = StoreError::new(Kind::Deleted, text);
-                return Err(Problem::store(&error).with("stream", stream.as_str()));
+                return Err(refused(&error));
             }
             Source::Stream(stream.clone())
         }

@@ -144,15 +144,11 @@ impl Links {
         if info.is_whole() {
             return Ok(false);
         }
-        let kept = info.settings;
-        let counted = |most| info.next_revision().saturating_sub(most) > revision.number();
-        if info.state != StreamState::Live
-            || kept.truncate_before.is_some_and(|first| revision < first)
-            || kept.max_count.is_some_and(counted)
-        {
+        let first = info.settings.first_kept(info.next_revision());
+        if info.state != StreamState::Live || revision.number() < first {
             return Ok(true);
         }
-        if kept.max_age.is_none() {
+        if info.settings.max_age.is_none() {
             return Ok(false);
         }
         Ok(self.event(stream.clone(), revision).await?.is_none())

@@ -48,10 +48,34 @@ pub(crate) async fn is_closed(store: &dyn EventStore, stream: &StreamName) -> bo
     info.is_ok_and(|info| info.state == StreamState::Tombstoned)
 }
 
-/// What is said of a stream for which that holds.
-pub(crate) fn closed(stream: &StreamName) -> StoreError {
+/// Refuses a stream of which that is so.
+///
+/// # Errors
+/// [`Kind::Deleted`]
+pub(crate) async fn must_be_open(
+    store: &dyn EventStore,
+    stream: &StreamName,
+) -> Result<(), StoreError> {
+    if !is_closed(store, stream).await {
+        return Ok(());
+    }
     let text = format!("the stream that {stream} is about was closed for ever");
-    StoreError::new(Kind::Deleted, text)
+    Err(StoreError::new(Kind::Deleted, text))
+}
+
+/// What has to be done before a stream is read, if it is a metadata stream: its end comes to say what is in force.
+///
+/// # Errors
+/// As [`must_be_open`].
+pub(crate) async fn before_read(
+    store: &dyn EventStore,
+    stream: &StreamName,
+    id: EventId,
+) -> Result<(), StoreError> {
+    if let Some(subject) = subject(stream) {
+        settle(store, &subject, stream, id).await;
+    }
+    must_be_open(store, stream).await
 }
 
 /// The metadata stream of a stream.
@@ -216,12 +240,7 @@ async fn changes(
 /// Sees to it that the end of a metadata stream says what is in force, before it is read.
 ///
 /// Where that cannot be found out or written, reading goes on with what is there.
-pub(crate) async fn settle(
-    store: &dyn EventStore,
-    subject: &StreamName,
-    stream: &StreamName,
-    id: EventId,
-) {
+async fn settle(store: &dyn EventStore, subject: &StreamName, stream: &StreamName, id: EventId) {
     if let Err(error) = try_to_settle(store, subject, stream, id).await
         && error.kind() != Kind::Conflict
     {

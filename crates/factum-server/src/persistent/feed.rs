@@ -53,12 +53,7 @@ pub trait Feed: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'a, Result<Option<RecordedEvent>, StoreError>>;
 
     /// Whether what a link points to is not shown any more, because of what became of its stream.
-    fn is_gone<'a>(&'a self, target: &'a RecordedEvent) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(async move {
-            let kept = self.event(&target.stream, target.revision.number()).await?;
-            Ok(kept.is_none())
-        })
-    }
+    fn is_gone<'a>(&'a self, target: &'a RecordedEvent) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
 /// The streams that a store holds, those that are made of its index, and all events.

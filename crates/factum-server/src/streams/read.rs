@@ -73,12 +73,8 @@ async fn read_stream(
 ) -> Result<Answers<ReadResp>, Status> {
     let node = &viewer.node;
     let refused = |error: &StoreError| errors::store(error, Some(&stream));
-    if let Some(subject) = metadata::subject(&stream) {
-        metadata::settle(&*node.store, &subject, &stream, node.new_id()).await;
-        if metadata::is_closed(&*node.store, &stream).await {
-            return Err(refused(&metadata::closed(&stream)));
-        }
-    }
+    let ready = metadata::before_read(&*node.store, &stream, node.new_id()).await;
+    ready.map_err(|error| refused(&error))?;
     let request = ReadRequest {
         source: Source::Stream(stream.clone()),
         from: wanted.from.read(wanted.direction),

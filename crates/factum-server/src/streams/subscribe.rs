@@ -91,10 +91,9 @@ pub(super) async fn subscribe(
         Target::Stream(stream) => (Source::Stream(stream.clone()), Some(stream), None),
         Target::All(filter) => (Source::All, None, filter),
     };
-    if let Some(stream) = &stream
-        && metadata::is_closed(&*node.store, stream).await
-    {
-        return Err(errors::store(&metadata::closed(stream), Some(stream)));
+    if let Some(stream) = &stream {
+        let open = metadata::must_be_open(&*node.store, stream).await;
+        open.map_err(|error| errors::store(&error, Some(stream)))?;
     }
     let links = stream.as_ref().and_then(|stream| node.links.named(stream));
     let revision = match (&wanted.from, &stream) {

@@ -66,17 +66,14 @@ impl State {
     /// The first revision that the stream's settings do not hide. What they hide is always a beginning: times do not go backwards.
     pub(super) fn visible_from(&self, log: &StreamLog, now: Timestamp) -> Revision {
         let settings = &log.heading.settings;
-        let truncated = settings.truncate_before.map_or(0, Revision::number);
-        let counted = settings
-            .max_count
-            .map_or(0, |count| log.heading.next_revision.saturating_sub(count));
+        let kept = settings.first_kept(log.heading.next_revision);
         let aged = settings.max_age.map_or(0, |age| {
             let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
             let oldest = Timestamp::from_micros(now.as_micros().saturating_sub(age));
             let too_old = |&index: &usize| self.shown(index).is_some_and(|e| e.time < oldest);
             log.events.partition_point(too_old) as u64
         });
-        Revision::new(truncated.max(counted).max(aged))
+        Revision::new(kept.max(aged))
     }
 
     /// The indexes on the side of the start that the read goes to.

@@ -176,7 +176,7 @@ const EVENT: &str = r#"{"type":"T"}"#;
 
 /// Method, path and body; status, kind, and what the words name.
 #[rustfmt::skip]
-const REFUSED: [(&str, &str, &str, u16, &str, &str); 28] = [
+const REFUSED: [(&str, &str, &str, u16, &str, &str); 31] = [
         ("GET", "/streams/none-1", "", 404, "not-found", "none-1"),
         ("GET", "/streams/$ce-none", "", 404, "not-found", "$ce-none"),
         ("GET", "/streams/closed-1", "", 410, "deleted", "closed-1"),
@@ -196,6 +196,10 @@ const REFUSED: [(&str, &str, &str, u16, &str, &str); 28] = [
             "deleted",
             "closed-1",
         ),
+        // Metadata are closed with their stream.
+        ("GET", "/streams/$$closed-1", "", 410, "deleted", "closed-1"),
+        ("GET", "/streams/closed-1/metadata", "", 410, "deleted", "closed-1"),
+        ("GET", "/subscribe?stream=$$closed-1", "", 410, "deleted", "$$closed-1"),
         ("POST", "/streams/$ce-x", EVENT, 400, "invalid", "$ce-x"),
         ("POST", "/streams/s?from=1", EVENT, 400, "invalid", "from"),
         ("POST", "/streams/s", "{", 400, "invalid", "line 1 column 1"),

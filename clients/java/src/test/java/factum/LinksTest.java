@@ -9,21 +9,7 @@ import java.util.*;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.*;
 
-class LinksTest {
-    static Server server;
-    static KurrentDBClient client;
-
-    @BeforeAll
-    static void start() throws Exception {
-        server = new Server();
-        client = server.client();
-    }
-
-    @AfterAll
-    static void stop() throws Exception {
-        server.close();
-    }
-
+class LinksTest extends Served {
     static EventData link(long number, String stream) {
         return EventDataBuilder.binary("$>", (number + "@" + stream).getBytes()).build();
     }

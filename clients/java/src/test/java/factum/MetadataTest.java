@@ -8,21 +8,7 @@ import java.util.*;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.*;
 
-class MetadataTest {
-    static Server server;
-    static KurrentDBClient client;
-
-    @BeforeAll
-    static void start() throws Exception {
-        server = new Server();
-        client = server.client();
-    }
-
-    @AfterAll
-    static void stop() throws Exception {
-        server.close();
-    }
-
+class MetadataTest extends Served {
     static String filled() throws Exception {
         String stream = fresh("java");
         get(client.appendToStream(stream, events("A", "B", "C", "D", "E")));

@@ -10,21 +10,7 @@ import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.*;
 
 /** Appends to many streams at once; this client has no records with checks. */
-class MultiTest {
-    static Server server;
-    static KurrentDBClient client;
-
-    @BeforeAll
-    static void start() throws Exception {
-        server = new Server();
-        client = server.client();
-    }
-
-    @AfterAll
-    static void stop() throws Exception {
-        server.close();
-    }
-
+class MultiTest extends Served {
     static AppendStreamRequest to(String stream, StreamState state, EventData... events) {
         return new AppendStreamRequest(stream, List.of(events).iterator(), state);
     }

@@ -10,21 +10,7 @@ import java.util.*;
 import java.util.concurrent.*;
 import org.junit.jupiter.api.*;
 
-class StreamsTest {
-    static Server server;
-    static KurrentDBClient client;
-
-    @BeforeAll
-    static void start() throws Exception {
-        server = new Server();
-        client = server.client();
-    }
-
-    @AfterAll
-    static void stop() throws Exception {
-        server.close();
-    }
-
+class StreamsTest extends Served {
     static AppendToStreamOptions expecting(StreamState state) {
         return AppendToStreamOptions.get().streamState(state);
     }
