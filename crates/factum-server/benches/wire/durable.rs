@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 /// As many as the engine has.
 const COMMITTERS: u64 = 2;
 /// How often a committer lets callers run before it takes what waits, as the engine does (decision 0035): fewer writes, each of which costs a processor
-/// much. Of none, one and three this had the most with 64 and 256 callers.
+/// much. Of none, one and three, with one to three committers, this was the one that the store never had more than (docs/benchmarks.md).
 const YIELDS: usize = 3;
 const PAGE_BYTES: usize = 4 << 10;
 /// Where each of them writes, again and again.
