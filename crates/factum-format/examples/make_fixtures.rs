@@ -1,7 +1,7 @@
 //! Writes the fixture files of format version 1.
 //!
-//! They exist; this shows how they came about. Running it again must change nothing. `index.idx` has a directory that is not written any more, and stays
-//! as it is.
+//! They exist; this shows how they came about. Running it again must change nothing. `index.idx` and `index-dense.idx` have sections that are not
+//! written any more, and stay as they are.
 //!
 //! ```text
 //! cargo run -p factum-format --example make_fixtures
@@ -17,6 +17,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("segment.seg"), fixture::segment()?.0)?;
     fs::write(folder.join("manifest.bin"), fixture::manifest().encode()?)?;
-    fs::write(folder.join("index-dense.idx"), fixture::index()?)?;
+    fs::write(folder.join("index-sloped.idx"), fixture::index()?)?;
     Ok(())
 }

@@ -62,7 +62,7 @@ impl Index {
         let info = file.header().info;
         let index = Self {
             info,
-            offsets: section(IndexSection::OFFSETS)?,
+            offsets: section(file.offsets_section())?,
             streams: file.names(IndexSection::STREAM_NAMES)?,
             types: file.names(IndexSection::TYPE_NAMES)?,
             tags: file.names(IndexSection::TAG_NAMES)?,
@@ -404,7 +404,8 @@ pub(crate) fn build(
         offsets.push(place.filter(|_| !(last && on(Mutant::LastRecordLost))))?;
     }
     let mut file = IndexBuilder::new(info);
-    file.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);
+    let count = offsets.count();
+    file.section(IndexSection::SLOPED_OFFSETS, count, &offsets.finish()?);
     names(
         &mut file,
         IndexSection::STREAM_NAMES,
@@ -541,7 +542,7 @@ mod tests {
         });
         let mut offsets = OffsetsBuilder::new();
         offsets.push(Some((4_096, 100))).unwrap();
-        file.section(IndexSection::OFFSETS, 1, &offsets.finish().unwrap());
+        file.section(IndexSection::SLOPED_OFFSETS, 1, &offsets.finish().unwrap());
         let none = || std::iter::empty();
         names(
             &mut file,

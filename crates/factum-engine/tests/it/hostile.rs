@@ -478,11 +478,12 @@ fn a_record_longer_than_any_is_damage() {
     let index = files.iter().position(|(name, _)| name.ends_with(".idx"));
     let bytes = &mut files[index.unwrap()].1;
     let header = IndexHeader::decode(bytes).unwrap();
-    let offsets = header.section(IndexSection::OFFSETS).unwrap().offset;
+    let offsets = header.section(IndexSection::SLOPED_OFFSETS).unwrap().offset;
     let anchors = usize::try_from(offsets).unwrap();
     let ends = anchors + 16 * header.info.record_count.div_ceil(64) as usize;
-    // The first anchor says that ends have 32 bits, and the first of them, behind all anchors, is a gigabyte on.
+    // The first anchor says that ends have 32 bits and no slope, and the first of them, behind all anchors, is a gigabyte on.
     bytes[anchors + 12] = 32;
+    bytes[anchors + 14..anchors + 16].fill(0);
     bytes[ends..ends + 4].copy_from_slice(&(1_u32 << 30).to_le_bytes());
     reseal_index(bytes);
     check_damaged(&broken, &files);

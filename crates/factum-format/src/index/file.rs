@@ -69,12 +69,21 @@ impl<'a> IndexFile<'a> {
         entries.try_for_each(|entry| entry.verify(self.slice(entry).unwrap_or_default()))
     }
 
+    /// Which section says where records stand.
+    #[must_use]
+    pub fn offsets_section(&self) -> IndexSection {
+        match self.header.section(IndexSection::SLOPED_OFFSETS) {
+            Some(_) => IndexSection::SLOPED_OFFSETS,
+            None => IndexSection::OFFSETS,
+        }
+    }
+
     /// Where each record stands; not verified.
     ///
     /// # Errors
     /// [`FormatError::Invalid`] or [`FormatError::Truncated`] when there is no such section or its structure is wrong.
     pub fn offsets(&self) -> Result<Offsets<'a>, FormatError> {
-        let (entry, bytes) = self.required(IndexSection::OFFSETS)?;
+        let (entry, bytes) = self.required(self.offsets_section())?;
         Offsets::parse(bytes, entry.count)
     }
 

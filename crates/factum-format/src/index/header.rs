@@ -21,7 +21,7 @@ const LENGTH_MIN: u64 = TABLE_AT as u64 + 8;
 pub struct IndexSection(pub u16);
 
 impl IndexSection {
-    /// Where each record stands; [`Offsets`](super::Offsets).
+    /// Where each record stands, as it was written before there were slopes; [`Offsets`](super::Offsets).
     pub const OFFSETS: Self = Self(1);
     /// Stream names by ordinal; [`Names`](super::Names).
     pub const STREAM_NAMES: Self = Self(2);
@@ -39,6 +39,8 @@ impl IndexSection {
     pub const LOSSES: Self = Self(8);
     /// All keys by hash, in short entries; [`Directory`](super::Directory).
     pub const DENSE_DIRECTORY: Self = Self(9);
+    /// Where each record stands, in short; [`Offsets`](super::Offsets).
+    pub const SLOPED_OFFSETS: Self = Self(10);
 }
 
 /// What an index says of its segment.

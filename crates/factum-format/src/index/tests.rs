@@ -39,27 +39,63 @@ fn offsets_are_found() {
     check_offsets(&[Some((4172, 60)), None, Some((4232, 1))]);
     let mut random = fastrand::Rng::with_seed(8);
     for count in [63, 64, 65, 128, 300] {
-        let mut end = 4172;
-        let records: Vec<_> = (0..count)
-            .map(|_| {
-                let offset = end
-                    + if random.bool() {
-                        0
-                    } else {
-                        random.u64(0..1 << 20)
-                    };
-                let length = random.u32(1..1 << 20);
-                let present = random.u8(..) > 20;
-                end = if present {
-                    offset + u64::from(length)
-                } else {
-                    end
-                };
-                present.then_some((offset, length))
+        // The first are about as long, and stand on a line; nothing does of the last.
+        for (gaps, lengths) in [(1, 300..304), (64, 1..4_200), (1 << 20, 1..1 << 20)] {
+            check_offsets(&some_records(&mut random, count, gaps, &lengths));
+        }
+    }
+    // One that is far longer than all others of its block, first, in the middle and last, each to the greatest length there is.
+    for long in [0, 31, 63] {
+        let length = |item| if item == long { u32::MAX - 64 * 8 } else { 8 };
+        let mut end = 4_172_u64;
+        let records: Vec<_> = (0..64)
+            .map(|item| {
+                let record = (end, length(item));
+                end += u64::from(record.1);
+                Some(record)
             })
             .collect();
         check_offsets(&records);
     }
+}
+
+/// Records with gaps of fewer bytes than `gaps`, half of them without; about one in twelve is lost.
+fn some_records(
+    random: &mut fastrand::Rng,
+    count: u32,
+    gaps: u64,
+    lengths: &std::ops::Range<u32>,
+) -> Vec<Option<(u64, u32)>> {
+    let mut end = 4172;
+    let record = |_| {
+        let gap = if random.bool() {
+            0
+        } else {
+            random.u64(0..gaps)
+        };
+        let (offset, length) = (end + gap, random.u32(lengths.clone()));
+        let present = random.u8(..) > 20;
+        if present {
+            end = offset + u64::from(length);
+        }
+        present.then_some((offset, length))
+    };
+    (0..count).map(record).collect()
+}
+
+/// Records that are about as long as each other take half of what they would without slopes.
+#[test]
+fn offsets_on_a_line_are_short() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut builder = OffsetsBuilder::new();
+    let mut end = 4172;
+    for _ in 0..64_000 {
+        let length = random.u32(300..304);
+        builder.push(Some((end, length))).unwrap();
+        end += u64::from(length);
+    }
+    let bytes = builder.finish().unwrap();
+    assert!(bytes.len() < 64_000, "{}", bytes.len());
 }
 
 #[test]
@@ -340,7 +376,7 @@ fn sample() -> Vec<u8> {
     let mut directory = DirectoryBuilder::new();
     directory.push(hash::xxh3_128(b"order-1"), posting);
     let mut builder = IndexBuilder::new(info);
-    builder.section(IndexSection::OFFSETS, 2, &offsets.finish().unwrap());
+    builder.section(IndexSection::SLOPED_OFFSETS, 2, &offsets.finish().unwrap());
     builder.section(IndexSection::STREAM_NAMES, 1, &names);
     builder.section(IndexSection(999), 0, b"from the future");
     builder.section(

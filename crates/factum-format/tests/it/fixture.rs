@@ -307,10 +307,10 @@ pub(crate) fn manifest() -> Manifest {
 
 /// The records' extents in the index fixture; the third is lost.
 pub(crate) const EXTENTS: [Option<(u64, u32)>; 4] = [
-    Some((4_172, 100)),
-    Some((4_272, 60)),
+    Some((4_172, 300)),
+    Some((4_472, 304)),
     None,
-    Some((9_000, 2_048)),
+    Some((4_776, 310)),
 ];
 
 /// The ordinals of the long posting in the index fixture.
@@ -352,7 +352,8 @@ pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
         last_time: BASE_TIME + 9,
         data_hash: 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF,
     });
-    builder.section(IndexSection::OFFSETS, offsets.count(), &offsets.finish()?);
+    let count = offsets.count();
+    builder.section(IndexSection::SLOPED_OFFSETS, count, &offsets.finish()?);
     builder.section(IndexSection::STREAM_NAMES, 2, &streams);
     builder.section(IndexSection::TYPE_NAMES, 1, &types);
     builder.section(IndexSection(500), 0, b"from a later release");

@@ -14,9 +14,19 @@ use factum_format::{
 
 pub(crate) const SEGMENT: &[u8] = include_bytes!("../fixtures/v1/segment.seg");
 pub(crate) const MANIFEST: &[u8] = include_bytes!("../fixtures/v1/manifest.bin");
-pub(crate) const INDEX: &[u8] = include_bytes!("../fixtures/v1/index-dense.idx");
-/// With a directory as it was written before there were dense ones.
+pub(crate) const INDEX: &[u8] = include_bytes!("../fixtures/v1/index-sloped.idx");
+/// With offsets as they were written before there were slopes.
+pub(crate) const INDEX_DENSE: &[u8] = include_bytes!("../fixtures/v1/index-dense.idx");
+/// With a directory as it was written before there were dense ones, too.
 pub(crate) const INDEX_BEFORE: &[u8] = include_bytes!("../fixtures/v1/index.idx");
+
+/// The records' extents in the index fixtures of before there were slopes.
+const EXTENTS_BEFORE: [Option<(u64, u32)>; 4] = [
+    Some((4_172, 100)),
+    Some((4_272, 60)),
+    None,
+    Some((9_000, 2_048)),
+];
 
 #[test]
 fn version_1_is_written_byte_for_byte() {
@@ -136,13 +146,30 @@ fn a_manifest_of_version_1_opens() {
 
 #[test]
 fn the_indexes_of_version_1_open() {
-    an_index_opens(INDEX_BEFORE, IndexSection::DIRECTORY);
-    an_index_opens(INDEX, IndexSection::DENSE_DIRECTORY);
+    an_index_opens(
+        INDEX_BEFORE,
+        (IndexSection::DIRECTORY, IndexSection::OFFSETS),
+        &EXTENTS_BEFORE,
+    );
+    an_index_opens(
+        INDEX_DENSE,
+        (IndexSection::DENSE_DIRECTORY, IndexSection::OFFSETS),
+        &EXTENTS_BEFORE,
+    );
+    an_index_opens(
+        INDEX,
+        (IndexSection::DENSE_DIRECTORY, IndexSection::SLOPED_OFFSETS),
+        &fixture::EXTENTS,
+    );
 }
 
-fn an_index_opens(bytes: &[u8], directory: IndexSection) {
+fn an_index_opens(
+    bytes: &[u8],
+    sections: (IndexSection, IndexSection),
+    extents: &[Option<(u64, u32)>],
+) {
     let file = IndexFile::parse(bytes).unwrap();
-    assert_eq!(file.directory_section(), directory);
+    assert_eq!((file.directory_section(), file.offsets_section()), sections);
     file.verify_all().unwrap();
     let info = file.header().info;
     assert_eq!(
@@ -154,7 +181,7 @@ fn an_index_opens(bytes: &[u8], directory: IndexSection) {
         (fixture::BASE_TIME, fixture::BASE_TIME + 9)
     );
     let offsets = file.offsets().unwrap();
-    for (ordinal, extent) in (0..).zip(fixture::EXTENTS) {
+    for (ordinal, &extent) in (0..).zip(extents) {
         assert_eq!(offsets.locate(ordinal), Ok(extent));
     }
     let posting = |name| {

@@ -2,7 +2,7 @@
 //!
 //! Headers with checksums stop most changes at the door, so the parsers behind the door are also called directly.
 
-use crate::fixtures::{INDEX, INDEX_BEFORE, MANIFEST, SEGMENT};
+use crate::fixtures::{INDEX, INDEX_BEFORE, INDEX_DENSE, MANIFEST, SEGMENT};
 use factum_format::{
     FormatError, SegmentKey,
     definition::DefinitionKind,
@@ -239,7 +239,7 @@ fn changed_manifests_never_panic() {
 
 #[test]
 fn changed_indexes_never_panic() {
-    for index in [INDEX, INDEX_BEFORE] {
+    for index in [INDEX, INDEX_DENSE, INDEX_BEFORE] {
         a_changed_index_never_panics(index);
     }
 }
