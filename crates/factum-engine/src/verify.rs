@@ -7,6 +7,7 @@ use crate::number::to_usize;
 use std::io;
 use std::path::Path;
 
+use factum_format::index::IndexFile;
 use factum_format::limits::SEGMENT_HEADER_BYTES;
 use factum_format::manifest::{Manifest, SegmentEntry, SegmentState};
 use factum_format::segment::{Copies, SegmentHeader};
@@ -437,7 +438,7 @@ impl Verifying<'_> {
             return Ok(true);
         };
         let again = index_again(entry, realm, content, Some(&index));
-        if again.is_ok_and(|again| again != bytes) {
+        if again.is_ok_and(|again| !says_the_same(&bytes, &again)) {
             repairable(
                 self,
                 0,
@@ -553,6 +554,15 @@ fn start_of(manifest: &Manifest, first: Option<&Found<'_>>) -> Tail {
 }
 
 /// Where in the index the damage was noticed.
+/// Whether an index says what one says that was made again, although a release before may have written it.
+fn says_the_same(index: &[u8], again: &[u8]) -> bool {
+    let same = || {
+        let (index, again) = (IndexFile::parse(index)?, IndexFile::parse(again)?);
+        index.says_the_same(&again)
+    };
+    index == again || same().unwrap_or(false)
+}
+
 const fn error_offset(error: &factum_format::FormatError) -> u64 {
     use factum_format::FormatError::{Checksum, Invalid, Magic, Truncated};
     match error {

@@ -529,7 +529,11 @@ mod tests {
     const KEY: KeyHash = 0x0123_4567_89AB_CDEF << 64;
 
     /// An index of one stream with one event.
-    fn index(section: IndexSection, directory: &[u8], postings: PostingsBuilder) -> Vec<u8> {
+    fn index(
+        (section, offsets_section): (IndexSection, IndexSection),
+        directory: &[u8],
+        postings: PostingsBuilder,
+    ) -> Vec<u8> {
         let mut file = IndexBuilder::new(IndexInfo {
             realm: [1; 16],
             segment: 1,
@@ -542,7 +546,8 @@ mod tests {
         });
         let mut offsets = OffsetsBuilder::new();
         offsets.push(Some((4_096, 100))).unwrap();
-        file.section(IndexSection::SLOPED_OFFSETS, 1, &offsets.finish().unwrap());
+        // One record is on no line, so both sections have the same bytes.
+        file.section(offsets_section, 1, &offsets.finish().unwrap());
         let none = || std::iter::empty();
         names(
             &mut file,
@@ -559,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn both_directories_are_read() {
+    fn both_directories_and_both_offsets_are_read() {
         let head = PostingHead {
             kind: PostingKind::STREAM,
             name: 0,
@@ -569,7 +574,8 @@ mod tests {
         let (mut postings, mut directory) = (PostingsBuilder::new(), DirectoryBuilder::new());
         directory.push(KEY, posting(&mut postings));
         let dense = directory.finish().unwrap();
-        let dense = index(IndexSection::DENSE_DIRECTORY, &dense, postings);
+        let now = (IndexSection::DENSE_DIRECTORY, IndexSection::SLOPED_OFFSETS);
+        let dense = index(now, &dense, postings);
         // One bucket, one key: the first 32 bits of its hash, and where its list is.
         let mut before = vec![0, 0, 0, 0];
         for number in [1, 0, 1, 0x0123_4567, 0_u32] {
@@ -577,10 +583,12 @@ mod tests {
         }
         let mut postings = PostingsBuilder::new();
         posting(&mut postings);
-        let before = index(IndexSection::DIRECTORY, &before, postings);
+        let sections = (IndexSection::DIRECTORY, IndexSection::OFFSETS);
+        let before = index(sections, &before, postings);
         for bytes in [before, dense] {
             let index = Index::parse(bytes).unwrap();
             let found = index.find_posting(KeyKind::Stream, KEY, "order-1").unwrap();
+            assert_eq!(index.offsets().unwrap().locate(0), Ok(Some((4_096, 100))));
             let list = index.posting_at(found.unwrap()).unwrap();
             assert_eq!((list.head.before, list.to_vec().unwrap()), (7, vec![0]));
             let other = index

@@ -69,6 +69,45 @@ impl<'a> IndexFile<'a> {
         entries.try_for_each(|entry| entry.verify(self.slice(entry).unwrap_or_default()))
     }
 
+    /// Whether it says what another one says of the same segment, each in the sections that its release wrote.
+    ///
+    /// # Errors
+    /// When the structure of either is wrong.
+    pub fn says_the_same(&self, other: &IndexFile<'_>) -> Result<bool, FormatError> {
+        if self.header.info != other.header.info || !self.unchanged().eq(other.unchanged()) {
+            return Ok(false);
+        }
+        let (places, others) = (self.offsets()?, other.offsets()?);
+        if !places.iter_from(0).eq(others.iter_from(0)) {
+            return Ok(false);
+        }
+        let (keys, others) = (self.directory()?, other.directory()?);
+        // Of a hash, each keeps as many bits as its section has.
+        let kept = |keys: &Directory<'_>| keys.bits().saturating_add(keys.remainder_bits());
+        let in_both = u32::from(kept(&keys).min(kept(&others)));
+        let cut = |(hash, posting): (u64, u32)| {
+            (hash.checked_shr(u64::BITS.saturating_sub(in_both)), posting)
+        };
+        Ok(keys.iter().map(cut).eq(others.iter().map(cut)))
+    }
+
+    /// The sections that every release writes alike.
+    fn unchanged(&self) -> impl Iterator<Item = (IndexSection, u32, &[u8])> {
+        let changed = [
+            IndexSection::OFFSETS,
+            IndexSection::SLOPED_OFFSETS,
+            IndexSection::DIRECTORY,
+            IndexSection::DENSE_DIRECTORY,
+        ];
+        let entries = self.header.sections.iter();
+        entries
+            .filter(move |entry| !changed.contains(&entry.section))
+            .map(|entry| {
+                let bytes = self.slice(entry).unwrap_or_default();
+                (entry.section, entry.count, bytes)
+            })
+    }
+
     /// Which section says where records stand.
     #[must_use]
     pub fn offsets_section(&self) -> IndexSection {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{FormatError, hash, support::each_flip};
 
-fn check_offsets(records: &[Option<(u64, u32)>]) {
+/// Gives the section.
+fn check_offsets(records: &[Option<(u64, u32)>]) -> Vec<u8> {
     let mut builder = OffsetsBuilder::new();
     records
         .iter()
@@ -30,6 +31,7 @@ fn check_offsets(records: &[Option<(u64, u32)>]) {
             );
         }
     }
+    bytes
 }
 
 #[test]
@@ -39,23 +41,35 @@ fn offsets_are_found() {
     check_offsets(&[Some((4172, 60)), None, Some((4232, 1))]);
     let mut random = fastrand::Rng::with_seed(8);
     for count in [63, 64, 65, 128, 300] {
-        // The first are about as long, and stand on a line; nothing does of the last.
+        // The first are about as long, and stand near a line; nothing does of the last.
         for (gaps, lengths) in [(1, 300..304), (64, 1..4_200), (1 << 20, 1..1 << 20)] {
             check_offsets(&some_records(&mut random, count, gaps, &lengths));
         }
     }
-    // One that is far longer than all others of its block, first, in the middle and last, each to the greatest length there is.
-    for long in [0, 31, 63] {
-        let length = |item| if item == long { u32::MAX - 64 * 8 } else { 8 };
+    let lengths = |long: u32, at: u64| {
         let mut end = 4_172_u64;
+        let record = |item| {
+            let record = (end, if item == at { long } else { 8 });
+            end += u64::from(record.1);
+            Some(record)
+        };
+        (0..64).map(record).collect::<Vec<_>>()
+    };
+    // One that is far longer than all others of its block: these are far from any line, and no slope makes them narrower.
+    for at in [0, 31, 63] {
+        check_offsets(&lengths(u32::MAX - 64 * 8, at));
+        assert_eq!(check_offsets(&lengths(100_000, at))[14..16], [0, 0], "{at}");
+    }
+    // The longest mean that has a slope, and the shortest that has none.
+    for (length, slope) in [(4_095, 65_520_u16), (4_096, 0)] {
         let records: Vec<_> = (0..64)
-            .map(|item| {
-                let record = (end, length(item));
-                end += u64::from(record.1);
-                Some(record)
-            })
+            .map(|item| Some((4_172 + item * u64::from(length), length)))
             .collect();
-        check_offsets(&records);
+        assert_eq!(
+            check_offsets(&records)[14..16],
+            slope.to_le_bytes(),
+            "{length}"
+        );
     }
 }
 

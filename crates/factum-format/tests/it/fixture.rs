@@ -305,13 +305,23 @@ pub(crate) fn manifest() -> Manifest {
     }
 }
 
-/// The records' extents in the index fixture; the third is lost.
-pub(crate) const EXTENTS: [Option<(u64, u32)>; 4] = [
-    Some((4_172, 300)),
-    Some((4_472, 304)),
-    None,
-    Some((4_776, 310)),
-];
+/// The records' extents in the index fixture: a block near a line, with a gap and a lost record, and one that is far from any.
+pub(crate) fn extents() -> Vec<Option<(u64, u32)>> {
+    let mut end = 4_172;
+    let mut next = |gap, length: u32| {
+        let at = end + gap;
+        end = at + u64::from(length);
+        Some((at, length))
+    };
+    let near = |item| match item {
+        2 => None,
+        20 => next(70, 301),
+        _ => next(0, 300 + item % 3),
+    };
+    let mut extents: Vec<_> = (0..64).map(near).collect();
+    extents.extend([next(0, 100), next(2_000, 20_000), next(0, 60)]);
+    extents
+}
 
 /// The ordinals of the long posting in the index fixture.
 pub(crate) fn long_posting() -> Vec<u32> {
@@ -320,7 +330,8 @@ pub(crate) fn long_posting() -> Vec<u32> {
 
 pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
     let mut offsets = OffsetsBuilder::new();
-    for extent in EXTENTS {
+    let extents = extents();
+    for &extent in &extents {
         offsets.push(extent)?;
     }
     let streams = pack_names(&["order-1", "größe-2"])?;
@@ -346,7 +357,7 @@ pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
         realm: REALM,
         segment: 3,
         generation: 1,
-        record_count: 4,
+        record_count: offsets.count(),
         base_position: BASE_POSITION,
         first_time: BASE_TIME,
         last_time: BASE_TIME + 9,
