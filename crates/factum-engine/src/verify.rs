@@ -553,16 +553,16 @@ fn start_of(manifest: &Manifest, first: Option<&Found<'_>>) -> Tail {
     }
 }
 
-/// Where in the index the damage was noticed.
-/// Whether an index says what one says that was made again, although a release before may have written it.
+/// Whether an index says what the one says that was made again, although a release before may have written it.
 fn says_the_same(index: &[u8], again: &[u8]) -> bool {
     let same = || {
         let (index, again) = (IndexFile::parse(index)?, IndexFile::parse(again)?);
         index.says_the_same(&again)
     };
-    index == again || same().unwrap_or(false)
+    same().unwrap_or(false)
 }
 
+/// Where in the index the damage was noticed.
 const fn error_offset(error: &factum_format::FormatError) -> u64 {
     use factum_format::FormatError::{Checksum, Invalid, Magic, Truncated};
     match error {

@@ -14,6 +14,8 @@ mod damage;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod indexes;
+#[cfg(test)]
 mod last;
 #[cfg(test)]
 mod lost_tail;

@@ -69,42 +69,56 @@ impl<'a> IndexFile<'a> {
         entries.try_for_each(|entry| entry.verify(self.slice(entry).unwrap_or_default()))
     }
 
-    /// Whether it says what another one says of the same segment, each in the sections that its release wrote.
+    /// Whether it says what another one says of the same segment, each in the sections that its release wrote: byte for byte where both have the
+    /// same sections, and by what they mean where one has a section that is not written any more.
     ///
     /// # Errors
     /// When the structure of either is wrong.
     pub fn says_the_same(&self, other: &IndexFile<'_>) -> Result<bool, FormatError> {
-        if self.header.info != other.header.info || !self.unchanged().eq(other.unchanged()) {
-            return Ok(false);
+        let kinds = |file: &IndexFile<'_>| (file.offsets_section(), file.directory_section());
+        let ((places, keys), (other_places, other_keys)) = (kinds(self), kinds(other));
+        if (places, keys) == (other_places, other_keys) {
+            return Ok(self.bytes == other.bytes);
         }
-        let (places, others) = (self.offsets()?, other.offsets()?);
-        if !places.iter_from(0).eq(others.iter_from(0)) {
-            return Ok(false);
-        }
-        let (keys, others) = (self.directory()?, other.directory()?);
-        // Of a hash, each keeps as many bits as its section has.
-        let kept = |keys: &Directory<'_>| keys.bits().saturating_add(keys.remainder_bits());
-        let in_both = u32::from(kept(&keys).min(kept(&others)));
-        let cut = |(hash, posting): (u64, u32)| {
-            (hash.checked_shr(u64::BITS.saturating_sub(in_both)), posting)
+        // None of both has more than the sections that take each other's place.
+        let is_alike = self.header.info == other.header.info
+            && self.header.sections.len() == other.header.sections.len()
+            && self
+                .besides(places, keys)
+                .eq(other.besides(other_places, other_keys));
+        let same_places = || {
+            let (mine, others) = (self.required(places)?, other.required(other_places)?);
+            Ok(if places == other_places {
+                mine.1 == others.1
+            } else {
+                self.offsets()?
+                    .iter_from(0)
+                    .eq(other.offsets()?.iter_from(0))
+            })
         };
-        Ok(keys.iter().map(cut).eq(others.iter().map(cut)))
+        let same_keys = || {
+            let (mine, others) = (self.required(keys)?, other.required(other_keys)?);
+            Ok(if keys == other_keys {
+                mine.1 == others.1
+            } else {
+                same_keys(&self.directory()?, &other.directory()?)
+            })
+        };
+        Ok(is_alike && same_places()? && same_keys()?)
     }
 
-    /// The sections that every release writes alike.
-    fn unchanged(&self) -> impl Iterator<Item = (IndexSection, u32, &[u8])> {
-        let changed = [
-            IndexSection::OFFSETS,
-            IndexSection::SLOPED_OFFSETS,
-            IndexSection::DIRECTORY,
-            IndexSection::DENSE_DIRECTORY,
-        ];
+    /// The sections besides these two.
+    fn besides(
+        &self,
+        places: IndexSection,
+        keys: IndexSection,
+    ) -> impl Iterator<Item = (IndexSection, u16, u32, &[u8])> {
         let entries = self.header.sections.iter();
         entries
-            .filter(move |entry| !changed.contains(&entry.section))
+            .filter(move |entry| ![places, keys].contains(&entry.section))
             .map(|entry| {
                 let bytes = self.slice(entry).unwrap_or_default();
-                (entry.section, entry.count, bytes)
+                (entry.section, entry.flags, entry.count, bytes)
             })
     }
 
@@ -184,6 +198,21 @@ impl<'a> IndexFile<'a> {
         let length = usize::try_from(entry.length).ok()?;
         self.bytes.get(start..start.checked_add(length)?)
     }
+}
+
+/// Whether two directories lead the same keys to the same postings, as far as both keep the keys' hashes.
+fn same_keys(one: &Directory<'_>, other: &Directory<'_>) -> bool {
+    let kept = |keys: &Directory<'_>| keys.bits().saturating_add(keys.remainder_bits());
+    let dropped = u64::BITS.saturating_sub(kept(one).min(kept(other)).into());
+    let cut = |(hash, posting): (u64, u32)| (hash.checked_shr(dropped), posting);
+    // All keys may be there and not be found: where buckets end is what a look-up goes by.
+    let are_found = |keys: &Directory<'_>| {
+        keys.iter().all(|(hash, posting)| {
+            let mut found = keys.candidates(u128::from(hash) << u64::BITS);
+            found.any(|found| found == posting)
+        })
+    };
+    one.iter().map(cut).eq(other.iter().map(cut)) && are_found(one) && are_found(other)
 }
 
 /// Collects sections and writes the file.

@@ -330,8 +330,7 @@ pub(crate) fn long_posting() -> Vec<u32> {
 
 pub(crate) fn index() -> Result<Vec<u8>, FormatError> {
     let mut offsets = OffsetsBuilder::new();
-    let extents = extents();
-    for &extent in &extents {
+    for extent in extents() {
         offsets.push(extent)?;
     }
     let streams = pack_names(&["order-1", "größe-2"])?;
